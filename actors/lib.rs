@@ -1,0 +1,1 @@
+//! The engine: streams, sessions, hubs and the keeper as actors.

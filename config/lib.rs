@@ -1,0 +1,1 @@
+//! What the operator chooses: typed settings with friendly errors.

@@ -1,0 +1,1 @@
+//! What Rookery remembers: a commit journal in front of an embedded sled database.
