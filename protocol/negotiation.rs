@@ -1,0 +1,143 @@
+//! How a stream comes about (RFC 6120 §4 to §7): machines that take events and answer with
+//! actions, and what their two ends have in common. Whoever owns the socket performs the actions.
+
+use crate::error::StreamError;
+use crate::ns;
+use crate::xml::{Element, escape_attr};
+
+pub mod client;
+
+/// The version of XMPP that this is (RFC 6120 §4.7.5).
+pub const VERSION: (u32, u32) = (1, 0);
+
+/// The end of every stream.
+pub const STREAM_END: &[u8] = b"</stream:stream>";
+
+/// Fills a slice with bytes that nobody can foretell.
+pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
+
+/// A response stream header (RFC 6120 §4.7).
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHeader<'a> {
+    /// `jabber:client` or `jabber:server`.
+    pub content_ns: &'a str,
+    /// One of our domains, also where the peer named none of them (§4.9.1.3).
+    pub from: &'a str,
+    /// What the peer called itself, if it did (§4.7.2).
+    pub to: Option<&'a str>,
+    /// See [`stream_id`].
+    pub id: &'a str,
+    /// What [`answered_version`] says.
+    pub version: Option<(u32, u32)>,
+}
+
+impl ResponseHeader<'_> {
+    /// Writes the XML declaration and the header.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
+        let mut attribute = |name: &str, value: &str| {
+            out.extend_from_slice(format!(" {name}='").as_bytes());
+            escape_attr(value, out);
+            out.push(b'\'');
+        };
+        attribute("from", self.from);
+        attribute("id", self.id);
+        if let Some(to) = self.to {
+            attribute("to", to);
+        }
+        if let Some((major, minor)) = self.version {
+            attribute("version", &format!("{major}.{minor}"));
+        }
+        // The language of our own texts (§4.7.4).
+        attribute("xml:lang", "en");
+        attribute("xmlns", self.content_ns);
+        attribute("xmlns:stream", ns::STREAM);
+        out.push(b'>');
+    }
+}
+
+/// A new stream id: 144 random bits (RFC 6120 §4.7.3 wants it unpredictable and never repeated).
+pub fn stream_id(random: Random<'_>) -> String {
+    let mut bytes = [0; 18];
+    random(&mut bytes);
+    crate::sasl::encode(&bytes)
+}
+
+/// The lower of the two versions, compared as numbers; none for a peer that has none (§4.7.5).
+pub fn answered_version(theirs: Option<(u32, u32)>) -> Option<(u32, u32)> {
+    theirs.map(|version| version.min(VERSION))
+}
+
+/// `<stream:features/>` with these in it.
+pub fn features(offered: impl IntoIterator<Item = Element>) -> Element {
+    Element::new(ns::STREAM, "features").with_children(offered)
+}
+
+/// `<starttls/>` as a feature (RFC 6120 §5.4.1).
+pub fn starttls_feature(required: bool) -> Element {
+    let feature = Element::new(ns::TLS, "starttls");
+    match required {
+        true => feature.with_child(Element::new(ns::TLS, "required")),
+        false => feature,
+    }
+}
+
+/// XEP-0478: the largest stanza in bytes, and the seconds of silence before we ask.
+pub fn limits_feature(max_bytes: u64, idle_seconds: Option<u32>) -> Element {
+    let number =
+        |name: &str, value: u64| Element::new(ns::STREAM_LIMITS, name).with_text(value.to_string());
+    Element::new(ns::STREAM_LIMITS, "limits")
+        .with_child(number("max-bytes", max_bytes))
+        .with_children(idle_seconds.map(|seconds| number("idle-seconds", seconds.into())))
+}
+
+/// The answer to XEP-0138's `<compress/>`, which is never offered: it makes cheap bombs.
+pub fn compression_refused() -> Element {
+    let condition = Element::new(ns::COMPRESS, "unsupported-method");
+    Element::new(ns::COMPRESS, "failure").with_child(condition)
+}
+
+/// Writes the error and the end of the stream (RFC 6120 §4.9.1.1).
+pub fn write_error(error: &StreamError, out: &mut Vec<u8>) {
+    error.write(out);
+    out.extend_from_slice(STREAM_END);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6120 §4.7.5.
+    #[test]
+    fn versions_are_numbers() {
+        let rows = [
+            (None, None),
+            (Some((0, 9)), Some((0, 9))),
+            (Some((1, 0)), Some((1, 0))),
+            (Some((1, 10)), Some((1, 0))),
+            (Some((2, 0)), Some((1, 0))),
+        ];
+        for (theirs, ours) in rows {
+            assert_eq!(answered_version(theirs), ours);
+        }
+    }
+
+    #[test]
+    fn headers_escape_what_the_peer_wrote() {
+        let mut out = Vec::new();
+        let header = ResponseHeader {
+            content_ns: ns::CLIENT,
+            from: "a.test",
+            to: Some("o'neill&co@a.test"),
+            id: "x",
+            version: Some(VERSION),
+        };
+        header.write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(!text.contains("o'neill"), "{text}");
+        assert!(
+            text.ends_with(" xmlns:stream='http://etherx.jabber.org/streams'>"),
+            "{text}"
+        );
+    }
+}

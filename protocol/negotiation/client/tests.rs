@@ -1,0 +1,475 @@
+//! Conversations as transcripts. Lines with `<` come from the client, lines with `*` from whoever
+//! performs the actions; the indented lines under them are all that is done about it.
+
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+use super::*;
+use crate::sasl::{Account, Credentials, Password, encode};
+
+mod binding;
+mod bytes;
+mod login;
+
+const TLS: &str = "* secured";
+
+fn settings() -> Settings {
+    let domain = |name: &str| Domain {
+        name: name.into(),
+        early_features: vec![Element::new(ns::REGISTER_FEATURE, "register")],
+        late_features: vec![Element::new(ns::CAPS, "c")],
+    };
+    Settings {
+        domains: vec![domain("a.test"), domain("b.test")],
+        plaintext: Plaintext::Never,
+        mechanisms: Mechanism::ALL.to_vec(),
+        decoy: Arc::new(Decoy::new(b"secret", 4096)),
+        downgrade_hash: false,
+        early_requests: vec![ns::REGISTER.into()],
+        resumption: false,
+        limits: Limits::default(),
+    }
+}
+
+fn bindings() -> ChannelBindings {
+    ChannelBindings {
+        tls_exporter: Some(vec![1; 32]),
+        tls_server_end_point: Some(vec![2; 32]),
+    }
+}
+
+/// One client, and what performs its actions.
+struct Stage {
+    client: Client,
+    check: Option<PasswordCheck>,
+    asked: Option<Stanza>,
+}
+
+impl Stage {
+    fn new(settings: Settings, loopback: bool) -> Stage {
+        let client = Client::new(Arc::new(settings), loopback, None);
+        Stage {
+            client,
+            check: None,
+            asked: None,
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Vec<String> {
+        let actions = self
+            .client
+            .handle(event, &mut |bytes: &mut [u8]| bytes.fill(0));
+        actions
+            .into_iter()
+            .map(|action| self.show(action))
+            .collect()
+    }
+
+    fn show(&mut self, action: Action) -> String {
+        match action {
+            Action::Write(bytes) => shorten(&String::from_utf8(bytes).unwrap()),
+            Action::StartTls(domain) => format!("starttls {domain}"),
+            Action::Restart => "restart".into(),
+            Action::Fetch(account) => format!("fetch {account}"),
+            Action::Check(check) => {
+                self.check = Some(check);
+                "check".into()
+            }
+            Action::CountFailure => "count failure".into(),
+            Action::Ask { domain, iq } => {
+                let shown = format!("ask {domain} {}", iq.payload().unwrap().ns());
+                self.asked = Some(iq);
+                shown
+            }
+            Action::Bind { account, resource } => {
+                format!("bind {account} {}", resource.as_deref().unwrap_or("-"))
+            }
+            Action::Resume {
+                account, previd, h, ..
+            } => format!("resume {account} {previd} {h}"),
+            Action::Established { jid, lang } => {
+                format!("established {jid} {}", lang.as_deref().unwrap_or("-"))
+            }
+            Action::Close(error) => {
+                format!(
+                    "close {}",
+                    error.map_or("-", |error| error.condition.as_str())
+                )
+            }
+        }
+    }
+
+    /// Reads one line of a transcript as an event.
+    fn event(&mut self, line: &str) -> Event {
+        let rest = match line.split_once(' ') {
+            Some(("<", rest)) => return from_client(rest),
+            Some(("*", rest)) => rest,
+            _ => panic!("not an event: {line}"),
+        };
+        match rest {
+            "secured" => Event::Secured(bindings()),
+            "secured without bindings" => Event::Secured(ChannelBindings::default()),
+            "found" => Event::Fetched(Lookup::Found(alice())),
+            "absent" => Event::Fetched(Lookup::Absent),
+            "unavailable" => Event::Fetched(Lookup::Unavailable),
+            "checked" => Event::Checked(self.check.take().expect("a check").run()),
+            "overloaded" => Event::Checked(Verdict::Overloaded),
+            "answered" => {
+                Event::Answered(self.asked.take().expect("a question").result_reply(None))
+            }
+            "timeout" => Event::Fail(StreamCondition::ConnectionTimeout.into()),
+            "oversized" => Event::Fail(StreamCondition::PolicyViolation.into()),
+            "conflict" => Event::Bound(Err(Condition::Conflict.into())),
+            "resumed" => Event::Resumed,
+            "not resumed" => {
+                let condition = Condition::ItemNotFound;
+                Event::NotResumed {
+                    condition,
+                    handled: Some(3),
+                }
+            }
+            bound => match bound.strip_prefix("bound ") {
+                Some(jid) => Event::Bound(Ok(Jid::parse(jid).unwrap())),
+                None => panic!("not an event: {line}"),
+            },
+        }
+    }
+}
+
+/// `open …` with the header's attributes, `close`, or an element, `+n` saying what is behind it.
+fn from_client(text: &str) -> Event {
+    if text == "close" {
+        return Event::Close;
+    }
+    if let Some(attributes) = text.strip_prefix("open") {
+        let header = Element::parse(&format!("<x {attributes}/>"), ns::CLIENT).unwrap();
+        let attr = |name: &str| header.attr(name).map(SmolStr::from);
+        let version = attr("version").map(|version| {
+            let (major, minor) = version.split_once('.').unwrap();
+            (major.parse().unwrap(), minor.parse().unwrap())
+        });
+        return Event::Open(Header {
+            to: attr("to"),
+            from: attr("from"),
+            lang: attr("lang"),
+            version,
+            ..Header::default()
+        });
+    }
+    let (text, behind) = match text.rsplit_once(" +") {
+        Some((text, behind)) => (text, behind.parse().unwrap()),
+        None => (text, 0),
+    };
+    Event::Element {
+        element: Element::parse(text, ns::CLIENT).unwrap(),
+        behind,
+    }
+}
+
+fn alice() -> Account {
+    static ALICE: OnceLock<Account> = OnceLock::new();
+    let derived = || {
+        let password = Password::prepare("secret").unwrap();
+        Account {
+            credentials: Credentials::derive(&password, [1; 16], 4096),
+            disabled: false,
+        }
+    };
+    ALICE.get_or_init(derived).clone()
+}
+
+/// Leaves out what every header and every namespace of ours has in common.
+fn shorten(written: &str) -> String {
+    let rows = [
+        ("<?xml version='1.0'?><stream:stream", "<open"),
+        (" id='AAAAAAAAAAAAAAAAAAAAAAAA'", ""),
+        (
+            " xml:lang='en' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'",
+            "",
+        ),
+        (" xmlns='urn:ietf:params:xml:ns:xmpp-streams'", ""),
+        (" xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'", ""),
+        (" xmlns='urn:ietf:params:xml:ns:xmpp-", " xmlns='…"),
+        ("</stream:stream>", "</open>"),
+    ];
+    rows.into_iter()
+        .fold(written.to_owned(), |text, (long, short)| {
+            text.replace(long, short)
+        })
+}
+
+/// Plays the lines and compares all that is done with what the transcript says.
+fn play(settings: Settings, loopback: bool, transcript: &str) {
+    let mut stage = Stage::new(settings, loopback);
+    let mut got = String::new();
+    for line in transcript.lines().filter(|line| !line.trim().is_empty()) {
+        let line = line.trim_start();
+        if !line.starts_with("< ") && !line.starts_with("* ") {
+            continue;
+        }
+        writeln!(got, "{line}").unwrap();
+        let event = stage.event(line);
+        for action in stage.handle(event) {
+            writeln!(got, "{action}").unwrap();
+        }
+    }
+    let expected = transcript
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let expected: Vec<_> = expected.collect();
+    let got: Vec<_> = got.lines().collect();
+    for (at, pair) in got.iter().zip(&expected).enumerate() {
+        assert_eq!(
+            pair.0,
+            pair.1,
+            "line {at}, after {:?}",
+            &got[at.saturating_sub(3)..at]
+        );
+    }
+    assert_eq!(
+        got.len(),
+        expected.len(),
+        "one goes on: {got:#?} {expected:#?}"
+    );
+}
+
+/// The lines that bring a stream to the point where one may log in; `{…}` in a transcript.
+const CLEAR: &str = "< open to='a.test' version='1.0'
+    <open from='a.test' version='1.0'><stream:features>\
+<starttls xmlns='…tls'><required/></starttls>\
+<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10240</max-bytes></limits></stream:features>\n";
+const INSIDE: &str = "< <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
+    <proceed xmlns='…tls'/>
+    starttls a.test
+* secured
+< open to='a.test' version='1.0'
+    <open from='a.test' version='1.0'><stream:features><mechanisms xmlns='…sasl'>\
+<mechanism>SCRAM-SHA-256-PLUS</mechanism><mechanism>SCRAM-SHA-1-PLUS</mechanism>\
+<mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-1</mechanism>\
+<mechanism>PLAIN</mechanism></mechanisms><sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>\
+<channel-binding type='tls-exporter'/><channel-binding type='tls-server-end-point'/>\
+</sasl-channel-binding><register xmlns='http://jabber.org/features/iq-register'/>\
+<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10240</max-bytes></limits></stream:features>\n";
+const LOGIN: &str =
+    "< <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGFsaWNlAHNlY3JldA==</auth>
+    fetch alice@a.test
+* found
+    check
+* checked
+    <success xmlns='…sasl'/>
+    restart\n";
+const AFTER: &str = "<stream:features><bind xmlns='…bind'/>\
+<session xmlns='…session'><optional/></session>\
+<sm xmlns='urn:xmpp:sm:3'/><ver xmlns='urn:xmpp:features:rosterver'/>\
+<sub xmlns='urn:xmpp:features:pre-approval'/><c xmlns='http://jabber.org/protocol/caps'/>\
+<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes></limits></stream:features>";
+
+/// From there on.
+fn after_tls(transcript: &str) {
+    play(settings(), false, &format!("{CLEAR}{INSIDE}{transcript}"));
+}
+
+/// Logged in, with a new stream opened.
+fn logged_in() -> String {
+    format!(
+        "{CLEAR}{INSIDE}{LOGIN}< open to='a.test' version='1.0' lang='de'
+        <open from='a.test' version='1.0'>{AFTER}\n"
+    )
+}
+
+fn after_login(transcript: &str) {
+    play(settings(), false, &(logged_in() + transcript));
+}
+
+fn error(condition: &str) -> String {
+    format!("<stream:error><{condition}/></stream:error></open>\nclose {condition}")
+}
+
+#[test]
+fn the_whole_way() {
+    after_login(
+        "< <iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+<resource>phone</resource></bind></iq>
+            bind alice@a.test phone
+        * bound alice@a.test/phone
+            <iq id='b' type='result'><bind xmlns='…bind'><jid>alice@a.test/phone</jid></bind></iq>
+            established alice@a.test/phone de
+        < <message/>",
+    );
+}
+
+/// Rows X25 to X27, and RFC 6120 §4.9.1.3.
+#[test]
+fn headers() {
+    let rows = [
+        (
+            "version='1.0'",
+            "<open from='a.test' version='1.0'>",
+            "improper-addressing",
+        ),
+        (
+            "to='' version='1.0'",
+            "<open from='a.test' version='1.0'>",
+            "improper-addressing",
+        ),
+        (
+            "to='a b' version='1.0'",
+            "<open from='a.test' version='1.0'>",
+            "improper-addressing",
+        ),
+        (
+            "to='x@a.test' version='1.0'",
+            "<open from='a.test' version='1.0'>",
+            "improper-addressing",
+        ),
+        (
+            "to='a.test/x' version='1.0'",
+            "<open from='a.test' version='1.0'>",
+            "improper-addressing",
+        ),
+        (
+            "to='nope.example' version='1.0'",
+            "<open from='a.test' version='1.0'>",
+            "host-unknown",
+        ),
+        ("to='b.test'", "<open from='b.test'>", "unsupported-version"),
+        (
+            "to='a.test' version='0.9'",
+            "<open from='a.test' version='0.9'>",
+            "unsupported-version",
+        ),
+        (
+            "to='a.test' from='@' version='1.0'",
+            "<open from='a.test' version='1.0'>",
+            "improper-addressing",
+        ),
+    ];
+    for (given, header, condition) in rows {
+        let error = error(condition);
+        play(
+            settings(),
+            false,
+            &format!("< open {given}\n{header}{error}\n< close"),
+        );
+    }
+    let features = CLEAR.split_once("version='1.0'>").unwrap().1;
+    let fine = [
+        ("to='A.TEST' version='1.1'", "from='a.test' version='1.0'"),
+        ("to='a.test' version='2.0'", "from='a.test' version='1.0'"),
+        ("to='a.test' version='1.10'", "from='a.test' version='1.0'"),
+        (
+            "to='b.test' from='Carol@B.test/r' version='1.0'",
+            "from='b.test' to='carol@b.test' version='1.0'",
+        ),
+    ];
+    for (given, header) in fine {
+        play(
+            settings(),
+            false,
+            &format!("< open {given}\n<open {header}>{features}"),
+        );
+    }
+}
+
+/// Rows T01, T02, T04 and T05.
+#[test]
+fn starttls() {
+    let starttls = "< <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+    play(
+        settings(),
+        false,
+        &format!("{CLEAR}{starttls} +1\nclose -\n< close"),
+    );
+    after_tls(&format!(
+        "{starttls}\n<failure xmlns='…tls'/></open>\nclose -"
+    ));
+    let opened = format!("{CLEAR}{starttls}\n<proceed xmlns='…tls'/>\nstarttls a.test\n");
+    // What came before TLS is forgotten: the header must say all again.
+    play(
+        settings(),
+        false,
+        &format!(
+            "{opened}{TLS}\n< open version='1.0'\n<open from='a.test' version='1.0'>{}",
+            error("improper-addressing")
+        ),
+    );
+    // Nothing is said in clear once the handshake has begun.
+    play(
+        settings(),
+        false,
+        &format!("{opened}* timeout\nclose connection-timeout"),
+    );
+    play(
+        settings(),
+        false,
+        &format!("{opened}< <presence/>\nclose policy-violation"),
+    );
+    // A stream that was just told to open anew gets a header before its error.
+    play(
+        settings(),
+        false,
+        &format!(
+            "{opened}{TLS}\n* timeout\n<open from='a.test' version='1.0'>{}",
+            error("connection-timeout")
+        ),
+    );
+}
+
+#[test]
+fn without_bindings_no_plus_is_offered() {
+    let mut stage = Stage::new(settings(), false);
+    for line in [
+        "< open to='a.test' version='1.0'",
+        "< <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    ] {
+        let event = stage.event(line);
+        stage.handle(event);
+    }
+    stage.handle(Event::Secured(ChannelBindings::default()));
+    let event = stage.event("< open to='a.test' version='1.0'");
+    let said = stage.handle(event).concat();
+    assert!(
+        said.contains("<mechanism>SCRAM-SHA-256</mechanism>"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("PLUS") && !said.contains("sasl-cb"),
+        "{said}"
+    );
+}
+
+#[test]
+fn plaintext_on_loopback() {
+    let mut loopback = settings();
+    loopback.plaintext = Plaintext::Loopback;
+    let mut stage = Stage::new(loopback.clone(), true);
+    let event = stage.event("< open to='a.test' version='1.0'");
+    let said = stage.handle(event).concat();
+    assert!(
+        said.contains("<starttls xmlns='…tls'/><mechanisms"),
+        "{said}"
+    );
+    assert!(
+        said.contains("PLAIN") && said.contains("<register ") && !said.contains("PLUS"),
+        "{said}"
+    );
+    // From elsewhere the same server wants TLS.
+    play(loopback, false, CLEAR);
+}
+
+/// What is sent ahead of an answer must be left unread.
+#[test]
+fn nothing_is_heard_while_an_answer_is_due() {
+    let auth = LOGIN.lines().next().unwrap();
+    let text = "<text xml:lang='en'>nothing may be sent ahead here</text>";
+    after_tls(&format!(
+        "{auth}\nfetch alice@a.test\n< <presence/>\n\
+         <stream:error><policy-violation/>{text}</stream:error></open>\nclose policy-violation\n\
+         * found"
+    ));
+    // Answers to questions that nobody asked change nothing.
+    after_tls(&format!(
+        "* found\n* overloaded\n* conflict\n* secured\n{LOGIN}"
+    ));
+}
