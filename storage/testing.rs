@@ -1,0 +1,483 @@
+//! A disk that loses, tears and refuses, for tests: what is written is safe only once it is
+//! synced, and what happens to the rest is the test's choice.
+
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use crate::disk::{Disk, DiskFile};
+pub use crate::shelf::MemoryShelf;
+
+/// The unit in which a write is torn, in bytes.
+const SECTOR: usize = 512;
+
+/// Something that goes wrong once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The next write writes half of it; the one after says that the disk is full.
+    ShortThenFull,
+    /// The next write fails so.
+    WriteFails(io::ErrorKind),
+    /// The next sync fails with an input/output error, and what it should have made durable is
+    /// forgotten: the sync after it would say yes.
+    SyncFails,
+    /// From here on everything fails: the power is off.
+    PowerOff,
+}
+
+/// A mistake in the file layer that a crash test has to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// `sync` does nothing for files whose name ends so.
+    SkipSync(&'static str),
+    /// `sync_folder` does nothing.
+    SkipFolderSync,
+    /// `sync` syncs the file that was opened before this one.
+    SyncWrongFile,
+    /// A short write is reported as a whole one.
+    HideShortWrite,
+    /// A failed sync is reported as a good one.
+    HideSyncError,
+}
+
+/// Files in memory, of which each knows what is durable. Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct SimulatedDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: Vec<Content>,
+    /// The names under which they were made.
+    made: Vec<PathBuf>,
+    names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    /// Changes of names that no `sync_folder` has covered.
+    renamings: Vec<Renaming>,
+    locks: BTreeSet<PathBuf>,
+    /// Changes and syncs asked for so far.
+    operations: u64,
+    plan: Vec<(u64, Fault)>,
+    full: bool,
+    off: bool,
+    free: Option<u64>,
+    /// How often the power came back.
+    boots: u64,
+    bug: Option<Bug>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    /// What was done since the last sync.
+    pending: Vec<Edit>,
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Write(usize, Vec<u8>),
+    Truncate(usize),
+}
+
+#[derive(Clone, Debug)]
+enum Renaming {
+    Link(PathBuf, usize),
+    Rename(PathBuf, PathBuf, usize),
+    Unlink(PathBuf),
+}
+
+impl Renaming {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Renaming::Link(path, file) => {
+                names.insert(path.clone(), *file);
+            }
+            Renaming::Rename(from, to, file) => {
+                names.remove(from);
+                names.insert(to.clone(), *file);
+            }
+            Renaming::Unlink(path) => {
+                names.remove(path);
+            }
+        }
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Renaming::Link(path, _) | Renaming::Rename(_, path, _) | Renaming::Unlink(path) => {
+                path.parent()
+            }
+        }
+    }
+}
+
+impl Content {
+    fn of(bytes: Vec<u8>) -> Content {
+        Content {
+            durable: bytes.clone(),
+            now: bytes,
+            pending: Vec::new(),
+        }
+    }
+
+    fn sync(&mut self) {
+        self.durable.clone_from(&self.now);
+        self.pending.clear();
+    }
+
+    /// What a power cut leaves of the file.
+    fn after_power_cut(&self, survives: &mut impl FnMut() -> bool) -> Vec<u8> {
+        let mut bytes = self.durable.clone();
+        for edit in &self.pending {
+            match edit {
+                Edit::Truncate(size) if survives() => bytes.truncate(*size),
+                Edit::Truncate(_) => {}
+                Edit::Write(offset, written) => {
+                    let mut at = *offset;
+                    let mut rest = written.as_slice();
+                    while !rest.is_empty() {
+                        let (sector, after) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
+                        if survives() {
+                            put(&mut bytes, at, sector);
+                        }
+                        at += sector.len();
+                        rest = after;
+                    }
+                }
+            }
+        }
+        bytes
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, at: usize, written: &[u8]) {
+    if bytes.len() < at + written.len() {
+        bytes.resize(at + written.len(), 0);
+    }
+    bytes[at..at + written.len()].copy_from_slice(written);
+}
+
+impl State {
+    /// Counts an operation and tells what goes wrong with it.
+    fn operation(&mut self, wanted: fn(&Fault) -> bool) -> io::Result<Option<Fault>> {
+        if self.off {
+            return Err(io::Error::other("the power is off"));
+        }
+        self.operations += 1;
+        let due = |(at, fault): &(u64, Fault)| {
+            *at <= self.operations && (wanted(fault) || *fault == Fault::PowerOff)
+        };
+        let Some(at) = self.plan.iter().position(due) else {
+            return Ok(None);
+        };
+        let (_, fault) = self.plan.remove(at);
+        self.off |= fault == Fault::PowerOff;
+        Ok(Some(fault))
+    }
+
+    /// The same for what only the power ends.
+    fn plain_operation(&mut self) -> io::Result<()> {
+        match self.operation(|_| false)? {
+            Some(_) => Err(io::Error::other("the power is off")),
+            None => Ok(()),
+        }
+    }
+
+    fn is_made_as(&self, file: usize, end: &str) -> bool {
+        self.made
+            .get(file)
+            .is_some_and(|path| path.to_string_lossy().ends_with(end))
+    }
+
+    fn rename(&mut self, renaming: Renaming) {
+        renaming.apply(&mut self.names);
+        self.renamings.push(renaming);
+    }
+}
+
+impl SimulatedDisk {
+    /// An empty disk without faults.
+    pub fn new() -> SimulatedDisk {
+        SimulatedDisk::default()
+    }
+
+    /// Lets a fault happen at the first fitting operation from number `operation` on.
+    pub fn plan(&self, operation: u64, fault: Fault) {
+        self.state.lock().plan.push((operation, fault));
+    }
+
+    /// How many changes and syncs were asked for so far.
+    pub fn operations(&self) -> u64 {
+        self.state.lock().operations
+    }
+
+    /// Builds a mistake in.
+    pub fn set_bug(&self, bug: Option<Bug>) {
+        self.state.lock().bug = bug;
+    }
+
+    /// What [`Disk::free`] tells; `None`: endless.
+    pub fn set_free(&self, free: Option<u64>) {
+        self.state.lock().free = free;
+    }
+
+    /// Whether the power went off.
+    pub fn is_off(&self) -> bool {
+        self.state.lock().off
+    }
+
+    /// What a power cut leaves, now: all that was synced, and of the rest the sectors and names
+    /// for which `survives` says so.
+    pub fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> SimulatedDisk {
+        let state = self.state.lock();
+        let mut names = state.durable_names.clone();
+        for renaming in state.renamings.iter().filter(|_| survives()) {
+            renaming.apply(&mut names);
+        }
+        let files = state.files.iter();
+        let files = files
+            .map(|file| Content::of(file.after_power_cut(&mut survives)))
+            .collect();
+        let state = State {
+            files,
+            boots: state.boots + 1,
+            made: state.made.clone(),
+            durable_names: names.clone(),
+            names,
+            ..State::default()
+        };
+        SimulatedDisk {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// Another disk with the same files, all durable: what `kill -9` leaves, or an old copy.
+    pub fn copy(&self) -> SimulatedDisk {
+        self.after_power_cut(|| true)
+    }
+
+    /// All files.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.state.lock().names.keys().cloned().collect()
+    }
+
+    /// The bytes of a file.
+    pub fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.state.lock();
+        state
+            .names
+            .get(path)
+            .map(|file| state.files[*file].now.clone())
+    }
+
+    /// Changes a file behind the store's back, durably.
+    pub fn edit(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+        let state = &mut *self.state.lock();
+        if let Some(file) = state.names.get(path) {
+            let content = &mut state.files[*file];
+            edit(&mut content.now);
+            content.sync();
+        }
+    }
+
+    /// Removes a file behind the store's back, durably.
+    pub fn lose(&self, path: &Path) {
+        let state = &mut *self.state.lock();
+        state.names.remove(path);
+        state.durable_names.remove(path);
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn make_folder(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let state = self.state.lock();
+        let inside = state
+            .names
+            .keys()
+            .filter(|path| path.parent() == Some(folder));
+        let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into());
+        Ok(inside.filter_map(name).collect())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let state = &mut *self.state.lock();
+        state.plain_operation()?;
+        // An old file of that name is cut at once: its blocks are not what is being tested.
+        let file = state.files.len();
+        state.files.push(Content::default());
+        state.made.push(path.to_owned());
+        state.rename(Renaming::Link(path.to_owned(), file));
+        Ok(Box::new(SimulatedFile {
+            disk: self.clone(),
+            file,
+        }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let state = self.state.lock();
+        let file = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(SimulatedFile {
+            disk: self.clone(),
+            file,
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let state = &mut *self.state.lock();
+        state.plain_operation()?;
+        let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        state.rename(Renaming::Rename(from.to_owned(), to.to_owned(), file));
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let state = &mut *self.state.lock();
+        state.plain_operation()?;
+        state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        state.rename(Renaming::Unlink(path.to_owned()));
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        let state = &mut *self.state.lock();
+        state.plain_operation()?;
+        if state.bug == Some(Bug::SkipFolderSync) {
+            return Ok(());
+        }
+        let durable = &mut state.durable_names;
+        state.renamings.retain(|renaming| {
+            let here = renaming.folder() == Some(folder);
+            if here {
+                renaming.apply(durable);
+            }
+            !here
+        });
+        Ok(())
+    }
+
+    fn free(&self, _folder: &Path) -> io::Result<u64> {
+        Ok(self.state.lock().free.unwrap_or(u64::MAX))
+    }
+
+    fn boot(&self) -> u64 {
+        self.state.lock().boots + 1
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
+        let fresh = self.state.lock().locks.insert(path.to_owned());
+        let guard = SimulatedLock {
+            disk: self.clone(),
+            path: path.to_owned(),
+        };
+        if fresh {
+            return Ok(Box::new(guard));
+        }
+        // The lock is another's: the guard must not release it.
+        std::mem::forget(guard);
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+struct SimulatedLock {
+    disk: SimulatedDisk,
+    path: PathBuf,
+}
+
+impl Drop for SimulatedLock {
+    fn drop(&mut self) {
+        self.disk.state.lock().locks.remove(&self.path);
+    }
+}
+
+struct SimulatedFile {
+    disk: SimulatedDisk,
+    file: usize,
+}
+
+impl DiskFile for SimulatedFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let state = self.disk.state.lock();
+        let rest = state.files[self.file]
+            .now
+            .get(offset as usize..)
+            .unwrap_or_default();
+        let read = rest.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&rest[..read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        let state = &mut *self.disk.state.lock();
+        if std::mem::take(&mut state.full) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let wanted = |fault: &Fault| matches!(fault, Fault::ShortThenFull | Fault::WriteFails(_));
+        let (written, answer) = match state.operation(wanted)? {
+            None | Some(Fault::SyncFails) => (bytes, Ok(bytes.len())),
+            // The write was on its way when the power went.
+            Some(Fault::PowerOff) => (bytes, Err(io::Error::other("the power is off"))),
+            Some(Fault::WriteFails(kind)) => (&bytes[..0], Err(kind.into())),
+            Some(Fault::ShortThenFull) => {
+                let half = &bytes[..bytes.len() / 2];
+                let hidden = state.bug == Some(Bug::HideShortWrite);
+                state.full = !hidden;
+                (half, Ok(if hidden { bytes.len() } else { half.len() }))
+            }
+        };
+        let content = &mut state.files[self.file];
+        put(&mut content.now, offset as usize, written);
+        content
+            .pending
+            .push(Edit::Write(offset as usize, written.to_vec()));
+        answer
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.disk.state.lock().files[self.file].now.len() as u64)
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        let state = &mut *self.disk.state.lock();
+        state.plain_operation()?;
+        let content = &mut state.files[self.file];
+        content.now.truncate(size as usize);
+        content.pending.push(Edit::Truncate(size as usize));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let state = &mut *self.disk.state.lock();
+        let fault = state.operation(|fault| *fault == Fault::SyncFails)?;
+        match (fault, state.bug) {
+            (Some(Fault::SyncFails), bug) => {
+                state.files[self.file].pending.clear();
+                match bug {
+                    Some(Bug::HideSyncError) => Ok(()),
+                    _ => Err(io::Error::other("input/output error")),
+                }
+            }
+            (Some(_), _) => Err(io::Error::other("the power is off")),
+            (None, Some(Bug::SkipSync(end))) if state.is_made_as(self.file, end) => Ok(()),
+            (None, Some(Bug::SyncWrongFile)) => {
+                state.files[self.file.saturating_sub(1)].sync();
+                Ok(())
+            }
+            (None, _) => {
+                state.files[self.file].sync();
+                Ok(())
+            }
+        }
+    }
+}
