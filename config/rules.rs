@@ -1,0 +1,304 @@
+//! What must hold between settings, and what their values must look like beyond their type.
+
+use crate::settings::Settings;
+use rookery_protocol::jid::{Jid, prepare_domain};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A rule that does not hold.
+pub(crate) struct Broken {
+    pub key: &'static str,
+    pub what: String,
+    pub advice: String,
+}
+
+/// Puts addresses into their prepared form and checks every rule.
+pub(crate) fn check(settings: &mut Settings) -> Vec<Broken> {
+    let mut broken = vec![];
+    domains(settings, &mut broken);
+    admins(settings, &mut broken);
+    certificate(settings, &mut broken);
+    addresses(settings, &mut broken);
+    rooms(settings, &mut broken);
+    shapes(settings, &mut broken);
+    times(settings, &mut broken);
+    floors(settings, &mut broken);
+    broken
+}
+
+fn break_rule(broken: &mut Vec<Broken>, key: &'static str, what: String, advice: &str) {
+    broken.push(Broken {
+        key,
+        what,
+        advice: advice.into(),
+    });
+}
+
+fn domains(settings: &mut Settings, broken: &mut Vec<Broken>) {
+    let mut seen = BTreeSet::new();
+    for domain in &mut settings.domains {
+        match prepare_domain(domain).map(Cow::into_owned) {
+            Ok(prepared) => *domain = prepared,
+            Err(error) => break_rule(
+                broken,
+                "domains",
+                format!("{domain:?} is not a domain: {error}"),
+                "write it as in an address, such as example.org",
+            ),
+        }
+    }
+    settings
+        .domains
+        .retain(|domain| seen.insert(domain.clone()));
+}
+
+fn admins(settings: &mut Settings, broken: &mut Vec<Broken>) {
+    for admin in &mut settings.admins {
+        match Jid::parse(admin) {
+            Ok(jid) if jid.local().is_some() && jid.is_bare() => *admin = jid.as_str().into(),
+            _ => break_rule(
+                broken,
+                "admins",
+                format!("{admin:?} is not the address of an account"),
+                "write it as alice@example.org",
+            ),
+        }
+    }
+}
+
+fn certificate(settings: &Settings, broken: &mut Vec<Broken>) {
+    let (one, other) = match (&settings.tls.certificate, &settings.tls.key) {
+        (Some(_), None) => ("tls.certificate", "key"),
+        (None, Some(_)) => ("tls.key", "certificate"),
+        _ => return,
+    };
+    let advice = "name both PEM files, or neither for a self-signed certificate";
+    break_rule(broken, one, format!("stands without `{other}`"), advice);
+}
+
+fn addresses(settings: &Settings, broken: &mut Vec<Broken>) {
+    const KEYS: [&str; 7] = [
+        "listen.c2s",
+        "listen.c2s_tls",
+        "listen.s2s",
+        "listen.s2s_tls",
+        "listen.http",
+        "listen.http_tls",
+        "listen.component",
+    ];
+    let mut seen = BTreeSet::new();
+    for (key, (_, addresses)) in KEYS.into_iter().zip(settings.listen.all()) {
+        for address in addresses.iter().filter(|address| address.port() != 0) {
+            if !seen.insert(*address) {
+                let what = format!("{address} is listened on twice");
+                break_rule(broken, key, what, "give every protocol its own port");
+            }
+        }
+    }
+}
+
+fn rooms(settings: &Settings, broken: &mut Vec<Broken>) {
+    let host = &settings.rooms.host;
+    let prepared = prepare_domain(host).is_ok_and(|prepared| prepared == host.as_str());
+    if !host.is_empty() && !prepared {
+        let what = format!("{host:?} is not the beginning of a domain");
+        break_rule(
+            broken,
+            "rooms.host",
+            what,
+            "write it as `rooms`, in lower case",
+        );
+    }
+}
+
+fn shapes(settings: &Settings, broken: &mut Vec<Broken>) {
+    let (before, after) = (&settings.limits.before_login, &settings.limits.after_login);
+    // RFC 6120 §13.12: no less than 10,000 bytes for what a server takes.
+    if after.size.as_u64() < 10_000 {
+        let what = format!(
+            "{} is less than the 10000 bytes of RFC 6120 §13.12",
+            after.size
+        );
+        break_rule(
+            broken,
+            "limits.after_login.size",
+            what,
+            "the default is \"256 KiB\"",
+        );
+    }
+    let holders = [
+        ("c2s.send_buffer", settings.c2s.send_buffer),
+        ("engine.mailbox_size", settings.engine.mailbox_size),
+    ];
+    for (key, size) in holders.into_iter().filter(|(_, size)| *size < after.size) {
+        let what = format!("{size} cannot hold one stanza ({})", after.size);
+        break_rule(
+            broken,
+            key,
+            what,
+            "it must be at least [limits.after_login] size",
+        );
+    }
+    if before.size > after.size {
+        let what = format!("{} is more than after login ({})", before.size, after.size);
+        break_rule(
+            broken,
+            "limits.before_login.size",
+            what,
+            "the default is \"10 KiB\"",
+        );
+    }
+}
+
+fn times(settings: &Settings, broken: &mut Vec<Broken>) {
+    let (limits, c2s, acks) = (&settings.limits, &settings.c2s, &settings.acks);
+    let rows = [
+        ("c2s.idle", c2s.idle),
+        ("c2s.ping_timeout", c2s.ping_timeout),
+        ("c2s.send_timeout", c2s.send_timeout),
+        ("limits.handshake", limits.handshake),
+        ("limits.until_tls", limits.until_tls),
+        ("limits.until_bind", limits.until_bind),
+        ("limits.until_registered", limits.until_registered),
+        ("acks.timeout", acks.timeout),
+        ("storage.checkpoint", settings.storage.checkpoint),
+        ("engine.retire", settings.engine.retire),
+    ];
+    for (key, _) in rows.into_iter().filter(|(_, time)| *time == Duration::ZERO) {
+        break_rule(
+            broken,
+            key,
+            "no time at all".into(),
+            "write a time such as \"60s\"",
+        );
+    }
+}
+
+/// A key, its value as a number, and the least that works or that a specification allows.
+type Floor = (&'static str, fn(&Settings) -> u64, u64);
+
+const FLOORS: [Floor; 32] = [
+    (
+        "accounts.iterations",
+        |s| u64::from(s.accounts.iterations),
+        4_096,
+    ),
+    ("c2s.sessions", |s| s.c2s.sessions as u64, 1),
+    (
+        "c2s.unsettled_stanzas",
+        |s| s.c2s.unsettled_stanzas as u64,
+        1,
+    ),
+    ("c2s.unsettled_size", |s| s.c2s.unsettled_size.as_u64(), 1),
+    (
+        "limits.before_login.size",
+        |s| s.limits.before_login.size.as_u64(),
+        2_048,
+    ),
+    (
+        "limits.before_login.elements",
+        |s| s.limits.before_login.elements as u64,
+        16,
+    ),
+    (
+        "limits.before_login.depth",
+        |s| s.limits.before_login.depth as u64,
+        4,
+    ),
+    (
+        "limits.before_login.attributes",
+        |s| s.limits.before_login.attributes as u64,
+        8,
+    ),
+    (
+        "limits.before_login.namespaces",
+        |s| s.limits.before_login.namespaces as u64,
+        4,
+    ),
+    (
+        "limits.before_login.name",
+        |s| s.limits.before_login.name.as_u64(),
+        64,
+    ),
+    (
+        "limits.after_login.elements",
+        |s| s.limits.after_login.elements as u64,
+        64,
+    ),
+    (
+        "limits.after_login.depth",
+        |s| s.limits.after_login.depth as u64,
+        16,
+    ),
+    (
+        "limits.after_login.attributes",
+        |s| s.limits.after_login.attributes as u64,
+        16,
+    ),
+    (
+        "limits.after_login.namespaces",
+        |s| s.limits.after_login.namespaces as u64,
+        4,
+    ),
+    (
+        "limits.after_login.name",
+        |s| s.limits.after_login.name.as_u64(),
+        64,
+    ),
+    ("limits.rate", |s| s.limits.rate.as_u64(), 1_024),
+    ("limits.burst", |s| s.limits.burst.as_u64(), 1_024),
+    ("limits.stanza_rate", |s| s.limits.stanza_rate.into(), 1),
+    ("limits.stanza_burst", |s| s.limits.stanza_burst.into(), 1),
+    (
+        "limits.connection_rate",
+        |s| s.limits.connection_rate.into(),
+        1,
+    ),
+    (
+        "limits.connection_burst",
+        |s| s.limits.connection_burst.into(),
+        1,
+    ),
+    (
+        "limits.connection_rate_total",
+        |s| s.limits.connection_rate_total.into(),
+        1,
+    ),
+    ("limits.pending", |s| s.limits.pending as u64, 1),
+    (
+        "limits.pending_per_address",
+        |s| s.limits.pending_per_address as u64,
+        1,
+    ),
+    ("limits.failures", |s| s.limits.failures.into(), 1),
+    (
+        "limits.failures_per_address",
+        |s| s.limits.failures_per_address.into(),
+        1,
+    ),
+    ("acks.stanzas", |s| s.acks.stanzas as u64, 1),
+    ("storage.cache", |s| s.storage.cache.as_u64(), 1 << 20),
+    (
+        "storage.memtable",
+        |s| s.storage.memtable.as_u64(),
+        64 << 10,
+    ),
+    ("storage.segment", |s| s.storage.segment.as_u64(), 1 << 20),
+    ("storage.readers", |s| s.storage.readers as u64, 1),
+    (
+        "engine.mailbox_stanzas",
+        |s| s.engine.mailbox_stanzas as u64,
+        16,
+    ),
+];
+
+fn floors(settings: &Settings, broken: &mut Vec<Broken>) {
+    for (key, value, least) in FLOORS {
+        let value = value(settings);
+        if value < least {
+            let what = format!("{value} is too little");
+            break_rule(broken, key, what, &format!("at least {least}"));
+        }
+    }
+}
