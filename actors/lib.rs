@@ -1,1 +1,66 @@
 //! The engine: streams, sessions, hubs and the keeper as actors.
+//!
+//! # The life of a stanza
+//!
+//! ```text
+//! Stream(phone)   bytes -> reader (limits) -> stanza                    --Received-->
+//! Session(phone)  stamps `from`, makes the receipt                      --Outgoing-->
+//! Hub(alice)      admit stamp keep copy (out), then the router          --Incoming-->
+//! Hub(bob)        admit stamp keep copy deliver after (in); one frame holds both archive
+//!                 rows and what keeps the delivery until bob's device
+//!                 acknowledges it         --Deliver--> Session(laptop) --Write--> Stream
+//! Keeper          one sync for all frames that wait; then the receipts are settled:
+//!                 Session(phone) has handled up to n
+//! ```
+//!
+//! A [`receipt`] travels with each stanza and is settled by the one actor that takes final care of
+//! it: after the disk for what must last, after routing for the rest. It is the XEP-0198 `h`, the
+//! durability promise, the loss report and the back-pressure at once.
+//!
+//! # The actors
+//!
+//! | Actor | one per | owns, alone | if it dies |
+//! |---|---|---|---|
+//! | [`registry`] | server | births and deaths | the server stops |
+//! | [`listener`] | port | its socket | started again after a second |
+//! | [`stream`] | connection | transport, reader, negotiation | the client comes back |
+//! | [`session`] | full JID | counts of XEP-0198 | the stream closes |
+//! | [`hub`] | bare JID or domain | presence, devices, roster, extensions' state | started again |
+//! | [`keeper`] | server | the disk | the server stops |
+//!
+//! An actor is a shell round a plain struct that decides. The structs know no actor, thread or
+//! clock: their answer is a list of [`effect`]s, which the shell performs. [`extension`] is all
+//! that an optional feature needs to know.
+//!
+//! # What is not there
+//!
+//! No actor keeps a Hub's address ([`directory`]). No handler awaits a reply. No stanza is without
+//! a receipt, or an explicit none. No acknowledgement comes before the disk. No optional XEP is
+//! known here.
+
+pub mod accounts;
+pub mod admin;
+pub mod directory;
+pub mod effect;
+pub mod engine;
+pub mod extension;
+pub mod gate;
+pub mod hub;
+pub mod keeper;
+pub mod keys;
+pub mod lane;
+mod lifeline;
+pub mod listener;
+pub mod lookalike;
+pub mod messages;
+pub mod notices;
+pub mod realm;
+pub mod receipt;
+pub mod registry;
+mod router;
+pub mod session;
+pub mod site;
+pub mod stream;
+#[cfg(test)]
+mod testing;
+pub mod transport;

@@ -1,0 +1,378 @@
+//! Accounts: which exist, what logs them in, and how they are made and unmade.
+//!
+//! The names are held in memory, so that a stanza to nobody wakes nothing. Passwords are kept as
+//! SCRAM keys only.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::RwLock;
+use rookery_protocol::jid::Jid;
+use rookery_protocol::sasl::{Credentials, Password};
+use rookery_storage::record::{Record, decode, encode};
+use rookery_storage::{Direction, Frame, KeyRange, Store, StoreError, Tree};
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
+
+use crate::admin::Failure;
+use crate::effect::{Millis, Query};
+use crate::keeper::{Committed, Keeper};
+use crate::keys::AccountId;
+use crate::lookalike;
+use crate::site::random;
+
+/// Key derivations that may run at once; each takes about a millisecond of a core (attacks R21).
+const DERIVATIONS: usize = 2;
+/// Derivations that may wait; a further one is told to try again.
+const DERIVATIONS_WAITING: usize = 64;
+
+/// Locks that changes of accounts share.
+const TURNS: usize = 64;
+
+/// The row of an account.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct Account {
+    pub id: u32,
+    pub credentials: Credentials,
+    pub disabled: bool,
+    /// In milliseconds since 1970.
+    pub created: Millis,
+}
+
+impl Record for Account {
+    const VERSION: u8 = 1;
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    id: AccountId,
+    disabled: bool,
+}
+
+/// Who makes an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Maker {
+    /// An administrator: any name that is free.
+    Operator,
+    /// Somebody whom nobody knows: no name that looks like another's.
+    Stranger,
+}
+
+/// The names that are taken.
+#[derive(Default)]
+struct Names {
+    known: HashMap<SmolStr, Known, ahash::RandomState>,
+    /// How many names look like this: by a hash of the skeleton, of which a false match costs a
+    /// newcomer nothing but a name.
+    looks: HashMap<u64, u32, ahash::RandomState>,
+}
+
+impl Names {
+    fn insert(&mut self, name: SmolStr, known: Known) {
+        let look = self.look(&name);
+        if self.known.insert(name, known).is_none() {
+            *self.looks.entry(look).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        let look = self.look(name);
+        if self.known.remove(name).is_some()
+            && let Entry::Occupied(mut count) = self.looks.entry(look)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    fn look(&self, name: &str) -> u64 {
+        let (local, domain) = name.split_once('@').unwrap_or((name, ""));
+        self.looks
+            .hasher()
+            .hash_one((lookalike::skeleton(local), domain))
+    }
+
+    /// Whether a newcomer could be taken for somebody who is here.
+    fn looks_known(&self, name: &str) -> bool {
+        self.looks.contains_key(&self.look(name))
+    }
+}
+
+/// All accounts of a server.
+pub struct Accounts {
+    names: RwLock<Names>,
+    hasher: ahash::RandomState,
+    next: AtomicU32,
+    /// Places for derivations that run or wait, and for those that run.
+    places: Semaphore,
+    running: Arc<Semaphore>,
+    /// By account: see [`Accounts::turn`].
+    turns: [Mutex<()>; TURNS],
+}
+
+const NEXT: &[u8] = b"next-account";
+
+impl Accounts {
+    /// Reads which accounts there are.
+    pub fn load(store: &Store) -> Result<Accounts, StoreError> {
+        let mut names = Names::default();
+        let mut next = match store.get(Tree::Meta, NEXT)? {
+            Some(bytes) => bytes.try_into().map(u32::from_be_bytes).unwrap_or(1),
+            None => 1,
+        };
+        for (key, value) in store.range(
+            Tree::Accounts,
+            &KeyRange::all(),
+            usize::MAX,
+            Direction::Forward,
+        )? {
+            let Ok(name) = String::from_utf8(key) else {
+                continue;
+            };
+            let account = decode::<Account>(&value)?;
+            next = next.max(account.id + 1);
+            let id = AccountId(account.id);
+            names.insert(
+                SmolStr::new(name),
+                Known {
+                    id,
+                    disabled: account.disabled,
+                },
+            );
+        }
+        Ok(Accounts {
+            names: RwLock::new(names),
+            hasher: ahash::RandomState::new(),
+            next: AtomicU32::new(next),
+            places: Semaphore::new(DERIVATIONS + DERIVATIONS_WAITING),
+            running: Arc::new(Semaphore::new(DERIVATIONS)),
+            turns: std::array::from_fn(|_| Mutex::new(())),
+        })
+    }
+
+    /// The number of the account of a bare JID, if there is one.
+    pub fn id(&self, bare: &str) -> Option<AccountId> {
+        self.names.read().known.get(bare).map(|known| known.id)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.read().known.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bare JIDs of a domain, or of all, with whether they are disabled; in order.
+    pub fn list(&self, domain: Option<&str>) -> Vec<(SmolStr, bool)> {
+        let names = self.names.read();
+        let mut list: Vec<_> = names
+            .known
+            .iter()
+            .filter(|(jid, _)| domain.is_none_or(|it| jid.split('@').nth(1) == Some(it)))
+            .map(|(jid, known)| (jid.clone(), known.disabled))
+            .collect();
+        list.sort();
+        list
+    }
+
+    /// The row of an account.
+    pub async fn row(&self, keeper: &Keeper, bare: &str) -> Option<Account> {
+        // The read is made for names that do not exist too: it must take the same time.
+        let key = bare.as_bytes().to_vec();
+        let rows = keeper.rows(vec![Query::Get(Tree::Accounts, key)]).await?;
+        decode(&rows.first()?.1).ok()
+    }
+
+    /// What logs an account in; `None` where there is no such account or it is disabled.
+    pub async fn credentials(&self, keeper: &Keeper, bare: &str) -> Option<Credentials> {
+        let account = self.row(keeper, bare).await?;
+        (!account.disabled).then_some(account.credentials)
+    }
+
+    /// Runs a key derivation off the lanes; `None`: too many wait already.
+    pub async fn derive<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _place = self.places.try_acquire().ok()?;
+        let turn = Arc::clone(&self.running).acquire_owned().await.ok()?;
+        let work = move || {
+            // Held by the work itself: whoever asked may be gone before it is done.
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+
+    /// Waits until the earlier changes of this account are done: a change reads the row and writes
+    /// it later, so of two passwords the last must stay, and no account may come back that was
+    /// removed meanwhile.
+    pub async fn turn(&self, jid: &Jid) -> MutexGuard<'_, ()> {
+        let index = self.hasher.hash_one(jid.as_str()) as usize % TURNS;
+        self.turns[index].lock().await
+    }
+
+    /// Makes an account.
+    pub async fn add(
+        &self,
+        keeper: &Keeper,
+        jid: &Jid,
+        password: Password,
+        iterations: u32,
+        now: Millis,
+        maker: Maker,
+    ) -> Result<(), Failure> {
+        let name = SmolStr::new(jid.as_str());
+        if self.id(&name).is_some() {
+            return Err(Failure::Exists);
+        }
+        let credentials = self.keys(password, iterations).await?;
+        let id = self.next.fetch_add(1, Ordering::SeqCst);
+        {
+            // Of two that ask for one name at once, the first has it.
+            let mut names = self.names.write();
+            if names.known.contains_key(&name) {
+                return Err(Failure::Exists);
+            }
+            if maker == Maker::Stranger && names.looks_known(&name) {
+                return Err(Failure::Name("it looks like another's".to_owned()));
+            }
+            names.insert(
+                name.clone(),
+                Known {
+                    id: AccountId(id),
+                    disabled: false,
+                },
+            );
+        }
+        let account = Account {
+            id,
+            credentials,
+            disabled: false,
+            created: now,
+        };
+        let mut frame = row(jid, &account)?;
+        frame.put(Tree::Meta, NEXT.to_vec(), (id + 1).to_be_bytes().to_vec());
+        let stored = stored(keeper, frame).await;
+        if stored.is_err() {
+            self.names.write().remove(&name);
+        }
+        stored
+    }
+
+    /// Changes an account's password.
+    pub async fn set_password(
+        &self,
+        keeper: &Keeper,
+        jid: &Jid,
+        password: Password,
+        iterations: u32,
+    ) -> Result<(), Failure> {
+        let _turn = self.turn(jid).await;
+        let credentials = self.keys(password, iterations).await?;
+        let account = self
+            .row(keeper, jid.as_str())
+            .await
+            .ok_or(Failure::Absent)?;
+        stored(
+            keeper,
+            row(
+                jid,
+                &Account {
+                    credentials,
+                    ..account
+                },
+            )?,
+        )
+        .await
+    }
+
+    /// Lets an account log in, or not.
+    pub async fn set_disabled(
+        &self,
+        keeper: &Keeper,
+        jid: &Jid,
+        disabled: bool,
+    ) -> Result<(), Failure> {
+        let _turn = self.turn(jid).await;
+        let account = self
+            .row(keeper, jid.as_str())
+            .await
+            .ok_or(Failure::Absent)?;
+        stored(
+            keeper,
+            row(
+                jid,
+                &Account {
+                    disabled,
+                    ..account
+                },
+            )?,
+        )
+        .await?;
+        if let Some(known) = self.names.write().known.get_mut(jid.as_str()) {
+            known.disabled = disabled;
+        }
+        Ok(())
+    }
+
+    /// The account's rows are gone: so is its name.
+    pub fn forget(&self, jid: &Jid) {
+        self.names.write().remove(jid.as_str());
+    }
+
+    async fn keys(&self, password: Password, iterations: u32) -> Result<Credentials, Failure> {
+        let salt = random();
+        self.derive(move || Credentials::derive(&password, salt, iterations))
+            .await
+            .ok_or(Failure::Busy)
+    }
+}
+
+fn row(jid: &Jid, account: &Account) -> Result<Frame, Failure> {
+    let value = encode(account).map_err(|problem| Failure::Store(problem.to_string()))?;
+    let mut frame = Frame::new();
+    frame.put(Tree::Accounts, jid.as_str().as_bytes().to_vec(), value);
+    Ok(frame)
+}
+
+async fn stored(keeper: &Keeper, frame: Frame) -> Result<(), Failure> {
+    match keeper.committed(frame).await {
+        Committed::Durable => Ok(()),
+        Committed::Refused => Err(Failure::Store("the disk is full".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(id: u32) -> Known {
+        Known {
+            id: AccountId(id),
+            disabled: false,
+        }
+    }
+
+    #[test]
+    fn who_looks_like_somebody_here_is_known_until_the_last_of_them_is_gone() {
+        let mut names = Names::default();
+        names.insert("bill@a.test".into(), known(1));
+        names.insert("b1ll@a.test".into(), known(2));
+        assert!(names.looks_known("bi.ll@a.test"));
+        assert!(!names.looks_known("bill@b.test"), "another domain");
+        names.remove("bill@a.test");
+        names.remove("bill@a.test");
+        assert!(names.looks_known("bi.ll@a.test"));
+        names.remove("b1ll@a.test");
+        assert!(!names.looks_known("bi.ll@a.test") && names.looks.is_empty());
+    }
+}

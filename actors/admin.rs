@@ -1,0 +1,125 @@
+//! Administration: what the command line, XEP-0133 and XEP-0077 may ask of the running server, in
+//! one vocabulary.
+
+use std::time::Duration;
+
+use rookery_protocol::jid::Jid;
+use rookery_protocol::sasl::Password;
+use rookery_protocol::xml::Element;
+
+use crate::effect::Millis;
+use crate::notices::Notice;
+
+/// Something to be done to accounts and sessions.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Make an account for a bare JID of one of our domains.
+    AddUser(Jid, Password),
+    /// The same for a stranger who asks for it: not where the name looks like the name of an
+    /// account there is (attacks H16).
+    Register(Jid, Password),
+    /// Set a password; all sessions but the one named are ended (attacks T42).
+    SetPassword {
+        user: Jid,
+        password: Password,
+        except: Option<Jid>,
+    },
+    /// Remove an account with everything it has; its sessions end after the answer was sent.
+    DeleteUser(Jid),
+    /// No login any more; sessions end.
+    DisableUser(Jid),
+    /// Login again.
+    EnableUser(Jid),
+    /// End the sessions of a user (bare JID) or one session (full JID).
+    EndSessions(Jid),
+    /// The accounts of a domain, or of all.
+    ListUsers(Option<String>),
+    /// Accounts with at least one session.
+    OnlineUsers(Option<String>),
+    /// Facts on one account.
+    UserInfo(Jid),
+    /// The roster of an account, of a bare JID.
+    UserRoster(Jid),
+    /// A message to all online users of a domain.
+    Announce {
+        domain: String,
+        subject: Option<String>,
+        body: String,
+    },
+    /// What users are told from now on, when they are here next or first.
+    SetNotice(Notice),
+    /// Stop the server after this time, in an orderly way.
+    Stop { delay: Duration },
+    /// Numbers on the server.
+    Status,
+    /// Each of these in turn, whatever becomes of the others; never one inside another.
+    Several(Vec<Command>),
+}
+
+/// What became of a [`Command`].
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Done,
+    Users(Vec<User>),
+    /// `<query/>` of `jabber:iq:roster`.
+    Roster(Element),
+    Status(Box<Status>),
+    /// What became of each of [`Command::Several`], in their order.
+    Several(Vec<Outcome>),
+    Failed(Failure),
+}
+
+/// Why a [`Command`] was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("there is an account of that name already")]
+    Exists,
+    #[error("there is no such account")]
+    Absent,
+    #[error("that is not an address of this server")]
+    NotOurs,
+    #[error("the name is not allowed: {0}")]
+    Name(String),
+    #[error("the server is busy, try again")]
+    Busy,
+    #[error("the store refused: {0}")]
+    Store(String),
+}
+
+/// One account, as an administrator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct User {
+    /// The bare JID.
+    pub jid: String,
+    pub disabled: bool,
+    /// When it was made, in milliseconds since 1970.
+    pub created: Millis,
+    /// When its last device went unavailable, if one ever did: while somebody is here, the time
+    /// before that.
+    pub last_seen: Option<Millis>,
+    /// The resources connected now.
+    pub resources: Vec<String>,
+    /// Whether a device of it is available and neither away nor extended away.
+    pub active: bool,
+}
+
+/// Numbers on the running server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    pub version: &'static str,
+    pub uptime_seconds: u64,
+    pub domains: Vec<String>,
+    pub accounts: u64,
+    pub streams: u64,
+    pub sessions: u64,
+    pub hubs: u64,
+    pub links: u64,
+    /// Frames that wait for the disk.
+    pub commits_waiting: u64,
+    /// Stanzas handed to Hubs and not handled yet.
+    pub stanzas_waiting: u64,
+    pub store_bytes: u64,
+    pub journal_bytes: u64,
+    /// Panics caught since the start.
+    pub panics: u64,
+}

@@ -1,0 +1,216 @@
+//! Who is alive: a sharded map from bare JID or domain to the mailbox of its Hub.
+//!
+//! A stanza is sent through the borrowed address while its shard is guarded, so that nobody else
+//! keeps a Hub's address. The entry counts what was sent and the Hub what it handled: over the
+//! bound the sender is refused, and only where both are equal may a Hub retire, so nothing is ever
+//! sent to a Hub that has left.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix::dev::channel::{AddressReceiver, channel};
+use actix::prelude::*;
+use parking_lot::RwLock;
+use smol_str::SmolStr;
+
+use crate::hub::Hub;
+use crate::messages::Mail;
+
+const SHARDS: usize = 64;
+
+/// What a Hub may have before it unhandled; more is refused with `resource-constraint`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub stanzas: u64,
+    pub bytes: u64,
+}
+
+/// What was sent to a Hub and what it has handled.
+#[derive(Default, Debug)]
+pub struct Load {
+    sent: AtomicU64,
+    sent_bytes: AtomicU64,
+    handled: AtomicU64,
+    handled_bytes: AtomicU64,
+}
+
+impl Load {
+    /// The Hub handled one mail of this weight.
+    pub fn handled(&self, bytes: usize) {
+        self.handled_bytes.fetch_add(bytes as u64, Ordering::AcqRel);
+        self.handled.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Mail that waits.
+    pub fn waiting(&self) -> u64 {
+        let handled = self.handled.load(Ordering::Acquire);
+        self.sent.load(Ordering::Acquire).saturating_sub(handled)
+    }
+
+    fn over(&self, bounds: Bounds) -> bool {
+        let handled = self.handled_bytes.load(Ordering::Acquire);
+        let sent = self.sent_bytes.load(Ordering::Acquire);
+        self.waiting() >= bounds.stanzas || sent.saturating_sub(handled) >= bounds.bytes
+    }
+
+    fn sending(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::AcqRel);
+        self.sent.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+struct Entry {
+    address: Addr<Hub>,
+    load: Arc<Load>,
+}
+
+/// Why mail came back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Returned {
+    /// There is no such Hub alive.
+    Absent,
+    /// Too much waits before it already.
+    Full,
+}
+
+/// The mailbox of a Hub that is to be started, and its counters.
+pub struct Birth {
+    pub mailbox: AddressReceiver<Hub>,
+    pub load: Arc<Load>,
+    /// Its predecessor died: what that had handed to the disk may not be there yet.
+    pub after_death: bool,
+}
+
+/// All living Hubs of a server.
+pub struct Directory {
+    shards: Vec<RwLock<HashMap<SmolStr, Entry, ahash::RandomState>>>,
+    hasher: ahash::RandomState,
+    bounds: Bounds,
+}
+
+impl Directory {
+    /// A directory without Hubs.
+    pub fn new(bounds: Bounds) -> Directory {
+        let hasher = ahash::RandomState::new();
+        let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
+        Directory {
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            hasher: hasher.clone(),
+            bounds,
+        }
+    }
+
+    /// Sends to a living Hub, or gives the mail back.
+    pub fn send(&self, key: &str, mail: Mail) -> Result<(), (Mail, Returned)> {
+        let shard = self.shard(key).read();
+        match shard.get(key) {
+            Some(entry) => entry.send(mail, self.bounds),
+            None => Err((mail, Returned::Absent)),
+        }
+    }
+
+    /// Sends to a Hub; where none is alive `start` is given a mailbox, in which the mail already
+    /// lies.
+    pub fn send_or_start(
+        &self,
+        key: &str,
+        mail: Mail,
+        start: impl FnOnce(Birth),
+    ) -> Result<(), (Mail, Returned)> {
+        let mail = match self.send(key, mail) {
+            Err((mail, Returned::Absent)) => mail,
+            sent => return sent,
+        };
+        let mut shard = self.shard(key).write();
+        let former = shard.get(key);
+        if let Some(entry) = former
+            && entry.address.connected()
+        {
+            return entry.send(mail, self.bounds);
+        }
+        let after_death = former.is_some();
+        let (sender, mailbox) = channel(0);
+        let load = Arc::new(Load::default());
+        let entry = Entry {
+            address: Addr::new(sender),
+            load: Arc::clone(&load),
+        };
+        let sent = entry.send(mail, self.bounds);
+        let former = shard.insert(SmolStr::new(key), entry);
+        drop(shard);
+        drop(former);
+        start(Birth {
+            mailbox,
+            load,
+            after_death,
+        });
+        sent
+    }
+
+    /// Takes a Hub out, if nothing was sent to it that it has not handled. Then it has nothing left
+    /// to hear.
+    pub fn retire(&self, key: &str, load: &Arc<Load>) -> bool {
+        let mut shard = self.shard(key).write();
+        let idle = shard
+            .get(key)
+            .is_some_and(|entry| Arc::ptr_eq(&entry.load, load) && load.waiting() == 0);
+        if idle {
+            shard.remove(key);
+        }
+        idle
+    }
+
+    /// Takes out a Hub that died.
+    pub fn bury(&self, key: &str, load: &Arc<Load>) {
+        let mut shard = self.shard(key).write();
+        if shard
+            .get(key)
+            .is_some_and(|entry| Arc::ptr_eq(&entry.load, load))
+        {
+            shard.remove(key);
+        }
+    }
+
+    /// How many Hubs are alive, and how much mail waits for them.
+    pub fn census(&self) -> (u64, u64) {
+        let mut census = (0, 0);
+        for shard in &self.shards {
+            let shard = shard.read();
+            census.0 += shard.len() as u64;
+            census.1 += shard
+                .values()
+                .map(|entry| entry.load.waiting())
+                .sum::<u64>();
+        }
+        census
+    }
+
+    /// The keys of all living Hubs: for draining and announcements.
+    pub fn keys(&self) -> Vec<SmolStr> {
+        self.shards
+            .iter()
+            .flat_map(|shard| shard.read().keys().cloned().collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn shard(&self, key: &str) -> &RwLock<HashMap<SmolStr, Entry, ahash::RandomState>> {
+        &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
+    }
+}
+
+impl Entry {
+    /// A closed mailbox gives the mail back, receipt and all.
+    fn send(&self, mail: Mail, bounds: Bounds) -> Result<(), (Mail, Returned)> {
+        let counted = mail.weight();
+        if counted.is_some() && self.load.over(bounds) {
+            return Err((mail, Returned::Full));
+        }
+        // Every mail is counted, so that a Hub retires only when it has heard all.
+        self.load.sending(counted.unwrap_or(0));
+        self.address.try_send(mail).map_err(|back| {
+            self.load.handled(counted.unwrap_or(0));
+            (back.into_inner(), Returned::Absent)
+        })
+    }
+}

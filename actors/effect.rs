@@ -1,0 +1,365 @@
+//! What a decision asks for: the plain structs decide and list effects, the actor shells perform
+//! them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rookery_protocol::error::{StanzaError, StreamError};
+use rookery_protocol::stanza::Stanza;
+use rookery_protocol::xml::Element;
+use rookery_storage::{Frame, KeyRange, Tree};
+use smallvec::SmallVec;
+
+use crate::admin::Command;
+use crate::hub::devices::{Device, DeviceId};
+use crate::receipt::Receipt;
+
+/// Milliseconds since 1970, by the wall clock.
+pub type Millis = u64;
+
+/// A row as it was read: key and value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// What to read from the store.
+#[derive(Clone, Debug)]
+pub enum Query {
+    /// One row.
+    Get(Tree, Vec<u8>),
+    /// Rows in key order (or against it), at most `limit`.
+    Range {
+        tree: Tree,
+        range: KeyRange,
+        limit: usize,
+        backwards: bool,
+    },
+}
+
+/// Who sent the stanza at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// One of this account's own devices.
+    Device(DeviceId),
+    /// Somebody else: another account, room, domain or the server itself.
+    Elsewhere,
+}
+
+/// What travels with a message from the sender's Hub to the recipient's.
+#[derive(Default, Debug)]
+pub struct Marks {
+    /// When the server accepted it.
+    pub stamp: Millis,
+    /// It must last (class D): acknowledged only when it is on disk.
+    pub lasting: bool,
+    /// The key of its row in the archive of the account at hand; never crosses from one Hub to
+    /// another.
+    pub kept: Option<Vec<u8>>,
+    /// The stamp of its place among all that the account at hand is sent and that may wait; 0 where
+    /// it has none. Never crosses either.
+    pub order: u64,
+}
+
+/// A stanza on its way, with all that was decided of it.
+#[derive(Debug)]
+pub struct Envelope {
+    pub stanza: Stanza,
+    pub marks: Marks,
+    /// Rows that are to be committed together with the recipient's.
+    pub rows: Frame,
+    pub receipt: Receipt,
+}
+
+impl Envelope {
+    /// A stanza of the server's own that need not last.
+    pub fn plain(stanza: Stanza) -> Envelope {
+        Envelope {
+            stanza,
+            marks: Marks::default(),
+            rows: Frame::new(),
+            receipt: Receipt::none(),
+        }
+    }
+}
+
+/// One thing to do. They are done in the order in which they were asked for.
+#[derive(Debug)]
+pub enum Effect {
+    /// Write a stanza to own devices; `kept`: its archive row, so that it is redelivered until
+    /// acknowledged.
+    Deliver {
+        devices: SmallVec<[DeviceId; 2]>,
+        bytes: Bytes,
+        kept: Option<Vec<u8>>,
+    },
+    /// Send a stanza to whom its `to` names.
+    Route(Box<Envelope>),
+    /// End a device's stream.
+    Close(DeviceId, StreamError),
+    /// Read, then call `read_done` of the extension that asked.
+    Read(Box<Read>),
+    /// Administer, then call `administered` of the extension that asked.
+    Administer(Box<Administer>),
+    /// Call `woken` of the extension that asked, after a time.
+    Wake(usize, Duration),
+}
+
+/// A read on behalf of an extension.
+#[derive(Debug)]
+pub struct Read {
+    /// Index of the extension in the account's list.
+    pub extension: usize,
+    /// What the extension said to recognise the answer by.
+    pub step: u32,
+    pub queries: Vec<Query>,
+    /// The IQ that waits for the answer.
+    pub request: Option<Stanza>,
+    pub origin: Origin,
+    /// The receipt of that IQ: it is not taken care of before it is answered.
+    pub receipt: Receipt,
+    /// Nothing else happens on this Hub until the rows are there.
+    pub stops: bool,
+}
+
+/// An administrative command on behalf of an extension.
+#[derive(Debug)]
+pub struct Administer {
+    pub extension: usize,
+    pub command: Command,
+    pub request: Stanza,
+    /// The receipt of the request: it is not taken care of before it is answered.
+    pub receipt: Receipt,
+    pub origin: Origin,
+}
+
+/// The list that a decision fills.
+#[derive(Debug)]
+pub struct Effects {
+    /// Now, as the shell sees it.
+    pub now: Millis,
+    /// Rows that this Hub commits, all of them in one frame.
+    pub rows: Frame,
+    /// Rows under fresh keys that travel with the stanza when it is forwarded, and are committed
+    /// here if it is not.
+    pub travelling: Frame,
+    /// The receipt of the stanza at hand: the shell settles it after the commit, unless it went on
+    /// with the stanza.
+    pub receipt: Receipt,
+    /// The stanza at hand is of class D: its receipt waits for the disk even if nothing is written
+    /// here.
+    pub lasting: bool,
+    origin: Origin,
+    extension: usize,
+    notes: SmallVec<[DeviceId; 1]>,
+    list: Vec<Effect>,
+}
+
+impl Effects {
+    /// An empty list for a stanza of `origin`.
+    pub fn new(now: Millis, origin: Origin) -> Effects {
+        Effects {
+            now,
+            rows: Frame::new(),
+            travelling: Frame::new(),
+            receipt: Receipt::none(),
+            lasting: false,
+            origin,
+            extension: usize::MAX,
+            notes: SmallVec::new(),
+            list: Vec::new(),
+        }
+    }
+
+    /// Who sent the stanza at hand.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Says for which extension the next effects are.
+    pub fn for_extension(&mut self, index: usize) {
+        self.extension = index;
+    }
+
+    /// Answers the sender of the stanza at hand: `reply` is complete, with `to`.
+    pub fn reply(&mut self, reply: Stanza) {
+        match self.origin {
+            Origin::Device(device) => self.deliver([device], &reply, None),
+            Origin::Elsewhere => self.route(reply),
+        }
+    }
+
+    /// Answers `request` with a result.
+    pub fn result(&mut self, request: &Stanza, payload: Option<Element>) {
+        self.reply(request.result_reply(payload));
+    }
+
+    /// Answers `request` with an error, unless it may not be answered (RFC 6120 §8.3.1).
+    pub fn refuse(&mut self, request: &Stanza, error: &StanzaError) {
+        if let Some(reply) = request.error_reply(error) {
+            self.reply(reply);
+        }
+    }
+
+    /// Writes `stanza` to own devices, serialised once.
+    pub fn deliver(
+        &mut self,
+        devices: impl IntoIterator<Item = DeviceId>,
+        stanza: &Stanza,
+        kept: Option<Vec<u8>>,
+    ) {
+        let devices: SmallVec<[DeviceId; 2]> = devices.into_iter().collect();
+        if !devices.is_empty() {
+            self.list.push(Effect::Deliver {
+                devices,
+                bytes: stanza.to_bytes(),
+                kept,
+            });
+        }
+    }
+
+    /// Writes a stanza that is serialised already to an own device.
+    pub fn deliver_bytes(&mut self, device: DeviceId, bytes: Bytes) {
+        let devices = SmallVec::from_slice(&[device]);
+        self.list.push(Effect::Deliver {
+            devices,
+            bytes,
+            kept: None,
+        });
+    }
+
+    /// Writes to each device a stanza of its own, as pushes with the full JID in `to` are.
+    pub fn deliver_each<'a>(
+        &mut self,
+        devices: impl IntoIterator<Item = &'a Device>,
+        mut stanza: impl FnMut(&Device) -> Stanza,
+    ) {
+        for device in devices {
+            self.deliver([device.id], &stanza(device), None);
+        }
+    }
+
+    /// Sends a new stanza of ours, which need not last, to whom its `to` names.
+    pub fn route(&mut self, stanza: Stanza) {
+        self.list
+            .push(Effect::Route(Box::new(Envelope::plain(stanza))));
+    }
+
+    /// Sends the stanza at hand on to whom its `to` names, with its receipt, marks and travelling
+    /// rows.
+    pub fn forward(&mut self, stanza: Stanza, marks: Marks) {
+        let rows = std::mem::take(&mut self.travelling);
+        let receipt = std::mem::replace(&mut self.receipt, Receipt::none());
+        let marks = Marks {
+            kept: None,
+            order: 0,
+            ..marks
+        };
+        self.list.push(Effect::Route(Box::new(Envelope {
+            stanza,
+            marks,
+            rows,
+            receipt,
+        })));
+    }
+
+    /// Ends a device's stream.
+    pub fn close(&mut self, device: DeviceId, error: StreamError) {
+        self.list.push(Effect::Close(device, error));
+    }
+
+    /// Reads rows for the IQ at hand; `read_done` goes on with it. Later IQs to this extension
+    /// wait.
+    pub fn read(&mut self, request: &Stanza, step: u32, queries: Vec<Query>) {
+        self.push_read(Some(request.clone()), step, queries, false);
+    }
+
+    /// Reads rows while the whole Hub waits: for what must not be overtaken, as offline messages.
+    pub fn read_first(&mut self, step: u32, queries: Vec<Query>) {
+        self.push_read(None, step, queries, true);
+    }
+
+    fn push_read(&mut self, request: Option<Stanza>, step: u32, queries: Vec<Query>, stops: bool) {
+        let (extension, origin) = (self.extension, self.origin);
+        let receipt = match request {
+            Some(_) => std::mem::replace(&mut self.receipt, Receipt::none()),
+            None => Receipt::none(),
+        };
+        let read = Read {
+            extension,
+            step,
+            queries,
+            request,
+            receipt,
+            origin,
+            stops,
+        };
+        self.list.push(Effect::Read(Box::new(read)));
+    }
+
+    /// Has the server do `command` for the IQ at hand; `administered` goes on with it.
+    pub fn administer(&mut self, request: &Stanza, command: Command) {
+        let (extension, origin) = (self.extension, self.origin);
+        let request = request.clone();
+        let receipt = std::mem::replace(&mut self.receipt, Receipt::none());
+        let order = Administer {
+            extension,
+            command,
+            request,
+            receipt,
+            origin,
+        };
+        self.list.push(Effect::Administer(Box::new(order)));
+    }
+
+    /// Calls `woken` after `time`.
+    pub fn wake(&mut self, time: Duration) {
+        self.list.push(Effect::Wake(self.extension, time));
+    }
+
+    /// Has the engine note that this extension keeps something in memory for a device, so that it
+    /// can build that anew after a panic: see [`crate::extension::AccountRole::rejoined`].
+    pub fn note(&mut self, device: DeviceId) {
+        self.notes.push(device);
+    }
+
+    /// Takes the devices that were noted.
+    pub fn take_notes(&mut self) -> SmallVec<[DeviceId; 1]> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Puts a row.
+    pub fn put(&mut self, tree: Tree, key: Vec<u8>, value: Vec<u8>) {
+        self.rows.put(tree, key, value);
+    }
+
+    /// Deletes a row.
+    pub fn delete(&mut self, tree: Tree, key: Vec<u8>) {
+        self.rows.delete(tree, key);
+    }
+
+    /// Takes what was listed.
+    pub fn take(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.list)
+    }
+
+    /// What was listed, for tests and the shells.
+    pub fn list(&self) -> &[Effect] {
+        &self.list
+    }
+
+    /// The stanzas routed to others, for tests.
+    pub fn routed(&self) -> impl Iterator<Item = &Stanza> {
+        self.list.iter().filter_map(|effect| match effect {
+            Effect::Route(envelope) => Some(&envelope.stanza),
+            _ => None,
+        })
+    }
+
+    /// The stanzas delivered to `device`, as text, for tests.
+    pub fn delivered(&self, device: DeviceId) -> impl Iterator<Item = String> {
+        self.list.iter().filter_map(move |effect| match effect {
+            Effect::Deliver { devices, bytes, .. } if devices.contains(&device) => {
+                Some(String::from_utf8_lossy(bytes).into_owned())
+            }
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,217 @@
+//! Starts the parts of a server in their order, and stops them in the other.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use rookery_config::Settings;
+use rookery_protocol::error::{StreamCondition, StreamError};
+use rookery_protocol::negotiation::client::{
+    Domain, Limits as LoginLimits, Plaintext, Settings as Login,
+};
+use rookery_protocol::sasl::{Decoy, Mechanism};
+use rookery_storage::{Frame, Store, StoreError};
+use tokio::sync::{Semaphore, watch};
+
+use crate::accounts::Accounts;
+use crate::directory::{Bounds, Directory};
+use crate::extension::List;
+use crate::gate::Gate;
+use crate::keeper::{Fatal, Keeper};
+use crate::lane::{Lanes, Threads};
+use crate::listener::{Listener, Port};
+use crate::messages::{Mail, Order};
+use crate::realm::{Gauges, HANDSHAKES, Realm};
+use crate::receipt::Receipt;
+use crate::registry::Registry;
+use crate::site::Site;
+use crate::transport::Tls;
+
+/// How long clients have to take their last word when the server stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How often draining looks whether all are gone.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What a server is started with.
+pub struct Start {
+    pub settings: Settings,
+    pub store: Store,
+    pub extensions: List,
+    pub tls: Arc<Tls>,
+    /// The server's secret: stands behind the salts of accounts that do not exist.
+    pub secret: [u8; 32],
+    /// Called once if the disk fails: must end the process.
+    pub fatal: Fatal,
+}
+
+/// A running server.
+pub struct Engine {
+    realm: Arc<Realm>,
+    threads: Threads,
+}
+
+impl Engine {
+    /// Starts a server without listeners. Must be called within an actix system.
+    pub fn start(start: Start) -> Result<Engine, StartError> {
+        let Start {
+            settings,
+            store,
+            extensions,
+            tls,
+            secret,
+            fatal,
+        } = start;
+        let accounts = Accounts::load(&store)?;
+        let count = match settings.engine.lanes {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let (lanes, threads) = Lanes::start(count);
+        let (keeper, idle) = Keeper::new(Arc::new(store), settings.storage.readers.max(1));
+        let directory = Arc::new(Directory::new(Bounds {
+            stanzas: settings.engine.mailbox_stanzas as u64,
+            bytes: settings.engine.mailbox_size.as_u64(),
+        }));
+        let site = Site::new(settings, extensions);
+        site.notices.load(keeper.store())?;
+        let tell = Arc::clone(&directory);
+        keeper.start(
+            idle,
+            Box::new(move |hub, ticket, ended| {
+                // A Hub that is gone by now has nobody left who waits.
+                let _ = tell.send(hub, Mail::Committed(ticket, ended));
+            }),
+            fatal,
+        )?;
+        let realm = Arc::new(Realm {
+            login: Arc::new(login(&site, &secret)),
+            gate: Gate::new(
+                site.settings.limits.clone(),
+                site.settings.register.per_hour,
+            ),
+            site,
+            directory,
+            keeper,
+            lanes,
+            accounts,
+            tls: ArcSwap::new(tls),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+            gauges: Gauges::default(),
+            births: AtomicU64::new(1),
+            bindings: AtomicU32::new(1),
+            closing: watch::Sender::new(false),
+            told_to_stop: watch::Sender::new(None),
+            registry: OnceLock::new(),
+            down: Default::default(),
+        });
+        let registry = Registry::new(Arc::downgrade(&realm)).start();
+        realm.registry.get_or_init(|| registry);
+        Ok(Engine { realm, threads })
+    }
+
+    /// What all parts share: commands, figures, streams of other transports.
+    pub fn realm(&self) -> &Arc<Realm> {
+        &self.realm
+    }
+
+    /// Listens on `address`; answers the address that was really taken (for port 0).
+    pub fn listen(&self, address: SocketAddr, port: Port) -> std::io::Result<SocketAddr> {
+        let socket = listener(address)?;
+        let taken = socket.local_addr()?;
+        Listener::begin(&self.realm, Arc::new(socket), port);
+        Ok(taken)
+    }
+
+    /// Stops: nobody new, a last word to all, everything saved, threads ended.
+    pub async fn stop(self) {
+        let Engine { realm, threads } = self;
+        realm.closing.send_replace(true);
+        let error = StreamError::new(StreamCondition::SystemShutdown);
+        for key in realm.directory.keys() {
+            // A Hub that retires meanwhile has no sessions to tell.
+            let _ = realm
+                .directory
+                .send(&key, Mail::Order(Order::Drain(error.clone())));
+        }
+        let streams = || realm.gauges.streams.load(Ordering::Relaxed);
+        let deadline = tokio::time::Instant::now() + DRAIN;
+        while streams() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+        }
+        threads.join();
+        realm
+            .keeper
+            .commit(Frame::new(), Receipt::none(), crate::keeper::Tell::Nobody);
+        realm.keeper.stop();
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the accounts cannot be read: {0}")]
+    Store(#[from] StoreError),
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        // IPv4 has a socket of its own.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+/// What client streams are offered, from the settings and the extensions.
+fn login(site: &Site, secret: &[u8]) -> Login {
+    let settings = &site.settings;
+    let streams = || {
+        site.extensions
+            .iter()
+            .filter_map(|extension| extension.stream)
+    };
+    let domains = site.domains.iter().map(|name| Domain {
+        name: name.clone(),
+        early_features: streams().flat_map(|role| role.features(site)).collect(),
+        late_features: streams()
+            .flat_map(|role| role.features_after_login(name, site))
+            .collect(),
+    });
+    Login {
+        domains: domains.collect(),
+        plaintext: match settings.c2s.plaintext {
+            rookery_config::Plaintext::Never => Plaintext::Never,
+            rookery_config::Plaintext::Loopback => Plaintext::Loopback,
+        },
+        mechanisms: Mechanism::ALL.to_vec(),
+        decoy: Arc::new(Decoy::new(secret, settings.accounts.iterations)),
+        downgrade_hash: false,
+        early_requests: streams()
+            .flat_map(|it| it.namespaces())
+            .map(|it| (*it).into())
+            .collect(),
+        resumption: false,
+        limits: LoginLimits {
+            failures: settings.limits.failures,
+            tries: settings.limits.failures * 4,
+            elements: 100,
+            refused_binds: 8,
+            bytes_before_login: settings.limits.before_login.size.get() as u64,
+            bytes_after_login: settings.limits.after_login.size.get() as u64,
+            idle_seconds: Some(settings.c2s.idle.as_secs() as u32),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! What an extension is to the engine: a `const` descriptor and a small type per role. Free of
+//! actor types.
+//!
+//! The engine asks the descriptor, never the name. A message or presence passes six named phases,
+//! in each of them the extensions in the order of the list: **admit** (may refuse), **stamp** (may
+//! mark), **keep** (may add rows), **copy** (may add deliveries), **deliver** (the engine's own:
+//! RFC 6121 §8), **after** (may notify). They run once outgoing in the sender's Hub (without
+//! deliver and after) and once incoming in the recipient's.
+//!
+//! Extensions never see each other and know no actor. Bounded state is loaded with the Hub; then
+//! memory is the truth and changes are written through. A phase uses only that. An IQ that must
+//! read more asks [`Effects::read`] and goes on in `read_done`.
+
+use rookery_protocol::error::{Condition, StanzaError};
+use rookery_protocol::jid::Jid;
+use rookery_protocol::stanza::Stanza;
+use rookery_protocol::xml::Element;
+
+use crate::admin::{Command, Outcome};
+use crate::effect::{Effects, Marks, Origin, Row};
+use crate::hub::account::Account;
+use crate::hub::devices::{DeviceId, Devices};
+use crate::keys::Kind;
+use crate::site::Site;
+
+/// The list that `Server::start` hands to the engine; its order is the order in which extensions
+/// see a stanza.
+pub type List = &'static [&'static Extension];
+
+/// One specification that an extension obeys.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// The XEP's number.
+    pub xep: u16,
+    /// The version that was read.
+    pub version: &'static str,
+    /// Its title.
+    pub title: &'static str,
+}
+
+/// Makes an extension's state of one account.
+pub type MakeRole = fn(&Site) -> Box<dyn AccountRole>;
+
+/// An extension: what it says of itself, and its roles.
+pub struct Extension {
+    /// What it does, in one word; names it in settings, logs and the table of XEPs.
+    pub name: &'static str,
+    pub specs: &'static [Spec],
+    /// Features in disco#info of the server's domains.
+    pub server_features: &'static [&'static str],
+    /// Features in disco#info of an account.
+    pub account_features: &'static [&'static str],
+    /// Namespaces of IQs to a domain of the server that `domain` answers.
+    pub domain_namespaces: &'static [&'static str],
+    /// Namespaces of IQs to a bare JID that `account` answers.
+    pub account_namespaces: &'static [&'static str],
+    /// Kinds of rows that are this extension's, in `Tree::Account`.
+    pub kinds: &'static [Kind],
+    /// Makes the state of one account.
+    pub account: Option<MakeRole>,
+    /// Answers for the server.
+    pub domain: Option<&'static dyn DomainRole>,
+    /// Speaks on client streams before login.
+    pub stream: Option<&'static dyn StreamRole>,
+}
+
+impl Extension {
+    /// An extension that does nothing yet: the base of a descriptor (`..Extension::NONE`).
+    pub const NONE: Extension = Extension {
+        name: "",
+        specs: &[],
+        server_features: &[],
+        account_features: &[],
+        domain_namespaces: &[],
+        account_namespaces: &[],
+        kinds: &[],
+        account: None,
+        domain: None,
+        stream: None,
+    };
+}
+
+/// Which way a stanza passes the account at hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// From one of the account's devices.
+    Out,
+    /// To the account.
+    In,
+}
+
+/// A stanza passing through the phases.
+pub struct Pass<'a> {
+    pub stanza: &'a mut Stanza,
+    pub direction: Direction,
+    pub origin: Origin,
+    pub marks: &'a mut Marks,
+}
+
+impl Pass<'_> {
+    /// The other side: whom an outgoing stanza is for, who sent an incoming one.
+    pub fn peer(&self) -> Option<&Jid> {
+        match self.direction {
+            Direction::Out => self.stanza.to.as_ref(),
+            Direction::In => self.stanza.from.as_ref(),
+        }
+    }
+}
+
+/// What an account's extension may look at.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub account: &'a Account,
+    pub devices: &'a Devices,
+    pub site: &'a Site,
+}
+
+impl View<'_> {
+    /// Whether `request` comes from the account itself (any of its devices).
+    pub fn is_own(&self, request: &Stanza) -> bool {
+        request
+            .from
+            .as_ref()
+            .is_some_and(|from| from.bare_str() == self.account.jid.as_str())
+    }
+}
+
+/// Whether an extension took care of a message that no device could take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kept {
+    /// It is kept, or of a kind that may go unheard (a chat state).
+    Yes,
+    No,
+    /// It would be, but for a bound: the sender is told `resource-constraint`.
+    Full,
+}
+
+/// An extension's part in one account's Hub. Every method may be left out.
+#[allow(unused_variables)]
+pub trait AccountRole: Send {
+    /// A row of its loaded kinds, once each, before anything else; `rest` is the key behind the
+    /// kind.
+    fn load(&mut self, kind: Kind, rest: &[u8], value: &[u8]) {}
+
+    /// An IQ get or set in one of its namespaces to the bare JID (or from an own device without
+    /// `to`). It must reply, refuse, read or administer. Who may ask is its own decision: check
+    /// [`View::is_own`].
+    fn iq(&mut self, request: &Stanza, payload: &Element, view: View, fx: &mut Effects) {}
+
+    /// What `fx.read` asked for. `request` is the IQ that waited, or `None` for `read_first`.
+    fn read_done(
+        &mut self,
+        step: u32,
+        request: Option<&Stanza>,
+        rows: Vec<Row>,
+        view: View,
+        fx: &mut Effects,
+    ) {
+    }
+
+    /// What became of `fx.administer`.
+    fn administered(&mut self, request: &Stanza, outcome: Outcome, view: View, fx: &mut Effects) {}
+
+    /// What `fx.wake` asked for.
+    fn woken(&mut self, view: View, fx: &mut Effects) {}
+
+    /// May refuse a message, presence or IQ: the error goes to its sender; for presence it is
+    /// dropped silently.
+    fn admit(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) -> Result<(), StanzaError> {
+        Ok(())
+    }
+
+    /// May change the stanza and its marks.
+    fn stamp(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) {}
+
+    /// May add rows that are committed with the stanza.
+    fn keep(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) {}
+
+    /// May deliver copies.
+    fn copy(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) {}
+
+    /// After delivery to `reached` own devices.
+    fn after(&mut self, pass: &mut Pass, reached: &[DeviceId], view: View, fx: &mut Effects) {}
+
+    /// No device could take this message (RFC 6121 §8.5.2.2): keep it for later?
+    fn undelivered(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) -> Kept {
+        Kept::No
+    }
+
+    /// These archive rows were delivered to a device that never acknowledged them and is gone.
+    fn returned(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
+
+    /// These kept rows were delivered to a device that has acknowledged them.
+    fn taken(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
+
+    /// A device sent its initial presence, or a changed one; the view has it already.
+    fn available(&mut self, device: DeviceId, initial: bool, view: View, fx: &mut Effects) {}
+
+    /// A device went unavailable, or away without a word; `status` is the text it left.
+    fn unavailable(&mut self, device: DeviceId, status: &str, view: View, fx: &mut Effects) {}
+
+    /// The account was loaded again although its sessions live: after a panic, or when the disk
+    /// refused a change. This device was [noted](Effects::note) before.
+    fn rejoined(&mut self, device: DeviceId, view: View) {}
+
+    /// A device's session ended.
+    fn gone(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}
+
+    /// Whether the account's presence is kept from `contact` (XEP-0191).
+    fn hides_from(&self, contact: &Jid) -> bool {
+        false
+    }
+}
+
+/// An extension's part in the server itself: no state, answers at once.
+#[allow(unused_variables)]
+pub trait DomainRole: Sync {
+    /// An IQ get or set in one of its namespaces to a domain of the server. `local`: the asker is
+    /// one of our users.
+    fn iq(&self, request: &Stanza, payload: &Element, site: &Site, fx: &mut Effects);
+
+    /// What became of `fx.administer`.
+    fn administered(&self, request: &Stanza, outcome: Outcome, site: &Site, fx: &mut Effects) {}
+
+    /// Further forms in disco#info of the server (XEP-0128).
+    fn info(&self, domain: &str, site: &Site) -> Vec<Element> {
+        Vec::new()
+    }
+
+    /// Items for disco#items of the server, of `node` or of none; `asker` is a bare JID. For a node
+    /// of an account `host` is the account's bare JID, and the asker is its owner.
+    fn items(&self, host: &str, node: Option<&str>, asker: &Jid, site: &Site) -> Vec<Element> {
+        Vec::new()
+    }
+
+    /// disco#info of a node, if it is this extension's: identities, features and forms, or why this
+    /// asker may not know. `host` and `asker` as in [`DomainRole::items`].
+    fn node(
+        &self,
+        host: &str,
+        node: &str,
+        asker: &Jid,
+        site: &Site,
+    ) -> Option<Result<Vec<Element>, StanzaError>> {
+        None
+    }
+}
+
+/// What a stream extension decides on an IQ before login.
+pub enum Before {
+    /// Answer at once.
+    Reply(Stanza),
+    /// Have the server do something, then call `administered`.
+    Administer(Command),
+}
+
+/// An extension's part on client streams before login.
+#[allow(unused_variables)]
+pub trait StreamRole: Sync {
+    /// Elements in the stream features before authentication.
+    fn features(&self, site: &Site) -> Vec<Element> {
+        Vec::new()
+    }
+
+    /// Elements in the stream features after authentication; `domain` is the stream's.
+    fn features_after_login(&self, domain: &str, site: &Site) -> Vec<Element> {
+        Vec::new()
+    }
+
+    /// Namespaces of IQs it answers before authentication.
+    fn namespaces(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Such an IQ; `domain` is the stream's `to`.
+    fn iq(&self, request: &Stanza, payload: &Element, domain: &str, site: &Site) -> Before {
+        Before::Reply(refusal(request))
+    }
+
+    /// What became of [`Before::Administer`].
+    fn administered(&self, request: &Stanza, outcome: Outcome, site: &Site) -> Stanza {
+        refusal(request)
+    }
+}
+
+/// What an extension that answers no IQ before login answers: a get or set always has an answer.
+fn refusal(request: &Stanza) -> Stanza {
+    let error = StanzaError::new(Condition::ServiceUnavailable);
+    request
+        .error_reply(&error)
+        .unwrap_or_else(|| request.result_reply(None))
+}

@@ -1,0 +1,354 @@
+//! The Hub of a bare JID: an account, or a domain itself. The shell round the structs that decide.
+//!
+//! The shell owns the mailbox, the addresses of its Sessions, the numbering of what is delivered,
+//! and what waits for the disk. Each mail is handled under `catch_unwind`: after a panic the shell
+//! stays, the struct is dropped whole and loads again, the effects of that stanza are discarded,
+//! and its receipt says lost.
+
+pub mod account;
+mod allowance;
+mod binding;
+pub mod devices;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod iq;
+mod lifecycle;
+mod link;
+mod message;
+pub mod mind;
+mod park;
+mod perform;
+mod presence;
+mod roster;
+pub mod server;
+pub mod stranger;
+mod subscription;
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use actix::prelude::*;
+use rookery_protocol::error::{Condition, StanzaError};
+use rookery_protocol::jid::Jid;
+use rookery_storage::Frame;
+use smol_str::SmolStr;
+use tracing::{error, warn};
+
+use crate::directory::{Birth, Load};
+use crate::effect::{Effects, Envelope, Marks, Origin};
+use crate::hub::devices::{Device, DeviceId, Devices};
+use crate::hub::link::Link;
+use crate::hub::mind::Mind;
+use crate::hub::park::Parked;
+use crate::hub::perform::{Held, Waits};
+use crate::keys::AccountId;
+use crate::lifeline::Lifeline;
+use crate::messages::{Mail, Order, Outgoing, ToSession};
+use crate::realm::Realm;
+use crate::site::Site;
+
+/// Mail handled in one wake before the others on the lane have their turn: actix drains a mailbox
+/// without a budget.
+const BUDGET: u32 = 64;
+
+/// A Hub.
+pub struct Hub {
+    realm: Arc<Realm>,
+    /// The bare JID, or the domain.
+    jid: Jid,
+    load: Arc<Load>,
+    state: State,
+    devices: Devices,
+    links: Vec<(DeviceId, Link)>,
+    /// The number of the last frame that was handed to the Keeper. No other Hub of this name ever
+    /// gave the same.
+    ticket: u64,
+    /// Frames up to this one have ended, one way or the other.
+    ended: u64,
+    /// Frames up to this one are on disk, as far as the Keeper told.
+    durable: u64,
+    /// What must not be seen before a frame is on disk, in order.
+    held: VecDeque<Held>,
+    /// How many of these are not deliveries: later ones queue behind them.
+    held_effects: u32,
+    /// IQs behind one that reads, by extension.
+    parked: Parked,
+    /// What could not be decided while the account was loading again.
+    missed: VecDeque<Missed>,
+    /// Rows that may wait for the next commit: losing them costs a redelivery, never a message.
+    later: Frame,
+    /// A timer commits them if nothing else does.
+    flush_due: bool,
+    /// Commands that are being done for this account.
+    commands: u32,
+    used: Instant,
+    resting: Option<SpawnHandle>,
+    spent: u32,
+    /// What came back from earlier sessions made the account panic: the rows stay where they are.
+    shy: bool,
+    /// A predecessor died, and what it had handed to the disk may not be there yet.
+    after_death: bool,
+    lifeline: Lifeline,
+}
+
+enum State {
+    /// The rows are being read; the mailbox is the stash.
+    Loading,
+    Account(Box<Mind>),
+    /// A domain of the server.
+    Domain,
+    /// The account of this number was removed; only its sessions' end is awaited.
+    Removed(Option<AccountId>),
+}
+
+/// What must still be decided when the account is loaded again.
+enum Missed {
+    /// A session ended. `again`: it was tried before.
+    Gone { device: Box<Device>, again: bool },
+    /// The reader that IQs to this extension waited for is done.
+    Unpark(usize),
+    /// Mail for an account that took the place of a removed one.
+    Mail(Mail),
+}
+
+impl Hub {
+    /// Starts the Hub of `jid` on its lane.
+    pub fn start(realm: &Arc<Realm>, jid: Jid, birth: Birth) {
+        let lane = realm.lanes.of(jid.as_str()).clone();
+        let realm = Arc::clone(realm);
+        let key = SmolStr::new(jid.as_str());
+        let started = lane.spawn_fn(move || {
+            let lifeline = Lifeline::hub(&realm, key, Arc::clone(&birth.load));
+            // Half of the number is the Hub's own, so that tickets of a dead one are never met.
+            let ticket = realm.births.fetch_add(1, Ordering::Relaxed) << 32;
+            let hub = Hub {
+                realm,
+                jid,
+                load: birth.load,
+                state: State::Loading,
+                devices: Devices::default(),
+                links: Vec::new(),
+                ticket,
+                ended: ticket,
+                durable: ticket,
+                held: VecDeque::new(),
+                held_effects: 0,
+                parked: Parked::default(),
+                missed: VecDeque::new(),
+                later: Frame::new(),
+                flush_due: false,
+                commands: 0,
+                used: Instant::now(),
+                resting: None,
+                spent: 0,
+                shy: false,
+                after_death: birth.after_death,
+                lifeline,
+            };
+            Context::with_receiver(birth.mailbox).run(hub);
+        });
+        if !started {
+            warn!("a hub could not start: its lane has ended");
+        }
+    }
+
+    /// Lets the struct decide, catching its panic, and performs what it asks for. `false`: it could
+    /// not, and all that it had asked for is forgotten.
+    fn decide(
+        &mut self,
+        origin: Origin,
+        ctx: &mut Context<Hub>,
+        decision: impl FnOnce(&mut Mind, &mut Devices, &Site, &mut Effects),
+    ) -> bool {
+        self.decide_on(self.effects(origin), Waits::All, ctx, decision)
+    }
+
+    fn effects(&self, origin: Origin) -> Effects {
+        Effects::new(self.realm.site.now(), origin)
+    }
+
+    fn decide_on(
+        &mut self,
+        mut fx: Effects,
+        waits: Waits,
+        ctx: &mut Context<Hub>,
+        decision: impl FnOnce(&mut Mind, &mut Devices, &Site, &mut Effects),
+    ) -> bool {
+        let State::Account(mind) = &mut self.state else {
+            return false;
+        };
+        let (devices, site) = (&mut self.devices, &self.realm.site);
+        let decided = catch_unwind(AssertUnwindSafe(|| decision(mind, devices, site, &mut fx)));
+        if decided.is_ok() {
+            self.perform(fx, waits, ctx);
+            return true;
+        }
+        self.panicked();
+        drop(fx);
+        self.load(ctx);
+        false
+    }
+
+    fn panicked(&self) {
+        self.realm.gauges.panics.fetch_add(1, Ordering::Relaxed);
+        error!(hub = %self.jid, "a stanza made a hub panic");
+    }
+
+    fn outgoing(&mut self, outgoing: Outgoing, ctx: &mut Context<Hub>) {
+        let Outgoing {
+            device,
+            stanza,
+            receipt,
+        } = outgoing;
+        if self.devices.get(device).is_none() || matches!(self.state, State::Removed(_)) {
+            return receipt.refuse(Condition::NotAuthorized);
+        }
+        let waits = Waits::of(&stanza);
+        let origin = Origin::Device(device);
+        let Some((stanza, receipt)) = self.park_behind_reader(stanza, origin, receipt) else {
+            return;
+        };
+        let mut fx = self.effects(origin);
+        fx.receipt = receipt;
+        let marks = Marks {
+            stamp: fx.now,
+            ..Marks::default()
+        };
+        self.decide_on(fx, waits, ctx, |mind, devices, site, fx| {
+            mind.outgoing(device, stanza, marks, devices, site, fx)
+        });
+    }
+
+    fn incoming(&mut self, envelope: Envelope, ctx: &mut Context<Hub>) {
+        let Envelope {
+            stanza,
+            marks,
+            rows,
+            receipt,
+        } = envelope;
+        let waits = Waits::of(&stanza);
+        let parked = self.park_behind_reader(stanza, Origin::Elsewhere, receipt);
+        let Some((stanza, receipt)) = parked else {
+            return;
+        };
+        let mut fx = self.effects(Origin::Elsewhere);
+        fx.receipt = receipt;
+        fx.travelling = rows;
+        fx.lasting = marks.lasting;
+        match &self.state {
+            State::Account(_) => {
+                self.decide_on(fx, waits, ctx, |mind, devices, site, fx| {
+                    mind.incoming(stanza, marks, devices, site, fx)
+                });
+            }
+            State::Domain => {
+                let site = &self.realm.site;
+                let answer = AssertUnwindSafe(|| server::incoming(&stanza, site, &mut fx));
+                match catch_unwind(answer) {
+                    Ok(()) => self.perform(fx, waits, ctx),
+                    Err(_) => self.panicked(),
+                }
+            }
+            State::Removed(_) | State::Loading => {
+                fx.refuse(&stanza, &StanzaError::new(Condition::ServiceUnavailable));
+                self.perform(fx, waits, ctx);
+            }
+        }
+    }
+
+    fn order(&mut self, order: Order, ctx: &mut Context<Hub>) {
+        match order {
+            Order::Remove(done) => self.remove(done, ctx),
+            Order::End {
+                resource,
+                except,
+                error,
+            } => {
+                self.end_all(resource.as_deref(), except.as_deref(), error, ctx);
+            }
+            Order::Resources(answer) => {
+                let resources = self.devices.iter().filter_map(|device| {
+                    let resource = device.jid.resource()?.to_owned();
+                    Some((resource, device.active()))
+                });
+                let _ = answer.send(resources.collect());
+            }
+            Order::Announce(stanza) => {
+                let mut fx = self.effects(Origin::Elsewhere);
+                for device in self.devices.available() {
+                    let stanza = (*stanza).clone().with_to(device.jid.clone());
+                    fx.deliver([device.id], &stanza, None);
+                }
+                self.perform(fx, Waits::Acknowledged, ctx);
+            }
+            Order::Drain(error) => {
+                self.flush();
+                for (_, link) in &self.links {
+                    link.send(ToSession::End(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, mail: Mail, ctx: &mut Context<Hub>) {
+        let weight = mail.weight().unwrap_or(0);
+        match mail {
+            Mail::Bind(bind) => self.bind(*bind, ctx),
+            Mail::Outgoing(outgoing) => self.outgoing(*outgoing, ctx),
+            Mail::Incoming(envelope) => self.incoming(*envelope, ctx),
+            Mail::Answer(device, bytes) => {
+                let mut fx = self.effects(Origin::Device(device));
+                fx.deliver_bytes(device, bytes);
+                self.perform(fx, Waits::Acknowledged, ctx);
+            }
+            Mail::Acknowledged(device) => self.count(device),
+            Mail::Acks(device, h) => self.acked(device, h, ctx),
+            Mail::Gone(device) => self.gone(device, ctx),
+            Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
+            Mail::Order(order) => self.order(order, ctx),
+            Mail::Probe(answer) => {
+                let _ = answer.send(());
+            }
+            #[cfg(test)]
+            Mail::Fault => std::panic::panic_any(crate::testing::WANTED),
+        }
+        if self.devices.is_empty() {
+            self.used = Instant::now();
+        }
+        self.load.handled(weight);
+    }
+
+    /// Others on the lane have their turn.
+    fn take_turn(&mut self, ctx: &mut Context<Hub>) {
+        self.spent += 1;
+        if self.spent >= BUDGET && !ctx.waiting() {
+            self.spent = 0;
+            ctx.wait(tokio::task::yield_now().into_actor(self));
+        }
+    }
+}
+
+impl Actor for Hub {
+    type Context = Context<Hub>;
+
+    fn started(&mut self, ctx: &mut Context<Hub>) {
+        self.load(ctx);
+        self.rest(ctx);
+    }
+}
+
+impl Handler<Mail> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail, ctx: &mut Context<Hub>) {
+        if self.gives_way(&mail) {
+            self.missed.push_back(Missed::Mail(mail));
+            return self.load(ctx);
+        }
+        self.take(mail, ctx);
+        self.take_turn(ctx);
+    }
+}

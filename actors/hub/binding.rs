@@ -1,0 +1,151 @@
+//! Sessions come and go.
+
+use actix::prelude::*;
+use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
+use rookery_protocol::ns;
+use rookery_protocol::xml::Element;
+use rookery_storage::Tree;
+use std::sync::atomic::Ordering;
+
+use super::{Hub, Missed, State};
+use crate::effect::Origin;
+use crate::hub::devices::{Device, DeviceId, Devices};
+use crate::hub::link::Link;
+use crate::messages::{Bind, Bound, ToSession};
+use crate::session::Session;
+use crate::site::random_id;
+
+impl Hub {
+    pub(super) fn bind(&mut self, bind: Bind, ctx: &mut Context<Hub>) {
+        let answer = match self.state {
+            State::Account(_) => self.bound(&bind, ctx),
+            _ => Err(StanzaError::new(Condition::NotAuthorized)),
+        };
+        bind.answer(answer);
+    }
+
+    fn bound(&mut self, bind: &Bind, ctx: &mut Context<Hub>) -> Result<Box<Bound>, StanzaError> {
+        // RFC 6120 §7.6.2.1, §7.7.2: what the client asks for if it is a resource at all, else one
+        // of ours.
+        let wanted = bind.resource.as_ref();
+        let jid = match wanted.and_then(|it| self.jid.with_resource(it).ok()) {
+            Some(jid) => jid,
+            None => {
+                let ours = self.jid.with_resource(&random_id()[..16]);
+                ours.map_err(|_| Condition::BadRequest)?
+            }
+        };
+        let taken = jid
+            .resource()
+            .and_then(|it| self.devices.with_resource(it))
+            .map(|it| it.id);
+        if let Some(old) = taken {
+            // RFC 6120 §7.7.2.2: the newer session is what the client has; the older one is often a
+            // dead connection.
+            self.end(old, StreamError::new(StreamCondition::Conflict));
+            self.gone(old, ctx);
+        } else if self.devices.len() >= self.realm.site.settings.c2s.sessions {
+            let limit = Element::new(ns::XMPP_ERRORS, "resource-limit-exceeded");
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .with_kind(ErrorType::Wait)
+                .with_extra(limit));
+        }
+        let Some(stream) = bind.stream().cloned() else {
+            return Err(StanzaError::new(Condition::InternalServerError));
+        };
+        // Never used twice on this server: what a session of a dead Hub says is said for nobody.
+        let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
+        let (session, owner) = Session::begin(&self.realm, jid.clone(), id, stream, bind.peer);
+        let mut device = Device::new(id, jid.clone(), self.realm.site.now());
+        device.trusted = self.realm.gate.trusts(bind.peer);
+        self.devices.add(device);
+        self.links.push((id, Link::new(session.clone())));
+        Ok(Box::new(Bound::new(jid, session, owner)))
+    }
+
+    pub(super) fn end(&mut self, device: DeviceId, error: StreamError) {
+        if let Some((_, link)) = self.links.iter().find(|(id, _)| *id == device) {
+            link.send(ToSession::End(error));
+        }
+    }
+
+    /// Ends the sessions of one resource, or of all, but for one.
+    pub(super) fn end_all(
+        &mut self,
+        resource: Option<&str>,
+        except: Option<&str>,
+        error: StreamError,
+        ctx: &mut Context<Hub>,
+    ) {
+        let ids: Vec<DeviceId> = self
+            .devices
+            .iter()
+            .filter(|device| resource.is_none() || device.jid.resource() == resource)
+            .filter(|device| except.is_none() || device.jid.resource() != except)
+            .map(|device| device.id)
+            .collect();
+        for id in ids {
+            self.end(id, error.clone());
+            self.gone(id, ctx);
+        }
+    }
+
+    /// A session ended: its contacts hear of it, and what it never acknowledged goes elsewhere.
+    pub(super) fn gone(&mut self, device: DeviceId, ctx: &mut Context<Hub>) {
+        let link = self.links.iter().position(|(id, _)| *id == device);
+        let link = link.map(|index| self.links.remove(index).1);
+        let (Some(link), Some(device)) = (link, self.devices.remove(device)) else {
+            return;
+        };
+        let (mut rows, mut kept) = link.close();
+        // What still waits for the disk comes behind it, before anything that comes from now on.
+        for unacked in self.withdraw(device.id) {
+            rows.push(unacked.row);
+            kept.push(unacked.kept);
+        }
+        if matches!(self.state, State::Loading) {
+            // The rows are found on disk, with nobody's name on them.
+            let device = Box::new(device);
+            self.missed.push_back(Missed::Gone {
+                device,
+                again: false,
+            });
+        } else {
+            let again = Box::new(device.clone());
+            let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                mind.gone(device, devices, site, fx);
+                rows.into_iter()
+                    .for_each(|row| fx.delete(Tree::Account, row));
+                if !kept.is_empty() {
+                    mind.returned(kept, devices, site, fx);
+                }
+            });
+            if !decided && matches!(self.state, State::Loading) {
+                self.missed.push_back(Missed::Gone {
+                    device: again,
+                    again: true,
+                });
+            }
+        }
+        if self.devices.is_empty() {
+            self.flush();
+            self.devices = Devices::default();
+            self.links.shrink_to_fit();
+            self.rest(ctx);
+        }
+    }
+
+    /// A session ended while the account was loading.
+    pub(super) fn depart(&mut self, device: Box<Device>, again: bool, ctx: &mut Context<Hub>) {
+        let copy = device.clone();
+        let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+            mind.gone(*device, devices, site, fx);
+        });
+        if !decided && !again && matches!(self.state, State::Loading) {
+            self.missed.push_back(Missed::Gone {
+                device: copy,
+                again: true,
+            });
+        }
+    }
+}

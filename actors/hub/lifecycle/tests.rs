@@ -1,0 +1,432 @@
+//! What panics, slow and full disks do to a Hub, its sessions and its successor.
+
+use std::time::Duration;
+
+use rookery_protocol::sasl::Password;
+
+use crate::admin::{Command, Outcome};
+use crate::messages::Mail;
+use crate::testing::ledger::{ENTRY, LIST, NS, RETURNED};
+use crate::testing::{World, jid, run, settings};
+
+fn chat(to: &str, body: &str) -> String {
+    format!("<message to='{to}@test' id='{body}' type='chat'><body>{body}</body></message>")
+}
+
+fn ask(id: &str, what: &str) -> String {
+    format!("<iq type='set' id='{id}'><{what} xmlns='{NS}'/></iq>")
+}
+
+#[test]
+fn a_hub_that_panics_loads_again_and_its_sessions_notice_nothing() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let (mut ann, mut bob) = (
+            world.online("ann", "a").await,
+            world.online("bob", "b").await,
+        );
+        ann.say(&chat("bob", "one")).await;
+        ann.say(&format!(
+            "<message to='bob@test' id='bad'><body/><panic xmlns='{NS}'/></message>"
+        ))
+        .await;
+        ann.say(&chat("bob", "two")).await;
+        bob.hear("<body>one</body>").await;
+        let error = ann.hear("id='bad'").await;
+        assert!(error.contains("internal-server-error"), "{error}");
+        bob.hear("<body>two</body>").await;
+        // Presence outlives the panic: the bare address still reaches the device.
+        bob.say(&chat("ann", "three")).await;
+        ann.hear("<body>three</body>").await;
+        drop((ann, bob));
+        world.retired("bob").await;
+        assert_eq!((world.panics(), world.rows(2, ENTRY).len()), (1, 2));
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_panic_in_the_senders_hub_is_answered_and_the_stream_stays() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        ann.say(&ask("1", "panic")).await;
+        assert!(ann.hear("id='1'").await.contains("internal-server-error"));
+        ann.say(&ask("2", "count")).await;
+        assert!(ann.hear("id='2'").await.contains("type='result'"));
+        drop(ann);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_panic_of_a_domain_is_answered_too() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        let to_domain = |id: &str, what: &str| ask(id, what).replacen("<iq ", "<iq to='test' ", 1);
+        ann.say(&to_domain("1", "panic")).await;
+        assert!(ann.hear("id='1'").await.contains("internal-server-error"));
+        ann.say(&to_domain("2", "count")).await;
+        assert!(ann.hear("id='2'").await.contains("type='result'"));
+        drop(ann);
+        world.end().await;
+    });
+}
+
+/// The memory of a Hub that loads again must not be older than what it has handed to the disk.
+#[test]
+fn a_hub_loads_again_only_when_its_own_commits_are_there() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        world.disk.hold();
+        ann.say(&ask("1", "write")).await;
+        ann.say(&ask("2", "panic")).await;
+        world
+            .until("the panic", |realm| {
+                realm
+                    .gauges
+                    .panics
+                    .load(std::sync::atomic::Ordering::Relaxed)
+                    == 1
+            })
+            .await;
+        // Time for a wrong reload to read what is not there yet.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        world.disk.go_on();
+        ann.say(&ask("3", "write")).await;
+        ann.say(&ask("4", "count")).await;
+        let count = ann.hear("id='4'").await;
+        assert!(count.contains("next='2'"), "{count}");
+        assert_eq!(world.rows(1, ENTRY).len(), 2);
+        drop(ann);
+        world.end().await;
+    });
+}
+
+/// A successor reads the moment its predecessor is gone.
+#[test]
+fn a_hub_retires_only_when_all_it_wrote_is_on_disk() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        world.disk.hold();
+        ann.say(&chat("bob", "one")).await;
+        // Much longer than the rest of a Hub.
+        tokio::time::sleep(3 * crate::testing::settings().engine.retire).await;
+        let here = world
+            .realm()
+            .directory
+            .keys()
+            .iter()
+            .any(|it| it == "bob@test");
+        world.disk.go_on();
+        assert!(here, "retired before its commit");
+        world.retired("bob").await;
+        ann.say(&chat("bob", "two")).await;
+        ann.settle().await;
+        drop(ann);
+        world.retired("bob").await;
+        assert_eq!(world.rows(2, ENTRY).len(), 2);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_refused_change_is_an_error_and_memory_says_what_the_disk_says() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let mut ann = world.online("ann", "a").await;
+        ann.say(&ask("0", "write")).await;
+        ann.hear("id='0'").await;
+        world.disk.fill(true);
+        ann.say(&ask("1", "write")).await;
+        let error = ann.hear("id='1'").await;
+        assert!(error.contains("resource-constraint"), "{error}");
+        // Nobody waits for this one: Bob is away. His memory must be put right all the same.
+        ann.say(&chat("bob", "lost")).await;
+        let error = ann.hear("id='lost'").await;
+        assert!(error.contains("resource-constraint"), "{error}");
+        // Who comes and goes is shown all the same.
+        let mut second = world.online("ann", "b").await;
+        ann.hear("from='ann@test/b'").await;
+        second.say("<presence type='unavailable'/>").await;
+        ann.hear("type='unavailable'").await;
+        world.disk.fill(false);
+        ann.say(&ask("2", "count")).await;
+        assert!(ann.hear("id='2'").await.contains("next='1'"));
+        ann.say(&chat("bob", "kept")).await;
+        assert_eq!(ann.settle().await, Vec::<String>::new());
+        drop((ann, second));
+        world.retired("bob").await;
+        let rows = world.rows(2, ENTRY);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(
+            rows[0].0[5..],
+            [0, 0, 0, 0],
+            "the number of the refused one is free"
+        );
+        world.end().await;
+    });
+}
+
+/// What waits only for its turn does not go with the frame it queues behind.
+#[test]
+fn what_queues_behind_a_refused_change_is_delivered() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.online("ann", "a").await;
+        world.disk.hold();
+        ann.say(&ask("1", "write")).await;
+        ann.say("<iq type='get' id='2' to='test'><query xmlns='urn:test:nobody'/></iq>")
+            .await;
+        ann.say("<message to='ann@test/a' type='headline' id='3'/>")
+            .await;
+        world.until("the commit", |_| world.disk.waits()).await;
+        world.disk.fill(true);
+        world.disk.go_on();
+        let mut heard = Vec::new();
+        for _ in 0..3 {
+            heard.push(ann.next().await.expect("an answer"));
+        }
+        heard.sort();
+        assert!(heard[0].contains("id='1'") && heard[0].contains("resource-constraint"));
+        assert!(heard[1].contains("id='2'"), "{heard:#?}");
+        assert!(heard[2].contains("headline"), "{heard:#?}");
+        world.disk.fill(false);
+        drop(ann);
+        world.end().await;
+    });
+}
+
+#[test]
+fn those_who_wait_behind_a_reader_are_answered_whatever_happens() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        world.disk.hold();
+        // A write first, so that the reading waits for the disk and all the others wait behind it.
+        for (id, what) in ["write", "read", "read-and-panic", "panic", "read", "count"]
+            .into_iter()
+            .enumerate()
+        {
+            ann.say(&ask(&id.to_string(), what)).await;
+        }
+        world.disk.go_on();
+        let mut answers = Vec::new();
+        for _ in 0..6 {
+            answers.push(ann.next().await.expect("an answer"));
+        }
+        let of = |id: &str| {
+            let id = format!("id='{id}'");
+            answers
+                .iter()
+                .find(|it| it.contains(&id))
+                .expect("an answer to each")
+        };
+        assert!(of("1").contains("count='1'"), "{}", of("1"));
+        assert!(of("2").contains("internal-server-error"), "{}", of("2"));
+        assert!(of("3").contains("internal-server-error"), "{}", of("3"));
+        assert!(of("4").contains("count='1'"), "{}", of("4"));
+        assert!(of("5").contains("next='1'"), "{}", of("5"));
+        drop(ann);
+        world.end().await;
+    });
+}
+
+#[test]
+fn what_is_kept_for_a_device_survives_the_panic() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.online("ann", "a").await;
+        let mut other = world.online("ann", "b").await;
+        ann.say(&ask("1", "note")).await;
+        ann.hear("id='1'").await;
+        for id in ["2", "3"] {
+            other.say(&ask(id, "panic")).await;
+            other.hear(&format!("id='{id}'")).await;
+        }
+        other.say(&ask("4", "tell")).await;
+        ann.hear("<told").await;
+        assert!(
+            !other
+                .before("id='4'")
+                .await
+                .iter()
+                .any(|it| it.contains("<told"))
+        );
+        drop((ann, other));
+        world.end().await;
+    });
+}
+
+/// A device's end is never lost, and its deliveries come back once, whatever panics meanwhile.
+#[test]
+fn unacknowledged_deliveries_come_back_once() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let mut ann = world.online("ann", "a").await;
+        let mut bob = world.online("bob", "b").await;
+        bob.say("<enable xmlns='urn:xmpp:sm:3'/>").await;
+        bob.hear("<enabled").await;
+        for body in ["one", "two", "three"] {
+            ann.say(&chat("bob", body)).await;
+            bob.hear(&format!("<body>{body}</body>")).await;
+        }
+        bob.say("<a xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        bob.say(&ask("1", "panic")).await;
+        bob.hear("id='1'").await;
+        drop(bob);
+        drop(ann);
+        world.retired("bob").await;
+        let returned = world.rows(2, RETURNED);
+        assert_eq!(returned.len(), 2, "{returned:?}");
+        assert!(world.rows(2, crate::keys::Kind::UNACKED).is_empty());
+        world.end().await;
+    });
+}
+
+async fn remove(world: &World, user: &str) -> Outcome {
+    let command = Command::DeleteUser(jid(&format!("{user}@test")));
+    let (outcome, after) = world.realm().administer(command).await;
+    world.realm().finish(after);
+    outcome
+}
+
+#[test]
+fn a_removed_account_makes_room_for_one_of_the_same_name() {
+    run(async {
+        let mut settings = settings();
+        // The old Hub is there still when the new account comes.
+        settings.engine.retire = Duration::from_secs(1);
+        let users = ["ann", "bob"].into_iter().map(str::to_owned);
+        let world = World::with(settings, users, LIST);
+        let mut ann = world.online("ann", "a").await;
+        let mut bob = world.online("bob", "b").await;
+        ann.say(&ask("1", "write")).await;
+        ann.hear("id='1'").await;
+        assert!(matches!(remove(&world, "ann").await, Outcome::Done));
+        assert!(ann.rest().await.concat().contains("not-authorized"));
+        assert!(world.rows(1, ENTRY).is_empty());
+        let password = Password::prepare("secret").expect("a password");
+        let again = Command::AddUser(jid("ann@test"), password);
+        let (made, _) = world.realm().administer(again).await;
+        assert!(matches!(made, Outcome::Done));
+        let mut ann = world.online("ann", "a").await;
+        ann.say(&ask("2", "count")).await;
+        assert!(ann.hear("id='2'").await.contains("next='0'"));
+        bob.say(&chat("ann", "hello")).await;
+        ann.hear("<body>hello</body>").await;
+        drop((ann, bob));
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_removal_that_the_disk_refuses_removes_nothing() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.online("ann", "a").await;
+        ann.say(&ask("1", "write")).await;
+        ann.hear("id='1'").await;
+        world.disk.fill(true);
+        assert!(matches!(remove(&world, "ann").await, Outcome::Failed(_)));
+        world.disk.fill(false);
+        ann.say(&ask("2", "count")).await;
+        assert!(ann.hear("id='2'").await.contains("next='1'"));
+        drop(ann);
+        world.end().await;
+    });
+}
+
+/// A dead Hub takes its sessions with it; the next stanza starts another one, which knows all that
+/// the dead one wrote.
+#[test]
+fn a_hub_that_dies_is_succeeded() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let (mut ann, mut bob) = (
+            world.online("ann", "a").await,
+            world.online("bob", "b").await,
+        );
+        world.disk.hold();
+        ann.say(&ask("1", "write")).await;
+        world.until("the commit", |_| world.disk.waits()).await;
+        world.realm().post(&jid("ann@test"), Mail::Fault, false);
+        bob.say(&chat("ann", "one")).await;
+        assert!(ann.rest().await.concat().contains("internal-server-error"));
+        world.disk.go_on();
+        bob.say(&chat("ann", "two")).await;
+        let mut again = world.login("ann", "a").await;
+        // The successor may have been born by the first message, or by the second if that one met
+        // the dead: then its sender was told.
+        let refused = bob
+            .settle()
+            .await
+            .iter()
+            .filter(|it| it.contains("type='error'"))
+            .count();
+        again.settle().await;
+        drop((ann, bob, again));
+        world.retired("ann").await;
+        assert_eq!(world.rows(1, ENTRY).len(), 3 - refused);
+        world.end().await;
+    });
+}
+
+/// Ten deaths in a minute, and a Hub is kept down; who asks for it hears so.
+#[test]
+fn a_hub_that_dies_too_often_is_kept_down() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let mut bob = world.login("bob", "b").await;
+        let key = jid("ann@test");
+        while !world.realm().is_down("ann@test") {
+            world.realm().post(&key, Mail::Fault, true);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        world.retired("ann").await;
+        bob.say(&chat("ann", "one")).await;
+        assert!(bob.hear("id='one'").await.contains("internal-server-error"));
+        let mut ann = world.connect(64 * 1024);
+        ann.authenticate("ann", "secret").await;
+        ann.ask_to_bind("a").await;
+        assert!(
+            ann.hear("id='bind'")
+                .await
+                .contains("internal-server-error")
+        );
+        drop((ann, bob));
+        world.end().await;
+    });
+}
+
+/// Nothing is sent to a Hub that dies whose sender does not hear of it.
+#[test]
+fn mail_of_a_hub_that_dies_is_lost_aloud() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let mut bob = world.login("bob", "b").await;
+        world.disk.hold();
+        for number in 0..20 {
+            bob.say(&chat("ann", &format!("n{number}"))).await;
+            if number == 9 {
+                bob.settle().await;
+                world.realm().post(&jid("ann@test"), Mail::Fault, false);
+            }
+        }
+        bob.settle().await;
+        world.disk.go_on();
+        world.retired("ann").await;
+        let mut told = bob.settle().await.len();
+        let entries = world.rows(1, ENTRY).len();
+        while told + entries < 20 {
+            bob.hear("internal-server-error").await;
+            told += 1;
+        }
+        assert_eq!(told + entries, 20);
+        drop(bob);
+        world.end().await;
+    });
+}

@@ -1,0 +1,185 @@
+//! What a Hub waits for without stopping: rows that an extension reads, commands that the server
+//! does. IQs to an extension that reads wait behind it, so that each sees what the last one did.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use actix::prelude::*;
+use rookery_protocol::error::{Condition, StanzaError};
+use rookery_protocol::stanza::{Kind, Stanza};
+use rookery_storage::Frame;
+
+use super::perform::Waits;
+use super::{Hub, Missed, State};
+use crate::admin::Outcome;
+use crate::effect::{Administer, Marks, Origin, Read};
+use crate::hub::server;
+use crate::receipt::Receipt;
+
+/// IQs that wait, by extension. Each has its receipt still, so their senders bound them.
+pub(super) type Parked = Vec<(usize, VecDeque<(Stanza, Origin, Receipt)>)>;
+
+impl Hub {
+    /// An IQ to an extension that reads for an earlier one waits behind it, with its receipt. Gives
+    /// back what need not wait.
+    pub(super) fn park_behind_reader(
+        &mut self,
+        stanza: Stanza,
+        origin: Origin,
+        receipt: Receipt,
+    ) -> Option<(Stanza, Receipt)> {
+        if self.parked.is_empty() || !matches!(stanza.kind, Kind::Iq(_)) {
+            return Some((stanza, receipt));
+        }
+        let answerer = match &self.state {
+            State::Account(mind) => mind.answerer(&stanza, &self.realm.site),
+            _ => None,
+        };
+        match self
+            .parked
+            .iter_mut()
+            .find(|(index, _)| Some(*index) == answerer)
+        {
+            Some((_, queue)) => {
+                queue.push_back((stanza, origin, receipt));
+                None
+            }
+            None => Some((stanza, receipt)),
+        }
+    }
+
+    /// The reader is done: those behind it have their turn, until one of them reads.
+    pub(super) fn unpark(&mut self, extension: usize, ctx: &mut Context<Hub>) {
+        let Some(index) = self.parked.iter().position(|(it, _)| *it == extension) else {
+            return;
+        };
+        let (_, mut queue) = self.parked.swap_remove(index);
+        while let Some((stanza, origin, receipt)) = queue.pop_front() {
+            if matches!(self.state, State::Loading) {
+                queue.push_front((stanza, origin, receipt));
+                self.parked.push((extension, queue));
+                return self.missed.push_back(Missed::Unpark(extension));
+            }
+            let parked = self.park_behind_reader(stanza, origin, receipt);
+            let Some((stanza, receipt)) = parked else {
+                continue;
+            };
+            let mut fx = self.effects(origin);
+            fx.receipt = receipt;
+            let marks = Marks {
+                stamp: fx.now,
+                ..Marks::default()
+            };
+            self.decide_on(
+                fx,
+                Waits::All,
+                ctx,
+                |mind, devices, site, fx| match origin {
+                    Origin::Device(device) => {
+                        mind.outgoing(device, stanza, marks, devices, site, fx)
+                    }
+                    Origin::Elsewhere => mind.incoming(stanza, marks, devices, site, fx),
+                },
+            );
+        }
+    }
+
+    /// Reads for an extension.
+    pub(super) fn read(&mut self, mut read: Read, ctx: &mut Context<Hub>) {
+        let realm = Arc::clone(&self.realm);
+        let queries = read.queries.clone();
+        // The rows of this Hub's own commits must be there: an empty commit waits for them.
+        let behind = self.ended < self.ticket;
+        let rows = async move {
+            if behind {
+                realm.keeper.committed(Frame::new()).await;
+            }
+            realm.keeper.rows(queries).await.unwrap_or_default()
+        };
+        let (extension, stops) = (read.extension, read.stops);
+        if !stops {
+            self.parked.push((extension, VecDeque::new()));
+        }
+        let go_on = rows.into_actor(self).map(move |rows, hub: &mut Hub, ctx| {
+            let (request, origin) = (read.request.clone(), read.origin);
+            let mut fx = hub.effects(origin);
+            fx.receipt = std::mem::replace(&mut read.receipt, Receipt::none());
+            let unheard = !fx.receipt.is_some();
+            let decided = hub.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {
+                mind.read_done(read, rows, devices, site, fx)
+            });
+            if let Some(request) = request.filter(|_| !decided && unheard) {
+                hub.apologise(&request, origin, ctx);
+            }
+            if !stops {
+                hub.unpark(extension, ctx);
+            }
+        });
+        match stops {
+            true => ctx.wait(go_on),
+            false => {
+                ctx.spawn(go_on);
+            }
+        }
+    }
+
+    /// Nobody holds a receipt of this request: only we can say that it went wrong.
+    fn apologise(&mut self, request: &Stanza, origin: Origin, ctx: &mut Context<Hub>) {
+        let mut fx = self.effects(origin);
+        fx.refuse(request, &StanzaError::new(Condition::InternalServerError));
+        self.perform(fx, Waits::All, ctx);
+    }
+
+    /// Has the server do a command for an extension.
+    pub(super) fn administer(&mut self, order: Administer, ctx: &mut Context<Hub>) {
+        self.commands += 1;
+        let realm = Arc::clone(&self.realm);
+        let command = order.command.clone();
+        let work = async move { realm.administer(command).await };
+        ctx.spawn(
+            work.into_actor(self)
+                .map(move |(outcome, after), hub: &mut Hub, ctx| {
+                    hub.commands -= 1;
+                    hub.stay();
+                    hub.administered(order, outcome, ctx);
+                    // Only now: who removes his account or changes his password hears the result
+                    // first.
+                    hub.realm.finish(after);
+                }),
+        );
+    }
+
+    fn administered(&mut self, mut order: Administer, outcome: Outcome, ctx: &mut Context<Hub>) {
+        let (request, origin) = (order.request.clone(), order.origin);
+        let mut fx = self.effects(origin);
+        fx.receipt = std::mem::replace(&mut order.receipt, Receipt::none());
+        let unheard = !fx.receipt.is_some();
+        if let State::Account(_) = &self.state {
+            let decided = self.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {
+                mind.administered(order, outcome, devices, site, fx)
+            });
+            if !decided && unheard {
+                self.apologise(&request, origin, ctx);
+            }
+            return;
+        }
+        let site = &self.realm.site;
+        if let State::Domain = &self.state {
+            let answer = AssertUnwindSafe(|| server::administered(&order, outcome, site, &mut fx));
+            if catch_unwind(answer).is_err() {
+                self.panicked();
+                if unheard {
+                    self.apologise(&request, origin, ctx);
+                }
+                return;
+            }
+        } else if let Outcome::Failed(_) = outcome {
+            fx.refuse(&request, &StanzaError::new(Condition::InternalServerError));
+        } else {
+            // The account is gone: a plain result.
+            fx.result(&request, None);
+        }
+        self.perform(fx, Waits::All, ctx);
+    }
+}

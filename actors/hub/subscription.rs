@@ -1,0 +1,110 @@
+//! Presence subscriptions (RFC 6121 §3): what the table of appendix A decides is done here, in the
+//! order that `protocol::subscription` gives.
+
+use rookery_protocol::jid::Jid;
+use rookery_protocol::stanza::{PresenceType, Stanza};
+use rookery_protocol::subscription::{self, Direction, Owed, Request, State, Step};
+use smallvec::SmallVec;
+
+use super::account;
+use super::mind::{Mind, Turn};
+use super::presence::to_asker;
+use crate::effect::Marks;
+use crate::hub::devices::DeviceId;
+use crate::site::random_id;
+
+impl Mind {
+    /// One of the four from an own device, between bare JIDs (RFC 6121 A.2).
+    pub(super) fn subscription_out(
+        &mut self,
+        request: Request,
+        stanza: Stanza,
+        mut marks: Marks,
+        turn: &mut Turn,
+    ) {
+        let Some(contact) = stanza.to.clone() else {
+            return;
+        };
+        let (state, approved) = self.account.state(&contact);
+        let step = subscription::step(state, approved, Direction::Outbound, request);
+        let limits = account::limits(turn.site);
+        if step.push
+            && let Err(error) = self.account.roster.check_room(&contact, &limits)
+        {
+            return turn.fx.refuse(&stanza, &error);
+        }
+        if step.owed == Owed::Unavailable {
+            self.part_from(&contact, turn);
+        }
+        if step.pass {
+            marks.lasting = true;
+            turn.fx.forward(stanza, marks);
+        }
+        self.settle(&contact, state, &step, turn);
+    }
+
+    /// One of the four from a contact (RFC 6121 A.3); the devices that were given it.
+    pub(super) fn subscription_in(
+        &mut self,
+        request: Request,
+        stanza: &Stanza,
+        turn: &mut Turn,
+    ) -> SmallVec<[DeviceId; 2]> {
+        let mut reached = SmallVec::new();
+        let Some(contact) = stanza.from.clone() else {
+            return reached;
+        };
+        let (state, approved) = self.account.state(&contact);
+        let step = subscription::step(state, approved, Direction::Inbound, request);
+        let begins = step.state.pending_in() && !state.pending_in();
+        if begins && !self.account.keep_request(&contact, stanza, turn.fx) {
+            return reached;
+        }
+        if step.owed == Owed::Unavailable {
+            self.part_from(&contact, turn);
+        }
+        if step.pass {
+            // RFC 6121 §3.1.3: requests to the available devices; §3.1.6, §3.2.3, §3.3.3: what
+            // changes the roster to those that follow it.
+            let asks = request == Request::Subscribe;
+            let devices = turn.devices.iter();
+            let told = devices.filter(|it| if asks { it.available() } else { it.interested });
+            reached = told.map(|device| device.id).collect();
+            turn.fx.deliver(reached.iter().copied(), stanza, None);
+        }
+        if let Some(answer) = step.answer {
+            let answer = Stanza::presence(answer.into()).with_from(self.account.jid.clone());
+            turn.fx.route(to_asker(answer, stanza));
+        }
+        self.settle(&contact, state, &step, turn);
+        reached
+    }
+
+    /// Sends one of the four from the bare JID, of the server's own accord.
+    pub(super) fn tell(&self, request: Request, contact: &Jid, turn: &mut Turn) {
+        let stanza = Stanza::presence(PresenceType::from(request)).with_id(random_id());
+        turn.fx.route(
+            stanza
+                .with_from(self.account.jid.clone())
+                .with_to(contact.clone()),
+        );
+    }
+
+    /// What every step ends with: the rows, the push, and the presence that is owed.
+    fn settle(&mut self, contact: &Jid, before: State, step: &Step, turn: &mut Turn) {
+        if before.pending_in() && !step.state.pending_in() {
+            self.account.drop_request(contact, turn.fx);
+        }
+        if step.push {
+            let mut item = self.item(contact);
+            item.apply(step);
+            self.save(&item, turn);
+        }
+        if step.owed == Owed::Current {
+            self.greet(contact, turn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Keys of rows: whose, of which kind, which one. An account's rows lie together, so deleting it is
+//! one range a tree.
+
+use rookery_storage::KeyRange;
+
+/// The number an account has in every key; never used again after the account is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct AccountId(pub u32);
+
+/// A kind of row in `Tree::Account`. Kinds below [`Kind::ON_DEMAND`] are loaded with the Hub.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// The first kind that is read only when asked for.
+    pub const ON_DEMAND: Kind = Kind(0x40);
+
+    /// A contact in the roster; then its bare JID.
+    pub const CONTACT: Kind = Kind(0x01);
+    /// The roster's version and other single facts of the engine's own; then a name.
+    pub const FACT: Kind = Kind(0x02);
+    /// A subscription request that waits for an answer, whole; then the asker's bare JID.
+    pub const REQUEST: Kind = Kind(0x03);
+    /// A delivery that its session has not acknowledged; then the session's id and a serial number.
+    pub const UNACKED: Kind = Kind(0x04);
+    /// The first kind of an extension's.
+    pub const EXTENSIONS: Kind = Kind(0x10);
+
+    /// Whether rows of this kind are loaded with the Hub.
+    pub const fn loaded(self) -> bool {
+        self.0 < Kind::ON_DEMAND.0
+    }
+}
+
+/// The key of a row of `kind`.
+pub fn row(account: AccountId, kind: Kind, rest: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(5 + rest.len());
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key.push(kind.0);
+    key.extend_from_slice(rest);
+    key
+}
+
+/// All rows of `kind` of an account.
+pub fn all_of(account: AccountId, kind: Kind) -> KeyRange {
+    KeyRange::prefix(&row(account, kind, &[]))
+}
+
+/// All rows that are loaded with the Hub.
+pub fn loaded(account: AccountId) -> KeyRange {
+    KeyRange::between(
+        row(account, Kind(0), &[]),
+        row(account, Kind::ON_DEMAND, &[]),
+    )
+}
+
+/// The rows of extensions that are loaded with the Hub.
+pub fn loaded_of_extensions(account: AccountId) -> KeyRange {
+    KeyRange::between(
+        row(account, Kind::EXTENSIONS, &[]),
+        row(account, Kind::ON_DEMAND, &[]),
+    )
+}
+
+/// Everything of an account.
+pub fn everything(account: AccountId) -> KeyRange {
+    KeyRange::account(account.0)
+}
+
+/// The kind and the rest of a key that [`row`] made.
+pub fn split(key: &[u8]) -> Option<(AccountId, Kind, &[u8])> {
+    let (account, rest) = key.split_first_chunk::<4>()?;
+    let (kind, rest) = rest.split_first()?;
+    Some((AccountId(u32::from_be_bytes(*account)), Kind(*kind), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_comes_apart_as_it_was_put_together() {
+        let key = row(AccountId(7), Kind::CONTACT, b"bob@b.test");
+        assert_eq!(
+            split(&key),
+            Some((AccountId(7), Kind::CONTACT, &b"bob@b.test"[..]))
+        );
+        assert_eq!(split(&key[..4]), None);
+    }
+
+    #[test]
+    fn ranges_hold_what_is_theirs_and_nothing_else() {
+        let mine = row(AccountId(7), Kind::CONTACT, &[0xff; 9]);
+        let later_kind = row(AccountId(7), Kind::ON_DEMAND, &[]);
+        let neighbour = row(AccountId(8), Kind(0), &[]);
+        assert!(all_of(AccountId(7), Kind::CONTACT).contains(&mine));
+        assert!(!all_of(AccountId(7), Kind::CONTACT).contains(&later_kind));
+        assert!(
+            loaded(AccountId(7)).contains(&mine) && !loaded(AccountId(7)).contains(&later_kind)
+        );
+        let of_extensions = loaded_of_extensions(AccountId(7));
+        assert!(of_extensions.contains(&row(AccountId(7), Kind::EXTENSIONS, b"x")));
+        assert!(!of_extensions.contains(&mine) && !of_extensions.contains(&later_kind));
+        assert!(everything(AccountId(7)).contains(&later_kind));
+        assert!(!everything(AccountId(7)).contains(&neighbour));
+        assert!(everything(AccountId(u32::MAX)).contains(&row(AccountId(u32::MAX), Kind(0), &[])));
+    }
+}

@@ -1,0 +1,223 @@
+//! What actors say to each other. They share these and never import one another to talk.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamError};
+use rookery_protocol::jid::Jid;
+use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
+use rookery_protocol::xml::Element;
+use smol_str::SmolStr;
+use tokio::sync::oneshot;
+
+use crate::effect::Envelope;
+use crate::hub::devices::DeviceId;
+use crate::keeper::Committed;
+use crate::receipt::{Owner, Receipt};
+use crate::session::Session;
+use crate::stream::Stream;
+
+/// Mail to a Hub.
+pub enum Mail {
+    /// A stream wants a session.
+    Bind(Box<Bind>),
+    /// One of its sessions let a stanza in.
+    Outgoing(Box<Outgoing>),
+    /// Somebody sent a stanza.
+    Incoming(Box<Envelope>),
+    /// A session answers its client itself: written in order with the rest, and counted.
+    Answer(DeviceId, Bytes),
+    /// A session counts acknowledgements from here on (XEP-0198).
+    Acknowledged(DeviceId),
+    /// The client has this many of what was counted (XEP-0198 `h`).
+    Acks(DeviceId, u32),
+    /// A session ended.
+    Gone(DeviceId),
+    /// The Hub's commits up to this ticket ended.
+    Committed(u64, Committed),
+    /// An administrator's order.
+    Order(Order),
+    /// Is anybody there? For the watchdog.
+    Probe(oneshot::Sender<()>),
+    /// Makes the shell itself panic, where nothing catches it.
+    #[cfg(test)]
+    Fault,
+}
+
+impl Message for Mail {
+    type Result = ();
+}
+
+impl Mail {
+    /// The bytes this mail counts for against the bound, or `None`: replies, acks and what the
+    /// server asks itself never count.
+    pub fn weight(&self) -> Option<usize> {
+        match self {
+            Mail::Incoming(envelope) => match envelope.stanza.kind {
+                Kind::Message(_) | Kind::Iq(_) => Some(envelope.stanza.wire_len()),
+                Kind::Presence(PresenceType::Unavailable | PresenceType::Error) => None,
+                Kind::Presence(_) => Some(envelope.stanza.wire_len()),
+            },
+            _ => None,
+        }
+    }
+}
+
+/// A stanza that a session let in.
+pub struct Outgoing {
+    pub device: DeviceId,
+    pub stanza: Stanza,
+    pub receipt: Receipt,
+}
+
+/// A stream that is authenticated wants a resource. Dropped unanswered it answers with an error.
+pub struct Bind {
+    /// The bare JID.
+    pub account: Jid,
+    /// The resource the client asked for.
+    pub resource: Option<SmolStr>,
+    pub peer: IpAddr,
+    stream: Option<Addr<Stream>>,
+}
+
+impl Bind {
+    /// The wish of `stream`, whose connection comes from `peer`.
+    pub fn new(
+        account: Jid,
+        resource: Option<SmolStr>,
+        stream: Addr<Stream>,
+        peer: IpAddr,
+    ) -> Bind {
+        let stream = Some(stream);
+        Bind {
+            account,
+            resource,
+            peer,
+            stream,
+        }
+    }
+
+    /// The stream that asks; `None` once it was answered.
+    pub fn stream(&self) -> Option<&Addr<Stream>> {
+        self.stream.as_ref()
+    }
+
+    /// Answers.
+    pub fn answer(mut self, answer: Result<Box<Bound>, StanzaError>) {
+        if let Some(stream) = self.stream.take() {
+            stream.do_send(ToStream::Bound(answer));
+        }
+    }
+}
+
+impl Drop for Bind {
+    /// Nobody took it (the Hub died, or is kept down): the client may try again.
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            let error = StanzaError::new(Condition::InternalServerError);
+            let error = error.with_kind(ErrorType::Wait);
+            stream.do_send(ToStream::Bound(Err(error)));
+        }
+    }
+}
+
+/// The answer to [`Bind`]. Dropped untaken, because the stream is gone, it ends the session.
+pub struct Bound {
+    pub jid: Jid,
+    session: Option<(Addr<Session>, Arc<Owner>)>,
+}
+
+impl Bound {
+    /// A session that waits for its stream.
+    pub fn new(jid: Jid, session: Addr<Session>, owner: Arc<Owner>) -> Bound {
+        Bound {
+            jid,
+            session: Some((session, owner)),
+        }
+    }
+
+    /// The stream takes its session.
+    pub fn take(mut self) -> Option<(Addr<Session>, Arc<Owner>)> {
+        self.session.take()
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if let Some((session, _)) = self.session.take() {
+            session.do_send(ToSession::StreamClosed);
+        }
+    }
+}
+
+/// An administrator's order to the Hub of an account.
+pub enum Order {
+    /// Remove the account with everything it has; the sessions stay until [`Order::End`].
+    Remove(oneshot::Sender<Committed>),
+    /// End the sessions: all, or the one of this resource; but for one that asked for it.
+    End {
+        resource: Option<SmolStr>,
+        except: Option<SmolStr>,
+        error: StreamError,
+    },
+    /// Which resources are connected, and is the user at each (see `Device::active`)?
+    Resources(oneshot::Sender<Vec<(String, bool)>>),
+    /// Write this to all available devices.
+    Announce(Box<Stanza>),
+    /// End everything in an orderly way: the server is stopping.
+    Drain(StreamError),
+}
+
+/// Mail to a Session.
+pub enum ToSession {
+    /// Its stream read a stanza, which was admitted with this size. An unreadable one comes with
+    /// its answer.
+    Received {
+        stanza: Result<Box<Stanza>, Option<Box<Stanza>>>,
+        size: usize,
+    },
+    /// Its stream read an element of stream management.
+    Management(Element),
+    /// To be written; `number` where it is counted.
+    Deliver { bytes: Bytes, number: Option<u32> },
+    /// Deliveries are counted from here on: the Hub's answer to [`Mail::Acknowledged`].
+    Counting,
+    /// Receipts settled: see the ledger.
+    Settled,
+    /// Something was lost: see the ledger.
+    Lost,
+    /// The stream may read on.
+    Resume,
+    /// Nothing was read for long: is the client still there?
+    Idle,
+    /// The stream is gone.
+    StreamClosed,
+    /// Say this and end.
+    End(StreamError),
+    /// The Hub is gone.
+    HubGone,
+}
+
+impl Message for ToSession {
+    type Result = ();
+}
+
+/// Mail to a Stream.
+pub enum ToStream {
+    /// The answer to a wish for a resource.
+    Bound(Result<Box<Bound>, StanzaError>),
+    /// Bytes for the peer; `ask`: an `<r/>` behind them (XEP-0198).
+    Write { bytes: Bytes, ask: bool },
+    /// Reading may go on.
+    Resume,
+    /// Say this and close.
+    Close(StreamError),
+    /// The session died of a panic: its Hub must hear, and the client come back.
+    SessionDied { jid: Jid, device: DeviceId },
+}
+
+impl Message for ToStream {
+    type Result = ();
+}

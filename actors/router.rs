@@ -1,0 +1,198 @@
+//! Where a stanza goes: to one of ours, to one of our domains, or elsewhere. One function on three
+//! cases.
+
+use std::sync::Arc;
+
+use rookery_protocol::error::{Condition, StanzaError};
+use rookery_protocol::jid::Jid;
+use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
+use rookery_storage::{Frame, Tree};
+
+use crate::directory::Returned;
+use crate::effect::{Effect, Effects, Envelope, Origin, Query};
+use crate::hub::devices::Devices;
+use crate::hub::mind::Mind;
+use crate::hub::{Hub, stranger};
+use crate::keeper::Tell;
+use crate::keys::{self, AccountId};
+use crate::messages::Mail;
+use crate::realm::Realm;
+use crate::receipt::Receipt;
+
+impl Realm {
+    /// Sends a stanza to whom its `to` names. It must have one; without it is dropped, and its
+    /// receipt says lost.
+    pub fn route(self: &Arc<Realm>, envelope: Envelope) {
+        let Some(to) = envelope.stanza.to.clone() else {
+            return;
+        };
+        if !self.site.serves(to.domain()) {
+            return self.refuse(envelope, Condition::RemoteServerNotFound);
+        }
+        let key = to.bare();
+        if to.local().is_some() && self.accounts.id(key.as_str()).is_none() {
+            return self.to_nobody(envelope);
+        }
+        let wakes = wakes(&envelope.stanza);
+        self.post(&key, Mail::Incoming(Box::new(envelope)), wakes);
+    }
+
+    /// Sends mail to the Hub of `key`, which is started for it where `wakes` says so.
+    pub fn post(self: &Arc<Realm>, key: &Jid, mail: Mail, wakes: bool) {
+        let sent = match wakes && !self.is_down(key.as_str()) {
+            true => self.directory.send_or_start(key.as_str(), mail, |birth| {
+                Hub::start(self, key.clone(), birth)
+            }),
+            false => self.directory.send(key.as_str(), mail),
+        };
+        if let Err((mail, why)) = sent {
+            self.returned(mail, why, wakes);
+        }
+    }
+
+    /// Mail came back: a stanza is refused, or, where nobody needed to be woken, is done with.
+    fn returned(self: &Arc<Realm>, mail: Mail, why: Returned, wakes: bool) {
+        match mail {
+            Mail::Incoming(envelope) if why == Returned::Full => {
+                self.refuse(*envelope, Condition::ResourceConstraint);
+            }
+            Mail::Incoming(envelope) if wakes => {
+                self.refuse(*envelope, Condition::InternalServerError);
+            }
+            Mail::Incoming(envelope) if is_probe(&envelope.stanza) => self.probe(*envelope),
+            // Presence to an account without a live Hub: nobody is there to see it.
+            Mail::Incoming(envelope) => envelope.receipt.settle(),
+            Mail::Outgoing(outgoing) => outgoing.receipt.refuse(Condition::InternalServerError),
+            _ => {}
+        }
+    }
+
+    /// Answers with an error, to wherever the stanza came from.
+    fn refuse(self: &Arc<Realm>, envelope: Envelope, condition: Condition) {
+        let Envelope {
+            stanza,
+            marks,
+            rows,
+            receipt,
+        } = envelope;
+        self.close(marks.lasting, rows, receipt);
+        if matches!(stanza.kind, Kind::Presence(kind) if !subscribes(kind)) {
+            return;
+        }
+        if let Some(reply) = stanza.error_reply(&StanzaError::new(condition))
+            && reply
+                .to
+                .as_ref()
+                .is_some_and(|to| self.site.serves(to.domain()))
+        {
+            self.route(Envelope::plain(reply));
+        }
+    }
+
+    /// An account that does not exist answers like one that has nothing, after the same read, in
+    /// the same time.
+    fn to_nobody(self: &Arc<Realm>, envelope: Envelope) {
+        if !wakes(&envelope.stanza) && !is_probe(&envelope.stanza) {
+            return self.close(envelope.marks.lasting, envelope.rows, envelope.receipt);
+        }
+        let realm = Arc::clone(self);
+        let Some(key) = envelope.stanza.to.as_ref().map(Jid::bare) else {
+            return;
+        };
+        let query = Query::Get(Tree::Accounts, key.as_str().as_bytes().to_vec());
+        self.keeper.read(vec![query], move |_| {
+            let Envelope {
+                stanza,
+                marks,
+                rows,
+                receipt,
+            } = envelope;
+            let mut fx = Effects::new(realm.site.now(), Origin::Elsewhere);
+            stranger::incoming(&stanza, &realm.site, &mut fx);
+            realm.close(marks.lasting, rows, receipt);
+            realm.replies(fx);
+        });
+    }
+
+    /// A probe to an account without a live Hub is answered from one read, by a mind that lives no
+    /// longer: contacts who are away cost no Hub at each login, nor the reading of their rosters.
+    fn probe(self: &Arc<Realm>, envelope: Envelope) {
+        let Some(key) = envelope.stanza.to.as_ref().map(Jid::bare) else {
+            return;
+        };
+        let Some(id) = self.accounts.id(key.as_str()) else {
+            return;
+        };
+        let Some(from) = envelope.stanza.from.as_ref().map(Jid::bare) else {
+            return;
+        };
+        let realm = Arc::clone(self);
+        self.keeper.read(known_to(id, &from), move |rows| {
+            let Envelope {
+                stanza,
+                marks,
+                receipt,
+                ..
+            } = envelope;
+            // The disk gave nothing: better no answer than a wrong one.
+            let Some(rows) = rows else { return };
+            let mut fx = Effects::new(realm.site.now(), Origin::Elsewhere);
+            let mut mind = Mind::load(id, key, rows, &realm.site);
+            mind.incoming(stanza, marks, &mut Devices::default(), &realm.site, &mut fx);
+            receipt.settle();
+            realm.replies(fx);
+        });
+    }
+
+    /// Sends the answers on; nothing else is asked for where there is no Hub.
+    fn replies(self: &Arc<Realm>, mut fx: Effects) {
+        for effect in fx.take() {
+            if let Effect::Route(reply) = effect {
+                self.route(*reply);
+            }
+        }
+    }
+
+    /// Nobody takes the stanza: what its sender's Hub wanted kept is kept all the same, and its
+    /// receipt waits for the disk if what was written on the way must be there.
+    fn close(&self, lasting: bool, rows: Frame, receipt: Receipt) {
+        match lasting || !rows.is_empty() {
+            true => self.keeper.commit(rows, receipt, Tell::Nobody),
+            false => receipt.settle(),
+        }
+    }
+}
+
+/// What an account must know to answer a probe of `from`, a bare JID: that contact, the last
+/// presence, and what extensions keep with the account, such as whom it blocks.
+fn known_to(id: AccountId, from: &Jid) -> Vec<Query> {
+    let range = |range| Query::Range {
+        tree: Tree::Account,
+        range,
+        limit: usize::MAX,
+        backwards: false,
+    };
+    let contact = keys::row(id, keys::Kind::CONTACT, from.as_str().as_bytes());
+    vec![
+        Query::Get(Tree::Account, contact),
+        range(keys::all_of(id, keys::Kind::FACT)),
+        range(keys::loaded_of_extensions(id)),
+    ]
+}
+
+fn subscribes(kind: PresenceType) -> bool {
+    use PresenceType::*;
+    matches!(kind, Subscribe | Subscribed | Unsubscribe | Unsubscribed)
+}
+
+fn is_probe(stanza: &Stanza) -> bool {
+    stanza.kind == Kind::Presence(PresenceType::Probe)
+}
+
+/// What starts a Hub: messages, IQs and subscriptions.
+fn wakes(stanza: &Stanza) -> bool {
+    match stanza.kind {
+        Kind::Message(_) | Kind::Iq(_) => true,
+        Kind::Presence(kind) => subscribes(kind),
+    }
+}

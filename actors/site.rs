@@ -1,0 +1,98 @@
+//! What everybody on this server may know: its domains, settings, extensions and the time it has
+//! been up.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rookery_config::Settings;
+use rookery_protocol::jid::Jid;
+use smol_str::SmolStr;
+
+use crate::effect::Millis;
+use crate::extension::List;
+use crate::notices::Notices;
+
+/// The program's name, as XEP-0092 and disco tell it.
+pub const NAME: &str = "Rookery";
+/// The program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Facts and choices that hold while the server runs. No actor, no lock.
+pub struct Site {
+    pub settings: Settings,
+    pub extensions: List,
+    /// The domains we serve, prepared.
+    pub domains: Vec<SmolStr>,
+    /// Bare JIDs that may administer the server.
+    pub admins: Vec<Jid>,
+    /// What the administrators have everybody told.
+    pub notices: Notices,
+    started: Instant,
+}
+
+impl Site {
+    /// A site with these settings; domains and administrators that are no JIDs were refused by
+    /// `config`.
+    pub fn new(settings: Settings, extensions: List) -> Site {
+        let domains = settings.domains.iter().map(SmolStr::new).collect();
+        let admins = settings
+            .admins
+            .iter()
+            .filter_map(|text| Jid::parse(text).ok())
+            .collect();
+        Site {
+            settings,
+            extensions,
+            domains,
+            admins,
+            notices: Notices::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Whether `domain` (prepared) is one of ours.
+    pub fn serves(&self, domain: &str) -> bool {
+        self.domains.iter().any(|ours| ours == domain)
+    }
+
+    /// Whether `jid` may administer the domain of `host`: XEP-0133 by administrators of that very
+    /// domain only.
+    pub fn is_admin(&self, jid: &Jid, host: &str) -> bool {
+        let bare = jid.bare_str();
+        self.admins
+            .iter()
+            .any(|admin| admin.as_str() == bare && admin.domain() == host)
+    }
+
+    /// Seconds since the start.
+    pub fn uptime(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    /// The wall clock, in milliseconds since 1970.
+    pub fn now(&self) -> Millis {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_millis() as Millis)
+    }
+}
+
+/// `N` random bytes from the operating system.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // Without randomness no id and no nonce is safe: better none than a weak one.
+    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
+}
+
+/// A random id of 128 bits, in hexadecimal.
+pub fn random_id() -> SmolStr {
+    let bytes: [u8; 16] = random();
+    bytes
+        .iter()
+        .fold(String::with_capacity(32), |mut text, byte| {
+            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+            text
+        })
+        .into()
+}
