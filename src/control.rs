@@ -1,0 +1,231 @@
+//! Commands to a server: one line of JSON through a Unix socket in the data folder, one line
+//! back.
+//!
+//! The socket is `rookery.sock` (0600) in a folder that only its user may enter; the server also
+//! asks the kernel who is at the other end, and answers its own user and root only. A command
+//! with no server running starts one without listeners, which takes the socket's place, and goes
+//! the same way.
+
+mod client;
+mod listener;
+
+use crate::opening::Local;
+use rookery_protocol::jid::Jid;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+use zeroize::Zeroizing;
+
+pub use client::{AskError, ask};
+pub use listener::{Performer, Socket};
+
+/// What the server does on command. One implementation serves a running server and, without
+/// listeners, a command on its own.
+pub trait Commands {
+    /// Carries out one order. The future may be dropped; the order is carried out nevertheless.
+    fn run(&self, order: Order) -> Local<Result<Answer, Refusal>>;
+}
+
+/// Something to be done. Addresses are bare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Order {
+    /// Make an account.
+    AddUser {
+        /// Its address.
+        user: Jid,
+        /// Its password.
+        password: Secret,
+    },
+    /// Set a password; the account's sessions end.
+    SetPassword {
+        /// Whose.
+        user: Jid,
+        /// The new one.
+        password: Secret,
+    },
+    /// Remove an account with everything it has.
+    DeleteUser {
+        /// Whose.
+        user: Jid,
+    },
+    /// End the sessions and let nobody log in until [`Order::EnableUser`].
+    DisableUser {
+        /// Whom.
+        user: Jid,
+    },
+    /// Let a disabled account log in again.
+    EnableUser {
+        /// Whom.
+        user: Jid,
+    },
+    /// The accounts of one domain, or of all.
+    ListUsers {
+        /// The domain.
+        domain: Option<String>,
+    },
+    /// Numbers on the server.
+    Status,
+    /// Read the certificate and the settings again. Answered by the door, not by the engine.
+    Reload,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// Accounts.
+    Users(Vec<User>),
+    /// Numbers by name.
+    Status(serde_json::Map<String, serde_json::Value>),
+    /// The certificate was read again; remarks for the operator.
+    Reloaded(Vec<String>),
+}
+
+/// An account, as the operator sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The bare address.
+    pub jid: String,
+    /// Whether it is kept from logging in.
+    pub disabled: bool,
+    /// When it was made, in milliseconds since 1970.
+    pub created: i64,
+    /// When it was last seen, likewise; none for never.
+    pub last_seen: Option<i64>,
+    /// The resources that are connected.
+    pub resources: Vec<String>,
+}
+
+/// Why an order was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// For programs.
+    pub kind: Kind,
+    /// For people.
+    pub text: String,
+}
+
+/// The kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// There is such an account already.
+    Exists,
+    /// There is no such account.
+    Absent,
+    /// The domain is not one of ours.
+    NotOurs,
+    /// The address, or the password, cannot be one.
+    Unfit,
+    /// Try again.
+    Busy,
+    /// The disk, or the server itself, failed.
+    Failed,
+    /// The order was not understood.
+    Unknown,
+    /// Not while no server runs.
+    NotRunning,
+}
+
+impl Refusal {
+    /// A refusal of a kind.
+    pub fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Refusal {
+            kind,
+            text: text.into(),
+        }
+    }
+}
+
+/// Text that is shown nowhere and is wiped after use.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text over.
+    pub fn new(text: String) -> Self {
+        Secret(text)
+    }
+
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+/// One line back.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reply {
+    Ok(Answer),
+    Error(Refusal),
+}
+
+/// The socket's name in the data folder.
+const NAME: &str = "rookery.sock";
+/// The longest order: an address and a password, with room for escapes.
+const ORDER_LIMIT: u64 = 64 << 10;
+/// The longest answer that is read: some hundred thousand accounts.
+const ANSWER_LIMIT: u64 = 64 << 20;
+
+/// The longest path that fits the address of a socket.
+const PATH_LIMIT: usize = 107;
+
+/// The socket's path, made short where it would not fit.
+struct Place {
+    path: PathBuf,
+    /// The folder that a short path goes through.
+    _folder: Option<File>,
+}
+
+impl Place {
+    fn of(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(NAME);
+        if path.as_os_str().len() <= PATH_LIMIT {
+            return Ok(Place {
+                path,
+                _folder: None,
+            });
+        }
+        let folder = File::open(folder)?;
+        let path = format!("/proc/self/fd/{}/{NAME}", folder.as_raw_fd()).into();
+        Ok(Place {
+            path,
+            _folder: Some(folder),
+        })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A value as a line of JSON, wiped after use.
+fn line(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    // Our own types have text for keys and nothing that JSON cannot hold.
+    let mut line = Zeroizing::new(serde_json::to_vec(value).unwrap_or_default());
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,507 @@
+//! Commands as administrators give them, and as everybody else tries to.
+
+use rookery_actors::admin::{Failure, User};
+use rookery_actors::notices::{Notice, Occasion};
+
+use super::*;
+use crate::extensions::scene::{Scene, get, only_command, set, verdict};
+
+const ROOT: &str = "root@a.test/desk";
+
+fn node(name: &str) -> String {
+    format!("{}#{name}", admin::FORM_TYPE)
+}
+
+/// A command at its first stage.
+fn first(name: &str) -> Element {
+    Element::new(ns::ADHOC, "command").with_attr("node", node(name))
+}
+
+/// A command with its form: pairs of field and value.
+fn second(name: &str, fields: &[(&str, &str)]) -> Element {
+    let field = |(var, value): &(&str, &str)| {
+        let value = Element::new(ns::DATA_FORMS, "value").with_text(value);
+        Element::new(ns::DATA_FORMS, "field")
+            .with_attr("var", var)
+            .with_child(value)
+    };
+    let x = Element::new(ns::DATA_FORMS, "x").with_attr("type", "submit");
+    first(name)
+        .with_attr("sessionid", "s1")
+        .with_attr("action", "complete")
+        .with_child(x.with_children(fields.iter().map(field)))
+}
+
+fn asked(payload: &Element) -> Stanza {
+    set(ROOT, "a.test", payload)
+}
+
+fn ordered(name: &str, fields: &[(&str, &str)]) -> Command {
+    Scene::new().command(&Commands, &asked(&second(name, fields)))
+}
+
+/// What root is told at once, or after this outcome.
+fn heard(payload: &Element, outcome: Option<Outcome>) -> Stanza {
+    match outcome {
+        None => Scene::new().reply_of_domain(&Commands, &asked(payload)),
+        Some(outcome) => Scene::new().told(&Commands, &asked(payload), outcome),
+    }
+}
+
+/// Status and notes of a command's answer.
+fn ended(answer: &Stanza) -> (String, Vec<String>) {
+    let command = answer.payload().unwrap();
+    let notes = command
+        .children()
+        .filter(|child| child.name() == "note")
+        .map(|note| format!("{}: {}", note.attr("type").unwrap(), note.text()));
+    (command.attr("status").unwrap().to_owned(), notes.collect())
+}
+
+/// The values of a field of the answer's form.
+fn field(answer: &Stanza, var: &str) -> Vec<String> {
+    let x = answer
+        .payload()
+        .unwrap()
+        .child(ns::DATA_FORMS, "x")
+        .unwrap()
+        .clone();
+    let field = x
+        .children()
+        .find(|field| field.attr("var") == Some(var))
+        .unwrap();
+    field
+        .children()
+        .filter(|child| child.name() == "value")
+        .map(Element::text)
+        .collect()
+}
+
+fn user(name: &str, disabled: bool) -> User {
+    let jid = format!("{name}@a.test");
+    User {
+        jid,
+        disabled,
+        created: 5,
+        last_seen: Some(7),
+        resources: vec!["r".into()],
+        active: name != "idle",
+    }
+}
+
+#[test]
+fn by_default_nobody_may_do_anything() {
+    let mut admin_of_b = Scene::with(|settings| settings.admins.push("bob@b.test".into()));
+    admin_of_b.enter("r");
+    for task in admin::TASKS {
+        let payload = Element::new(ns::ADHOC, "command").with_attr("node", task.node);
+        for from in [
+            "alice@a.test/r",
+            "bob@b.test/r",
+            "root@b.test/r",
+            "eve@evil.test",
+            "a.test",
+        ] {
+            let request = set(from, "a.test", &payload);
+            assert_eq!(
+                admin_of_b.ask_domain(&Commands, &request),
+                "forbidden",
+                "{}",
+                task.node
+            );
+        }
+        let own = set("alice@a.test/r", "alice@a.test", &payload);
+        assert_eq!(
+            admin_of_b.ask_account(&mut Commands, &own),
+            "forbidden",
+            "{}",
+            task.node
+        );
+        for from in ["root@a.test/r", "eve@evil.test/r"] {
+            let others = set(from, "alice@a.test", &payload);
+            let said = admin_of_b.ask_account(&mut Commands, &others);
+            assert_eq!(said, "service-unavailable", "{}", task.node);
+        }
+    }
+}
+
+#[test]
+fn every_command_asks_first_or_is_done_at_once() {
+    for task in admin::TASKS {
+        let payload = Element::new(ns::ADHOC, "command").with_attr("node", task.node);
+        if task.questions.is_empty() {
+            Scene::new().command(&Commands, &asked(&payload));
+            continue;
+        }
+        let command = heard(&payload, None).payload().unwrap();
+        assert_eq!(command.attr("status"), Some("executing"));
+        assert!(command.attr("sessionid").is_some_and(|id| !id.is_empty()));
+        let actions = command.child(ns::ADHOC, "actions").unwrap();
+        assert!(
+            actions
+                .child(ns::ADHOC, actions.attr("execute").unwrap())
+                .is_some()
+        );
+        let form = command.child(ns::DATA_FORMS, "x").unwrap();
+        let vars: Vec<_> = form
+            .children()
+            .filter_map(|field| field.attr("var"))
+            .collect();
+        let expected = task.questions.iter().map(|field| field.var);
+        assert_eq!(
+            vars,
+            ["FORM_TYPE"]
+                .into_iter()
+                .chain(expected)
+                .collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn an_administrator_may_ask_at_the_own_account() {
+    let scene = Scene::with(|settings| settings.admins = vec!["alice@a.test".into()]);
+    let request = set(
+        "alice@a.test/r",
+        "alice@a.test",
+        &first("get-registered-users-num"),
+    );
+    let command = only_command(&scene.account_effects(&mut Commands, &request));
+    assert!(matches!(command, Command::ListUsers(Some(domain)) if domain == "a.test"));
+}
+
+#[test]
+fn a_user_is_added() {
+    let fields = |verify| {
+        [
+            ("accountjid", "ada@a.test"),
+            ("password", "one"),
+            ("password-verify", verify),
+        ]
+    };
+    let Command::AddUser(user, _) = ordered("add-user", &fields("one")) else {
+        panic!()
+    };
+    assert_eq!(user.as_str(), "ada@a.test");
+    let payload = second("add-user", &fields("one"));
+    let done = heard(&payload, Some(Outcome::Done));
+    assert_eq!(ended(&done), ("completed".into(), vec![]));
+    assert_eq!(done.payload().unwrap().attr("sessionid"), Some("s1"));
+    let exists = heard(&payload, Some(Outcome::Failed(Failure::Exists)));
+    assert_eq!(verdict(&exists), "conflict");
+    let failed = heard(&second("add-user", &fields("two")), None);
+    assert_eq!(
+        ended(&failed).1,
+        ["error: the two passwords are not the same"]
+    );
+}
+
+#[test]
+fn addresses_of_others_are_refused_with_a_note() {
+    for other in ["ada@b.test", "ada@evil.test", "a.test", "a@b@c", ""] {
+        let fields = [
+            ("accountjid", other),
+            ("password", "one"),
+            ("password-verify", "one"),
+        ];
+        let answer = heard(&second("add-user", &fields), None);
+        match other.is_empty() {
+            true => assert_eq!(verdict(&answer), "bad-request"),
+            false => {
+                let (status, notes) = ended(&answer);
+                assert_eq!(status, "completed");
+                assert!(notes[0].starts_with("error: "), "{other}: {notes:?}");
+            }
+        }
+        for name in [
+            "delete-user",
+            "disable-user",
+            "reenable-user",
+            "end-user-session",
+        ] {
+            let fields = [("accountjids", other)];
+            let answer = heard(&second(name, &fields), None);
+            let refused = other.is_empty() && verdict(&answer) == "bad-request";
+            assert!(refused || ended(&answer).1.len() == 1, "{name} {other}");
+        }
+    }
+}
+
+#[test]
+fn one_account_or_several() {
+    let Command::DeleteUser(one) = ordered("delete-user", &[("accountjids", "ada@a.test/desk")])
+    else {
+        panic!()
+    };
+    assert_eq!(one.as_str(), "ada@a.test");
+    let Command::EndSessions(full) =
+        ordered("end-user-session", &[("accountjids", "ada@a.test/desk")])
+    else {
+        panic!()
+    };
+    assert_eq!(full.as_str(), "ada@a.test/desk");
+
+    let several = |jids: &[String]| {
+        let mut payload = second("disable-user", &[("accountjids", "")]);
+        let x = payload.child_mut(ns::DATA_FORMS, "x").unwrap();
+        let field = x.child_mut(ns::DATA_FORMS, "field").unwrap();
+        for jid in jids {
+            field.push(Element::new(ns::DATA_FORMS, "value").with_text(jid));
+        }
+        payload
+    };
+    let names = |count| {
+        (0..count)
+            .map(|n| format!("u{n}@a.test"))
+            .collect::<Vec<_>>()
+    };
+    let payload = several(&names(2));
+    let command = Scene::new().command(&Commands, &asked(&payload));
+    let Command::Several(commands) = command else {
+        panic!()
+    };
+    assert!(matches!(&commands[1], Command::DisableUser(jid) if jid.as_str() == "u1@a.test"));
+    let outcomes = vec![Outcome::Done, Outcome::Failed(Failure::Absent)];
+    let answer = heard(&payload, Some(Outcome::Several(outcomes)));
+    assert_eq!(
+        ended(&answer).1,
+        ["error: u1@a.test: there is no such account"]
+    );
+    Scene::new().command(&Commands, &asked(&several(&names(100))));
+    assert_eq!(verdict(&heard(&several(&names(101)), None)), "bad-request");
+}
+
+#[test]
+fn a_password_is_changed_and_an_administrator_keeps_the_own_session() {
+    let change = |jid| {
+        let fields = [("accountjid", jid), ("password", "new")];
+        match ordered("change-user-password", &fields) {
+            Command::SetPassword { user, except, .. } => (
+                user.as_str().to_owned(),
+                except.map(|jid| jid.as_str().to_owned()),
+            ),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(change("ada@a.test"), ("ada@a.test".into(), None));
+    assert_eq!(
+        change("root@a.test"),
+        ("root@a.test".into(), Some(ROOT.into()))
+    );
+}
+
+#[test]
+fn users_are_counted_and_listed() {
+    let users = || Some(Outcome::Users(vec![user("ada", false), user("bob", true)]));
+    let number = |name: &str, var| field(&heard(&first(name), users()), var);
+    assert_eq!(
+        number("get-registered-users-num", "registeredusersnum"),
+        ["2"]
+    );
+    assert_eq!(number("get-disabled-users-num", "disabledusersnum"), ["1"]);
+    assert_eq!(number("get-online-users-num", "onlineusersnum"), ["2"]);
+    let list = |name: &str, var, max: &[_]| {
+        let answer = heard(&second(name, max), users());
+        (field(&answer, var), ended(&answer).1)
+    };
+    let all = (
+        vec!["ada@a.test".to_owned(), "bob@a.test".to_owned()],
+        vec![],
+    );
+    assert_eq!(
+        list("get-registered-users-list", "registereduserjids", &[]),
+        all
+    );
+    assert_eq!(
+        list(
+            "get-online-users-list",
+            "onlineuserjids",
+            &[("max_items", "none")]
+        ),
+        all
+    );
+    let disabled = (vec!["bob@a.test".to_owned()], vec![]);
+    assert_eq!(
+        list("get-disabled-users-list", "disableduserjids", &[]),
+        disabled
+    );
+    let (shown, notes) = list(
+        "get-online-users-list",
+        "onlineuserjids",
+        &[("max_items", "1")],
+    );
+    assert_eq!(
+        (shown.len(), notes),
+        (1, vec!["warn: 1 of 2 are shown".to_owned()])
+    );
+    let wrong = second("get-online-users-list", &[("max_items", "-1")]);
+    assert_eq!(verdict(&heard(&wrong, users())), "bad-request");
+}
+
+#[test]
+fn facts_on_a_user() {
+    let stats = |var| {
+        let payload = second("user-stats", &[(var, "ada@a.test")]);
+        let command = Scene::new().command(&Commands, &asked(&payload));
+        assert!(matches!(command, Command::UserInfo(jid) if jid.as_str() == "ada@a.test"));
+        heard(&payload, Some(Outcome::Users(vec![user("ada", false)])))
+    };
+    for var in ["accountjid", "accountjids"] {
+        assert_eq!(field(&stats(var), "onlineresources"), ["r"]);
+    }
+    assert_eq!(
+        verdict(&heard(&second("user-stats", &[]), None)),
+        "bad-request"
+    );
+    let payload = second("get-user-lastlogin", &[("accountjids", "ada@a.test")]);
+    let answer = heard(&payload, Some(Outcome::Users(vec![user("ada", false)])));
+    assert_eq!(field(&answer, "lastlogin"), ["1970-01-01T00:00:00Z"]);
+    assert_eq!(ended(&answer).1, ["info: ada@a.test is here now"]);
+    let absent = heard(&payload, Some(Outcome::Failed(Failure::Absent)));
+    assert_eq!(ended(&absent).1, ["error: there is no such account"]);
+}
+
+#[test]
+fn who_is_active_and_who_is_idle() {
+    let users = || {
+        Some(Outcome::Users(vec![
+            user("ada", false),
+            user("idle", false),
+        ]))
+    };
+    for (command, var, expected) in [
+        ("get-active-users-num", "activeusersnum", "1"),
+        ("get-idle-users-num", "idleusersnum", "1"),
+        ("get-active-users", "activeuserjids", "ada@a.test"),
+        ("get-idle-users", "activeuserjids", "idle@a.test"),
+    ] {
+        let payload = second(command, &[]);
+        assert!(matches!(ordered(command, &[]), Command::OnlineUsers(_)));
+        assert_eq!(
+            field(&heard(&payload, users()), var),
+            [expected],
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn a_roster_stands_in_the_form() {
+    let fields = [("accountjids", "ada@a.test/desk")];
+    let Command::UserRoster(jid) = ordered("get-user-roster", &fields) else {
+        panic!()
+    };
+    assert_eq!(jid.as_str(), "ada@a.test");
+    let item = Element::new(ns::ROSTER, "item").with_attr("jid", "bob@b.test");
+    let query = Element::new(ns::ROSTER, "query").with_child(item);
+    let payload = second("get-user-roster", &fields);
+    let answer = heard(&payload, Some(Outcome::Roster(query.clone())));
+    let command = answer.payload().unwrap();
+    let form = command.child(ns::DATA_FORMS, "x").unwrap();
+    assert_eq!(form.child(ns::ROSTER, "query"), Some(&query));
+    let absent = heard(&payload, Some(Outcome::Failed(Failure::Absent)));
+    assert_eq!(ended(&absent).1, ["error: there is no such account"]);
+}
+
+#[test]
+fn everybody_is_told_something_until_it_is_taken_back() {
+    let notice = |name: &str, fields: &[_]| match ordered(name, fields) {
+        Command::SetNotice(notice) => {
+            assert_eq!(notice.domain, "a.test");
+            (notice.occasion, notice.text, notice.number)
+        }
+        other => panic!("{other:?}"),
+    };
+    let (motd, welcome) = (Occasion::Motd, Occasion::Welcome);
+    let tea = [("motd", "tea")];
+    assert_eq!(notice("set-motd", &tea), (motd, "tea".into(), 1));
+    assert_eq!(notice("edit-motd", &tea), (motd, "tea".into(), 0));
+    assert_eq!(notice("delete-motd", &[]), (motd, String::new(), 1));
+    let hi = [("welcome", "hi")];
+    assert_eq!(notice("set-welcome", &hi), (welcome, "hi".into(), 1));
+    assert_eq!(notice("delete-welcome", &[]), (welcome, String::new(), 1));
+    let long = second("set-motd", &[("motd", &"x".repeat(16 * 1024 + 1))]);
+    assert_eq!(ended(&heard(&long, None)).1.len(), 1);
+}
+
+#[test]
+fn what_is_told_now_stands_in_the_form() {
+    let scene = Scene::new();
+    scene.site.notices.set(Notice {
+        domain: "a.test".into(),
+        occasion: Occasion::Motd,
+        text: "one\ntwo".into(),
+        number: 5,
+    });
+    let form = |name| scene.reply_of_domain(&Commands, &asked(&first(name)));
+    assert_eq!(field(&form("edit-motd"), "motd"), ["one", "two"]);
+    assert!(field(&form("set-motd"), "motd").is_empty());
+}
+
+#[test]
+fn administrators_are_shown_and_not_made() {
+    let form = heard(&first("edit-admin"), None);
+    assert_eq!(field(&form, "adminjids"), ["root@a.test"]);
+    let answer = heard(&second("edit-admin", &[("adminjids", "eve@a.test")]), None);
+    assert_eq!(verdict(&answer), "not-allowed");
+    assert!(answer.error().unwrap().text.is_some());
+}
+
+#[test]
+fn a_server_is_shut_down_by_those_who_have_all_of_it() {
+    let fields = [("delay", "30"), ("announcement", "Tea at five")];
+    let request = asked(&second("shutdown", &fields));
+    assert_eq!(Scene::new().ask_domain(&Commands, &request), "not-allowed");
+    let scene = Scene::with(|settings| settings.domains.truncate(1));
+    let Command::Several(commands) = scene.command(&Commands, &request) else {
+        panic!()
+    };
+    let seconds = std::time::Duration::from_secs;
+    assert!(matches!(commands[0], Command::Announce { .. }));
+    assert!(matches!(commands[1], Command::Stop { delay } if delay == seconds(30)));
+    let at_once = asked(&second("shutdown", &[]));
+    let Command::Several(commands) = scene.command(&Commands, &at_once) else {
+        panic!()
+    };
+    assert!(matches!(commands[..], [Command::Stop { delay }] if delay == seconds(0)));
+    let wrong = asked(&second("shutdown", &[("delay", "-1")]));
+    assert_eq!(scene.ask_domain(&Commands, &wrong), "bad-request");
+}
+
+#[test]
+fn an_announcement_goes_to_the_domain() {
+    let command = ordered("announce", &[("announcement", "Tea at five")]);
+    let Command::Announce { domain, body, .. } = command else {
+        panic!()
+    };
+    assert_eq!((domain.as_str(), body.as_str()), ("a.test", "Tea at five"));
+}
+
+#[test]
+fn actions_and_nodes_that_there_are_not() {
+    let extra = |answer: &Stanza| answer.error().unwrap().extra.unwrap().name().to_owned();
+    let act = |action| heard(&first("add-user").with_attr("action", action), None);
+    assert_eq!(ended(&act("cancel")).0, "canceled");
+    assert_eq!(extra(&act("prev")), "bad-action");
+    assert_eq!(extra(&act("next")), "bad-action");
+    assert_eq!(extra(&act("dance")), "malformed-action");
+    let missing = heard(&second("add-user", &[("accountjid", "ada@a.test")]), None);
+    assert_eq!(extra(&missing), "bad-payload");
+    let elsewhere = second("add-user", &[("FORM_TYPE", "other")]);
+    assert_eq!(extra(&heard(&elsewhere, None)), "bad-payload");
+    assert_eq!(
+        verdict(&heard(&first("edit-blacklist"), None)),
+        "feature-not-implemented"
+    );
+    let nowhere = Element::new(ns::ADHOC, "command").with_attr("node", "ping");
+    assert_eq!(verdict(&heard(&nowhere, None)), "item-not-found");
+    assert_eq!(
+        verdict(&heard(&Element::new(ns::ADHOC, "command"), None)),
+        "bad-request"
+    );
+    let as_get = get(ROOT, "a.test", &first("add-user"));
+    assert_eq!(
+        Scene::new().ask_domain(&Commands, &as_get),
+        "service-unavailable"
+    );
+}

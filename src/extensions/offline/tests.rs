@@ -1,0 +1,435 @@
+//! What waits, for whom, and how it is delivered.
+
+use super::*;
+use crate::extensions::scene::{NOW, Passage, Scene, stanza};
+use rookery_actors::effect::Effect;
+use rookery_storage::Frame;
+
+const DAY: Millis = 24 * 60 * 60 * 1000;
+
+/// An incoming message that the archive has kept, or not.
+fn message(scene: &Scene, from: &str, inside: &str, is_kept: bool) -> Passage {
+    let text = format!("<message to='alice@a.test' from='{from}' type='chat'>{inside}</message>");
+    let mut passage = Passage::incoming(scene, &text);
+    if is_kept {
+        passage.marks.kept = Some(archive_key(MessageId::new(scene.now << 16)));
+    }
+    passage
+}
+
+fn archive_key(id: MessageId) -> Vec<u8> {
+    id.key(AccountId(1), Place::Archive)
+}
+
+fn undelivered(role: &mut Offline, scene: &Scene, passage: &mut Passage) -> Kept {
+    passage.show(|pass, fx| role.undelivered(pass, scene.view(), fx))
+}
+
+/// One chat message from bob that waits; its key.
+fn waits(role: &mut Offline, scene: &Scene) -> Vec<u8> {
+    let mut passage = message(scene, "bob@b.test/x", "<body>hi</body>", true);
+    assert_eq!(undelivered(role, scene, &mut passage), Kept::Yes);
+    passage.marks.kept.unwrap()
+}
+
+fn value(text: &str) -> Vec<u8> {
+    encode(&Message::incoming(&stanza(text)).unwrap()).unwrap()
+}
+
+const CHAT: &str = "<message to='alice@a.test' from='bob@b.test/x' type='chat'><body>hi</body>";
+
+fn chat() -> Vec<u8> {
+    value(&format!("{CHAT}</message>"))
+}
+
+/// The keys that are read while the Hub waits, and for which device.
+fn reads(fx: &Effects) -> Option<(u32, Vec<Vec<u8>>)> {
+    let [Effect::Read(read)] = fx.list() else {
+        return None;
+    };
+    assert!(read.stops, "nothing may overtake");
+    let key = |query: &Query| match query {
+        Query::Get(Tree::Archive, key) => key.clone(),
+        other => panic!("{other:?}"),
+    };
+    Some((read.step, read.queries.iter().map(key).collect()))
+}
+
+fn available(role: &mut Offline, scene: &Scene, device: DeviceId) -> Effects {
+    let mut fx = scene.effects();
+    role.available(device, true, scene.view(), &mut fx);
+    fx
+}
+
+fn read_done(role: &mut Offline, scene: &Scene, device: DeviceId, rows: Vec<Row>) -> Effects {
+    let mut fx = scene.effects();
+    role.read_done(device.0, None, rows, scene.view(), &mut fx);
+    fx
+}
+
+fn delivered(fx: &Effects) -> Vec<(String, Option<Vec<u8>>)> {
+    let delivered = fx.list().iter().filter_map(|effect| match effect {
+        Effect::Deliver { bytes, kept, .. } => {
+            Some((String::from_utf8_lossy(bytes).into_owned(), kept.clone()))
+        }
+        _ => None,
+    });
+    delivered.collect()
+}
+
+fn mark_of(key: &[u8]) -> Vec<u8> {
+    let (place, id) = MessageId::of_key(key).unwrap();
+    mark_key(AccountId(1), place, id)
+}
+
+#[test]
+fn what_the_archive_keeps_is_marked() {
+    let scene = Scene::of(&[]);
+    let mut role = Offline::default();
+    let mut passage = message(&scene, "eve@x.test", "<body>hi</body>", true);
+    let size = passage.stanza.wire_len() as u32;
+    assert_eq!(undelivered(&mut role, &scene, &mut passage), Kept::Yes);
+    let mut rows = Frame::new();
+    let mark = encode(&MarkRow {
+        size,
+        stranger: true,
+    })
+    .unwrap();
+    rows.put(
+        Tree::Account,
+        mark_of(passage.marks.kept.as_deref().unwrap()),
+        mark,
+    );
+    assert!(passage.fx.rows == rows);
+}
+
+#[test]
+fn the_first_device_that_takes_messages_gets_it_delayed_and_once() {
+    let mut scene = Scene::of(&[-1]);
+    let mut role = Offline::default();
+    let key = waits(&mut role, &scene);
+    assert_eq!(
+        reads(&available(&mut role, &scene, DeviceId(0))),
+        None,
+        "negative priority"
+    );
+    scene.now += 5_000;
+    let device = scene.connect(1, 0);
+    let fx = available(&mut role, &scene, device);
+    assert_eq!(reads(&fx), Some((1, vec![key.clone()])));
+    let fx = read_done(&mut role, &scene, device, vec![(key.clone(), chat())]);
+    let id = MessageId::of_key(&key).unwrap().1.to_text();
+    let stamp = datetime::format(NOW);
+    let expected = format!(
+        "{CHAT}<delay xmlns='urn:xmpp:delay' from='a.test' stamp='{stamp}'/>\
+         <stanza-id xmlns='urn:xmpp:sid:0' by='alice@a.test' id='{id}'/></message>"
+    );
+    assert_eq!(delivered(&fx), [(expected, Some(key.clone()))]);
+    let mut rows = Frame::new();
+    rows.delete(Tree::Account, mark_of(&key));
+    assert!(fx.rows == rows, "in the frame of its delivery");
+    assert_eq!(reads(&available(&mut role, &scene, device)), None);
+}
+
+#[test]
+fn marks_come_back_after_a_restart_in_order() {
+    let mut scene = Scene::of(&[0]);
+    let mut role = Offline::default();
+    let first = waits(&mut role, &scene);
+    scene.now += 1;
+    let second = waits(&mut role, &scene);
+    let mut role = Offline::default();
+    for key in [&second, &first] {
+        let mark = mark_of(key);
+        let (_, kind, rest) = keys::split(&mark).unwrap();
+        role.load(
+            kind,
+            rest,
+            &encode(&MarkRow {
+                size: 9,
+                stranger: false,
+            })
+            .unwrap(),
+        );
+    }
+    let fx = available(&mut role, &scene, DeviceId(0));
+    assert_eq!(reads(&fx), Some((0, vec![first, second])));
+}
+
+#[test]
+fn many_go_in_batches() {
+    let mut scene = Scene::of(&[0]);
+    let mut role = Offline::default();
+    let keys: Vec<Vec<u8>> = (0..BATCH + 1)
+        .map(|_| {
+            scene.now += 1;
+            waits(&mut role, &scene)
+        })
+        .collect();
+    let (_, asked) = reads(&available(&mut role, &scene, DeviceId(0))).unwrap();
+    assert_eq!(asked, keys[..BATCH]);
+    let rows = asked.into_iter().map(|key| (key, chat())).collect();
+    let mut fx = read_done(&mut role, &scene, DeviceId(0), rows);
+    assert_eq!((delivered(&fx).len(), fx.rows.len()), (BATCH, BATCH));
+    let Some(Effect::Read(read)) = fx.take().pop() else {
+        panic!("no second batch")
+    };
+    assert!(read.stops && read.queries.len() == 1);
+    let fx = read_done(
+        &mut role,
+        &scene,
+        DeviceId(0),
+        vec![(keys[BATCH].clone(), chat())],
+    );
+    assert_eq!(delivered(&fx).len(), 1);
+    assert!(role.queue.is_empty() && reads(&fx).is_none());
+}
+
+#[test]
+fn a_row_that_is_gone_takes_its_mark_along_but_an_empty_disk_does_not() {
+    let mut scene = Scene::of(&[0]);
+    let mut role = Offline::default();
+    let lost = waits(&mut role, &scene);
+    scene.now += 1;
+    let there = waits(&mut role, &scene);
+    let fx = read_done(&mut role, &scene, DeviceId(0), Vec::new());
+    assert!(fx.list().is_empty() && fx.rows.is_empty() && !role.queue.is_empty());
+    let fx = read_done(
+        &mut role,
+        &scene,
+        DeviceId(0),
+        vec![(there.clone(), chat())],
+    );
+    assert_eq!(delivered(&fx).len(), 1);
+    let mut rows = Frame::new();
+    rows.delete(Tree::Account, mark_of(&lost))
+        .delete(Tree::Account, mark_of(&there));
+    assert!(fx.rows == rows);
+}
+
+#[test]
+fn a_device_that_went_meanwhile_gets_nothing() {
+    let mut scene = Scene::of(&[0]);
+    let mut role = Offline::default();
+    let key = waits(&mut role, &scene);
+    scene.devices.remove(DeviceId(0));
+    let fx = read_done(&mut role, &scene, DeviceId(0), vec![(key.clone(), chat())]);
+    assert!(fx.list().is_empty() && fx.rows.is_empty());
+    let device = scene.connect(1, 0);
+    assert!(reads(&available(&mut role, &scene, device)).is_some());
+}
+
+#[test]
+fn what_no_archive_may_keep_waits_by_itself_and_leaves_no_trace() {
+    let scene = Scene::of(&[0]);
+    let mut role = Offline::default();
+    let inside = "<body>hi</body><no-permanent-store xmlns='urn:xmpp:hints'/>";
+    let mut passage = message(&scene, "bob@b.test/x", inside, false);
+    assert_eq!(undelivered(&mut role, &scene, &mut passage), Kept::Yes);
+    assert!(passage.marks.lasting && passage.marks.kept.is_none());
+    assert_eq!(passage.fx.rows.len(), 2, "the message and its mark");
+    let (_, asked) = reads(&available(&mut role, &scene, DeviceId(0))).unwrap();
+    assert_eq!(MessageId::of_key(&asked[0]).unwrap().0, Place::Waiting);
+    let row = value(&passage.text());
+    let fx = read_done(
+        &mut role,
+        &scene,
+        DeviceId(0),
+        vec![(asked[0].clone(), row)],
+    );
+    let (text, _) = delivered(&fx).remove(0);
+    assert!(
+        text.contains("<delay") && !text.contains("<stanza-id"),
+        "{text}"
+    );
+    let mut rows = Frame::new();
+    rows.delete(Tree::Account, mark_of(&asked[0]))
+        .delete(Tree::Archive, asked[0].clone());
+    assert!(fx.rows == rows);
+}
+
+#[test]
+fn what_no_archive_may_keep_stays_until_it_is_acknowledged() {
+    let mut scene = Scene::of(&[0]);
+    scene
+        .devices
+        .iter_mut()
+        .for_each(|it| it.acknowledges = true);
+    let mut role = Offline::default();
+    let inside = "<body>hi</body><no-permanent-store xmlns='urn:xmpp:hints'/>";
+    let mut passage = message(&scene, "bob@b.test/x", inside, false);
+    assert_eq!(undelivered(&mut role, &scene, &mut passage), Kept::Yes);
+    let (_, asked) = reads(&available(&mut role, &scene, DeviceId(0))).unwrap();
+    let key = &asked[0];
+    let row = (key.clone(), value(&passage.text()));
+    let fx = read_done(&mut role, &scene, DeviceId(0), vec![row]);
+    assert_eq!(delivered(&fx)[0].1.as_ref(), Some(key));
+    let mut rows = Frame::new();
+    rows.delete(Tree::Account, mark_of(key));
+    assert!(fx.rows == rows, "the message stays");
+    // Without a word it waits again.
+    let mut fx = scene.effects();
+    role.returned(&asked, scene.view(), &mut fx);
+    assert_eq!(reads(&fx).map(|(_, keys)| keys), Some(asked.clone()));
+    let mut fx = scene.effects();
+    role.taken(
+        &[archive_key(MessageId::new(1)), key.clone()],
+        scene.view(),
+        &mut fx,
+    );
+    let mut rows = Frame::new();
+    rows.delete(Tree::Archive, key.clone());
+    assert!(
+        fx.rows == rows,
+        "what archives keep is theirs, the rest goes"
+    );
+}
+
+/// The Hub may still have a read before it when the next presence comes.
+#[test]
+fn nothing_is_read_twice() {
+    let mut scene = Scene::of(&[0]);
+    let mut role = Offline::default();
+    let key = waits(&mut role, &scene);
+    let first = available(&mut role, &scene, DeviceId(0));
+    assert_eq!(reads(&first), Some((0, vec![key.clone()])));
+    let other = scene.connect(1, 0);
+    assert_eq!(reads(&available(&mut role, &scene, other)), None);
+    scene.devices.remove(DeviceId(0));
+    let fx = read_done(&mut role, &scene, DeviceId(0), vec![(key.clone(), chat())]);
+    assert_eq!(reads(&fx), Some((other.0, vec![key])), "who is there now");
+}
+
+#[test]
+fn what_does_not_wait() {
+    let scene = Scene::of(&[]);
+    let rows = [
+        (
+            "chat",
+            "<body>x</body><no-store xmlns='urn:xmpp:hints'/>",
+            Kept::No,
+        ),
+        (
+            "chat",
+            "<gone xmlns='http://jabber.org/protocol/chatstates'/>",
+            Kept::Yes,
+        ),
+        ("groupchat", "<body>x</body>", Kept::No),
+        ("headline", "<body>x</body>", Kept::No),
+        ("error", "<body>x</body>", Kept::No),
+    ];
+    for (kind, inside, expected) in rows {
+        let mut role = Offline::default();
+        let mut passage = message(&scene, "bob@b.test/x", inside, false);
+        passage.stanza = stanza(&passage.text().replace("'chat'", &format!("'{kind}'")));
+        assert_eq!(
+            undelivered(&mut role, &scene, &mut passage),
+            expected,
+            "{kind} {inside}"
+        );
+        assert!(passage.fx.rows.is_empty() && role.queue.is_empty());
+    }
+}
+
+/// attacks A22: the flood stops, and contacts still get through.
+#[test]
+fn strangers_fill_half() {
+    let mut scene = Scene::of(&[]);
+    scene.site.settings.offline.messages = 4;
+    let mut role = Offline::default();
+    let mut send = |from: &str| {
+        scene.now += 1;
+        let mut passage = message(&scene, from, "<body>x</body>", true);
+        (undelivered(&mut role, &scene, &mut passage), passage)
+    };
+    let verdicts = ["eve@x.test/1", "eve@x.test/2", "mallory@y.test"].map(|from| send(from).0);
+    assert_eq!(verdicts, [Kept::Yes, Kept::Yes, Kept::Full]);
+    let verdicts = ["bob@b.test", "alice@a.test/r9", "bob@b.test"].map(|from| send(from).0);
+    assert_eq!(verdicts, [Kept::Yes, Kept::Yes, Kept::Full]);
+    let key = archive_key(MessageId::new(1));
+    let mut passage = message(&scene, "bob@b.test", "<body>x</body>", true);
+    passage.marks.kept = Some(key.clone());
+    assert_eq!(undelivered(&mut role, &scene, &mut passage), Kept::Full);
+    let mut rows = Frame::new();
+    rows.delete(Tree::Archive, key);
+    assert!(passage.fx.rows == rows, "no archive shows what was refused");
+    assert!(passage.marks.kept.is_none());
+}
+
+#[test]
+fn bytes_have_a_bound_too() {
+    let mut scene = Scene::of(&[]);
+    let mut role = Offline::default();
+    let mut passage = message(&scene, "bob@b.test", "<body>x</body>", true);
+    let size = passage.stanza.wire_len() as u64;
+    scene.site.settings.offline.size = rookery_config::Size::bytes(size);
+    assert_eq!(undelivered(&mut role, &scene, &mut passage), Kept::Yes);
+    let mut passage = message(&scene, "bob@b.test", "<body>x</body>", true);
+    assert_eq!(undelivered(&mut role, &scene, &mut passage), Kept::Full);
+}
+
+#[test]
+fn what_waited_too_long_is_forgotten_and_makes_room() {
+    let mut scene = Scene::of(&[0]);
+    scene.site.settings.offline.messages = 1;
+    let mut role = Offline::default();
+    let old = waits(&mut role, &scene);
+    scene.now += 30 * DAY;
+    let mut passage = message(&scene, "bob@b.test", "<body>x</body>", true);
+    assert_eq!(
+        undelivered(&mut role, &scene, &mut passage),
+        Kept::Full,
+        "not yet"
+    );
+    scene.now += 1;
+    let fx = available(&mut role, &scene, DeviceId(0));
+    let mut rows = Frame::new();
+    rows.delete(Tree::Account, mark_of(&old));
+    assert!(fx.rows == rows && reads(&fx).is_none());
+    let mut passage = message(&scene, "bob@b.test", "<body>x</body>", true);
+    assert_eq!(undelivered(&mut role, &scene, &mut passage), Kept::Yes);
+}
+
+#[test]
+fn what_a_lost_device_never_acknowledged_goes_to_another_or_waits() {
+    let mut scene = Scene::of(&[]);
+    let mut role = Offline::default();
+    let key = archive_key(MessageId::new(NOW << 16));
+    let mut fx = scene.effects();
+    role.returned(&[key.clone(), key.clone()], scene.view(), &mut fx);
+    let mut rows = Frame::new();
+    let mark = encode(&MarkRow {
+        size: 0,
+        stranger: false,
+    })
+    .unwrap();
+    rows.put(Tree::Account, mark_of(&key), mark);
+    assert!(fx.rows == rows && fx.list().is_empty());
+    let low = scene.connect(0, 0);
+    let high = scene.connect(1, 5);
+    let mut fx = scene.effects();
+    role.returned(std::slice::from_ref(&key), scene.view(), &mut fx);
+    assert_eq!(reads(&fx), Some((high.0, vec![key.clone()])), "not {low:?}");
+    let fx = read_done(&mut role, &scene, high, vec![(key.clone(), chat())]);
+    assert_eq!(
+        delivered(&fx)[0].1,
+        Some(key),
+        "and comes back again if need be"
+    );
+}
+
+#[test]
+fn what_another_device_was_given_is_not_delivered_twice() {
+    let scene = Scene::of(&[0]);
+    let mut role = Offline::default();
+    let mut passage = message(&scene, "bob@b.test", "<body>x</body>", true);
+    let reached = [DeviceId(0), DeviceId(1)];
+    passage.show(|pass, fx| role.after(pass, &reached, scene.view(), fx));
+    let key = passage.marks.kept.unwrap();
+    let mut fx = scene.effects();
+    role.returned(std::slice::from_ref(&key), scene.view(), &mut fx);
+    assert!(fx.rows.is_empty() && fx.list().is_empty());
+    // The other one too: now nobody has it.
+    role.returned(std::slice::from_ref(&key), scene.view(), &mut fx);
+    assert_eq!(reads(&fx).map(|(_, keys)| keys), Some(vec![key]));
+}

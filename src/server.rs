@@ -1,0 +1,286 @@
+//! The server: store, engine and listeners behind the face that the door knows.
+
+use crate::control::{Answer, Commands, Kind, Order, Refusal, Secret, User};
+use crate::folder::Folder;
+use crate::opening::{Door, Listening, Local, Opening, Running, StartError};
+use crate::tls::{self, Served};
+use rookery_actors::admin::{Command, Failure, Outcome};
+use rookery_actors::engine::{Engine, Start};
+use rookery_actors::extension::List;
+use rookery_actors::listener::Port;
+use rookery_actors::realm::Realm;
+use rookery_actors::transport::Tls;
+use rookery_config::Settings;
+use rookery_protocol::sasl::Password;
+use rookery_storage::{OpenError, Options, Store};
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A server that runs. Two fit in one process.
+pub struct Server {
+    /// Taken when it drains.
+    engine: RefCell<Option<Engine>>,
+    realm: Arc<Realm>,
+    listening: Vec<Listening>,
+    /// Why it cannot go on, once it cannot.
+    ended: watch::Receiver<Option<String>>,
+    /// The data folder stays ours as long as the server lives.
+    _folder: Folder,
+}
+
+impl Server {
+    /// Opens the store, starts the engine, and listens where the settings say, if there is a
+    /// certificate. Must be called within an actix system.
+    pub fn start(opening: Opening, extensions: List) -> Result<Rc<Self>, StartError> {
+        let Opening {
+            settings,
+            folder,
+            certificates,
+            accept_loss,
+        } = opening;
+        let store = open_store(&folder.path().join("store"), &settings, accept_loss)?;
+        let (end, ended) = watch::channel(None);
+        let engine = Engine::start(Start {
+            settings: settings.clone(),
+            store,
+            extensions,
+            tls: match &certificates {
+                Some(certificates) => shown(&certificates.served()),
+                None => {
+                    let mute = tls::mute()?;
+                    Arc::new(Tls {
+                        starttls: Arc::clone(&mute),
+                        direct: mute,
+                        end_point: None,
+                    })
+                }
+            },
+            secret: **folder.secret(),
+            fatal: Arc::new(move |reason: &str| {
+                end.send_replace(Some(reason.to_owned()));
+            }),
+        });
+        let engine = engine.map_err(|error| StartError::Failed(error.to_string()))?;
+        let listening = match certificates {
+            Some(_) => listen(&engine, &settings)?,
+            None => vec![],
+        };
+        let realm = Arc::clone(engine.realm());
+        let engine = RefCell::new(Some(engine));
+        Ok(Rc::new(Server {
+            engine,
+            realm,
+            listening,
+            ended,
+            _folder: folder,
+        }))
+    }
+}
+
+impl Running for Server {
+    fn listening(&self) -> Vec<Listening> {
+        self.listening.clone()
+    }
+
+    fn commands(&self) -> Rc<dyn Commands> {
+        Rc::new(Administration(Arc::clone(&self.realm)))
+    }
+
+    fn renew(&self, served: &Served) {
+        self.realm.tls.store(shown(served));
+    }
+
+    fn probe(&self) -> Local<bool> {
+        let realm = Arc::clone(&self.realm);
+        Box::pin(async move { realm.alive().await })
+    }
+
+    fn drain(&self) -> Local<()> {
+        let engine = self.engine.borrow_mut().take();
+        Box::pin(async move {
+            if let Some(engine) = engine {
+                engine.stop().await;
+            }
+        })
+    }
+
+    fn told_to_stop(&self) -> Local<()> {
+        let mut told = self.realm.told_to_stop.subscribe();
+        Box::pin(async move {
+            let when = told.wait_for(Option::is_some).await;
+            match when.ok().and_then(|when| *when) {
+                Some(when) => tokio::time::sleep_until(when.into()).await,
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn ended(&self) -> Local<String> {
+        let mut ended = self.ended.clone();
+        Box::pin(async move {
+            match ended.wait_for(Option::is_some).await {
+                Ok(reason) => reason.clone().unwrap_or_default(),
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// The engine as it carries out orders.
+struct Administration(Arc<Realm>);
+
+impl Commands for Administration {
+    fn run(&self, order: Order) -> Local<Result<Answer, Refusal>> {
+        let realm = Arc::clone(&self.0);
+        Box::pin(async move {
+            let command = command(order)?;
+            let (outcome, after) = realm.administer(command).await;
+            let answer = answer(outcome);
+            realm.finish(after);
+            answer
+        })
+    }
+}
+
+/// An order in the engine's words.
+fn command(order: Order) -> Result<Command, Refusal> {
+    let prepared = |password: &Secret| {
+        let prepared = Password::prepare(password.reveal());
+        prepared.map_err(|error| Refusal::new(Kind::Unfit, error.to_string()))
+    };
+    Ok(match order {
+        Order::AddUser { user, password } => Command::AddUser(user, prepared(&password)?),
+        Order::SetPassword { user, password } => {
+            let password = prepared(&password)?;
+            Command::SetPassword {
+                user,
+                password,
+                except: None,
+            }
+        }
+        Order::DeleteUser { user } => Command::DeleteUser(user),
+        Order::DisableUser { user } => Command::DisableUser(user),
+        Order::EnableUser { user } => Command::EnableUser(user),
+        Order::ListUsers { domain } => Command::ListUsers(domain),
+        Order::Status => Command::Status,
+        Order::Reload => return Err(Refusal::new(Kind::Unknown, "this is for the door")),
+    })
+}
+
+/// What the engine says, in the words of the door.
+fn answer(outcome: Outcome) -> Result<Answer, Refusal> {
+    Ok(match outcome {
+        Outcome::Users(users) => {
+            let user = |user: rookery_actors::admin::User| User {
+                jid: user.jid,
+                disabled: user.disabled,
+                created: i64::try_from(user.created).unwrap_or(i64::MAX),
+                last_seen: user.last_seen.and_then(|time| i64::try_from(time).ok()),
+                resources: user.resources,
+            };
+            Answer::Users(users.into_iter().map(user).collect())
+        }
+        Outcome::Status(status) => match serde_json::to_value(*status) {
+            Ok(serde_json::Value::Object(numbers)) => Answer::Status(numbers),
+            _ => return Err(Refusal::new(Kind::Failed, "the numbers cannot be written")),
+        },
+        Outcome::Failed(failure) => return Err(refusal(&failure)),
+        _ => Answer::Done,
+    })
+}
+
+fn refusal(failure: &Failure) -> Refusal {
+    let kind = match failure {
+        Failure::Exists => Kind::Exists,
+        Failure::Absent => Kind::Absent,
+        Failure::NotOurs => Kind::NotOurs,
+        Failure::Name(_) => Kind::Unfit,
+        Failure::Busy => Kind::Busy,
+        Failure::Store(_) => Kind::Failed,
+    };
+    Refusal::new(kind, failure.to_string())
+}
+
+fn shown(served: &Served) -> Arc<Tls> {
+    Arc::new(Tls {
+        starttls: Arc::clone(&served.starttls),
+        direct: Arc::clone(&served.direct),
+        end_point: served.end_point.clone(),
+    })
+}
+
+fn open_store(folder: &Path, settings: &Settings, accept_loss: bool) -> Result<Store, StartError> {
+    let storage = &settings.storage;
+    let options = Options {
+        memtable: storage.memtable.get(),
+        cache: storage.cache.as_u64(),
+        floor: storage.floor.as_u64(),
+        segment: storage.segment.as_u64(),
+        checkpoint_every: storage.checkpoint,
+        accept_loss,
+        ..Options::default()
+    };
+    Store::open(folder, options).map_err(|error| match error {
+        OpenError::Io { .. } | OpenError::Store(_) => StartError::Failed(error.to_string()),
+        OpenError::Damaged(_) => StartError::Refused(format!(
+            "{error}\n  bring back a backup, or start once with --accept-loss to go on without it"
+        )),
+        // Trying again does not help.
+        _ => StartError::Refused(error.to_string()),
+    })
+}
+
+/// Listens on every address; one that this machine cannot have at all is passed over if it is a
+/// wildcard, since the defaults name IPv6 and IPv4.
+fn listen(engine: &Engine, settings: &Settings) -> Result<Vec<Listening>, StartError> {
+    let mut listening = vec![];
+    for (door, port) in [(Door::C2s, Port::Clients), (Door::C2sTls, Port::ClientsTls)] {
+        let addresses = match door {
+            Door::C2s => &settings.listen.c2s,
+            _ => &settings.listen.c2s_tls,
+        };
+        for &address in addresses {
+            match engine.listen(address, port) {
+                Ok(address) => listening.push(Listening { door, address }),
+                Err(error) if is_absent(&error) && address.ip().is_unspecified() => {
+                    tracing::debug!(%address, %error, "not on this machine");
+                }
+                Err(error) => return Err(taken(door, address, &error)),
+            }
+        }
+    }
+    for (key, addresses) in settings.listen.all() {
+        let served = [Door::C2s.key(), Door::C2sTls.key()].contains(&key);
+        if !served && !addresses.is_empty() {
+            tracing::warn!(key, "nothing serves this protocol yet: not listened on");
+        }
+    }
+    Ok(listening)
+}
+
+/// Whether this machine has no such kind of address.
+fn is_absent(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
+}
+
+fn taken(door: Door, address: SocketAddr, error: &io::Error) -> StartError {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there; stop it, or use --port-offset",
+        io::ErrorKind::PermissionDenied => "ports under 1024 need a privilege; choose a higher one",
+        _ => "is the address one of this machine?",
+    };
+    StartError::Failed(format!(
+        "[listen] {}: {address}: {error}\n  {advice}",
+        door.key()
+    ))
+}
+
+#[cfg(test)]
+mod tests;
