@@ -1,0 +1,112 @@
+"""Drives the running server with clients that nobody here wrote: one line a check.
+
+    python tests/interop PROGRAM [--tokio CLIENT] [--go CLIENT] [--only CLIENT,...]"""
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+import traceback
+
+import story
+import with_go
+from server import PATIENCE, Server
+from with_aioxmpp import Aioxmpp
+from with_slixmpp import Slixmpp, SlixmppTls12
+from with_tokio import Tokio
+
+
+class Score:
+    def __init__(self, verbose):
+        self.passed = self.failed = 0
+        self.verbose = verbose
+
+    async def run(self, name, work):
+        started = time.monotonic()
+        try:
+            note = await asyncio.wait_for(work, 8 * PATIENCE)
+        except Exception as error:
+            self.failed += 1
+            print(f"FAILED  {name}: {type(error).__name__}: {error}", flush=True)
+            if self.verbose:
+                traceback.print_exc()
+        else:
+            self.passed += 1
+            took = time.monotonic() - started
+            print(f"passed  {name}{f' ({note})' if note else ''}  {took:.1f} s", flush=True)
+
+
+async def perform(server, score, kinds):
+    for kind in kinds:
+        cast = await story.Cast(server, kind).assemble()
+        for name, when, function in story.CHECKS:
+            if when(kind):
+                await score.run(f"{kind.library}: {name}", function(cast))
+    if Slixmpp in kinds:
+        old = SlixmppTls12(server, await server.account("old-tls"))
+        await score.run("slixmpp: logs in by SCRAM over TLS 1.2", story.logged_in(old, "direct"))
+    for one, other in zip(kinds, kinds[1:] + kinds[:1]):
+        if one is not other:
+            name = f"{one.library} and {other.library}: contacts, chat, offline"
+            await score.run(name, story.strangers(server, one, other))
+
+
+async def gophers(server, score):
+    async def other(name):
+        return Slixmpp(server, await server.account(name))
+
+    for tls, spelled in (("starttls", "STARTTLS"), ("direct", "direct TLS")):
+        listener = await other(f"hears-{tls}")
+        await score.run(f"go-sendxmpp: sends over {spelled}, by PLAIN",
+                        with_go.sends(server, listener, tls))
+    await score.run("go-sendxmpp: listens, also for what waited",
+                    with_go.listens(server, await other("speaks")))
+
+
+async def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program")
+    parser.add_argument("--tokio", help="the built tests/foreign-client")
+    parser.add_argument("--go", help="go-sendxmpp")
+    parser.add_argument("--only", help="clients, by commas",
+                        default="slixmpp,aioxmpp,tokio-xmpp,go-sendxmpp")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    if not options.verbose:  # the libraries' own complaints
+        logging.disable(logging.CRITICAL)
+    kinds = [Slixmpp, Aioxmpp]
+    if options.tokio:
+        Tokio.program = options.tokio
+        kinds.append(Tokio)
+    only = options.only.split(",")
+    kinds = [kind for kind in kinds if kind.library in only]
+    score = Score(options.verbose)
+    server = Server(options.program)
+    try:
+        await server.start()
+        await perform(server, score, kinds)
+        if options.go and "go-sendxmpp" in only:
+            with_go.Command.program = options.go
+            await gophers(server, score)
+        await score.run("the server stops in order", stopped(server))
+        await score.run("the server panicked nowhere", calm(server))
+        if score.failed:
+            print(f"-- the server's log:\n{server.log.read_text()[-6000:]}")
+    finally:
+        server.clear()
+    print(f"{score.passed} passed, {score.failed} failed")
+    return 1 if score.failed or not score.passed else 0
+
+
+async def stopped(server):
+    code = await server.stop()
+    assert code == 0, f"exit {code}"
+
+
+async def calm(server):
+    log = server.log.read_text()
+    assert "panicked" not in log, [line for line in log.splitlines() if "panicked" in line]
+
+
+sys.exit(asyncio.run(main()))

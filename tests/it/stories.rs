@@ -1,0 +1,18 @@
+//! Stories over real sockets: who connects, says, hears. One file, one story.
+
+mod a_full_mailbox;
+mod a_new_password;
+mod acknowledgements;
+mod administration;
+mod blocking;
+mod by_every_door;
+mod coming_back;
+mod leaving_for_good;
+mod making_an_account;
+mod notices;
+mod offline_across_a_crash;
+mod profile_and_private_data;
+mod several_devices;
+mod streams;
+mod two_people_meet;
+mod what_the_server_says_of_itself;

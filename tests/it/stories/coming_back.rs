@@ -1,0 +1,54 @@
+//! The server is told to go (SIGTERM): it says so, saves all, and is soon back.
+
+use crate::world::World;
+use std::time::{Duration, Instant};
+
+#[test]
+fn going_and_coming_back() {
+    let world = World::start();
+    let mut alice = world.device("alice@a.test/phone");
+    alice.comes_online();
+    alice.gets(
+        "<iq type='set' id='set'><query xmlns='jabber:iq:roster'>\
+         <item jid='bob@b.test' name='Bob'/></query></iq>",
+        "<iq type='result' id='set'/>",
+    );
+    world.account("bob", "b.test");
+    alice.says("<message type='chat' to='bob@b.test' id='m'><body>whisper</body></message>");
+    alice.ping();
+    let stranger = world.tcp();
+
+    let begin = Instant::now();
+    world.term();
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    alice.waits_for_the_end(&["system-shutdown"]);
+    drop(stranger);
+
+    world.rise();
+    let mut alice = world.device("alice@a.test/phone");
+    let roster = alice.fetches_roster();
+    assert!(roster.to_string().contains("Bob"), "{roster}");
+    let mut bob = world.device("bob@b.test/home");
+    bob.says("<presence/>");
+    bob.waits_for("<message type='chat' from='alice@a.test/phone' id='m'/>");
+}
+
+/// I10: a second start changes nothing and needs no hand.
+#[test]
+fn starting_is_quick_after_a_crash() {
+    let world = World::start();
+    let mut alice = world.online("alice@a.test/phone");
+    for n in 0..200 {
+        alice.says(&format!(
+            "<message type='chat' to='bob{n}@a.test' id='m'><body>whisper</body></message>"
+        ));
+    }
+    alice.drains();
+    for _ in 0..3 {
+        world.kill_9();
+        world.rise();
+        let took = *world.started_in.lock().expect("lock");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        world.online("alice@a.test/phone");
+    }
+}
