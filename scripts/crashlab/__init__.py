@@ -1,0 +1,1 @@
+"""What `scripts/crash` and `scripts/durability` share: a server process, raw clients, a model."""

@@ -1,0 +1,145 @@
+"""The server under test: a process, its configuration, its end by kill or by signal."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+DOMAINS = ("a.example", "b.example")
+ROOT = Path(__file__).resolve().parents[2]
+
+CONFIG = """domains = {domains}
+[listen]
+c2s = ["127.0.0.1:{port}"]
+c2s_tls = []
+[c2s]
+plaintext = "loopback"
+[register]
+open = true
+per_hour = 0
+[limits]
+trusted = ["127.0.0.0/8"]
+[accounts]
+iterations = 4096
+# So that segments end and checkpoints come while somebody looks.
+[storage]
+segment = "1 MiB"
+checkpoint = "300 ms"
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def build(features=(), target=None, example=False):
+    """Builds the server (and the reader of stores) and answers their folder."""
+    command = ["cargo", "build", "--quiet", "--bin", "rookery"]
+    if example:
+        command += ["--example", "store_dump"]
+    if features:
+        command += ["--features", ",".join(features)]
+    environment = dict(os.environ)
+    if target:
+        environment["CARGO_TARGET_DIR"] = str(target)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    folder = environment.get("CARGO_TARGET_DIR", str(ROOT / "target"))
+    return Path(folder) / "debug"
+
+
+class Failed(Exception):
+    """The server did not start, or did not stop as it must."""
+
+
+class Server:
+    """One data folder and the processes that serve it one after the other."""
+
+    def __init__(self, binary, work, environment=None, wrapper=()):
+        self.binary, self.work = Path(binary), Path(work)
+        self.data = self.work / "data"
+        self.log_path = self.work / "server.log"
+        self.environment = {**os.environ, **(environment or {})}
+        self.wrapper = list(wrapper)
+        self.process = None
+        self.port = free_port()
+        self.work.mkdir(parents=True, exist_ok=True)
+        config = CONFIG.format(domains=list(DOMAINS), port=self.port).replace("'", '"')
+        (self.work / "rookery.toml").write_text(config)
+
+    def launch(self):
+        log = open(self.log_path, "ab")
+        command = self.wrapper + [
+            str(self.binary), "--config", str(self.work / "rookery.toml"),
+            "--data", str(self.data),
+        ]
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=self.work, env=self.environment
+        )
+        log.close()
+
+    async def ready(self, patience=30.0):
+        """Waits until it accepts connections; answers the seconds since its launch."""
+        while True:
+            if self.process.poll() is not None:
+                raise Failed(f"the server ended by itself ({self.process.returncode}): "
+                             f"{self.last_words()}")
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.transport.abort()
+                return time.monotonic() - self.began
+            except OSError:
+                await asyncio.sleep(0.004)
+            if time.monotonic() - self.began > patience:
+                self.kill()
+                raise Failed(f"not ready within {patience} s: {self.last_words()}")
+
+    def kill(self):
+        """kill -9, and waits for it."""
+        if self.process and self.process.poll() is None:
+            os.kill(self.pid(), signal.SIGKILL)
+        if self.process:
+            self.process.wait()
+
+    def pid(self):
+        """Of the server itself, inside its wrapper."""
+        own = self.process.pid
+        if not self.wrapper:
+            return own
+        try:
+            children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        except OSError:
+            children = []
+        return int(children[0]) if children else own
+
+    def is_up(self):
+        return self.process.poll() is None
+
+    def wait_briefly(self):
+        """Where it is dying, until it is dead."""
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            pass
+
+    async def terminate(self, patience=15.0):
+        """SIGTERM; answers (seconds, exit code)."""
+        began = time.monotonic()
+        os.kill(self.pid(), signal.SIGTERM)
+        while self.process.poll() is None:
+            if time.monotonic() - began > patience:
+                self.kill()
+                raise Failed(f"still there {patience} s after SIGTERM")
+            await asyncio.sleep(0.01)
+        return time.monotonic() - began, self.process.returncode
+
+    def last_words(self, lines=4):
+        try:
+            return " | ".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""

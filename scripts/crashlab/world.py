@@ -1,0 +1,248 @@
+"""The accounts of a run, their streams, and what comes in on them."""
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+
+from .client import C, Client, Lost, Refused, condition
+from .model import Account, History, Pair
+from .server import DOMAINS
+
+# name, domain, role. sm: online with XEP-0198. plain: online without. two: two resources, one
+# with and one without. offline: comes only to fetch. flap: with XEP-0198, comes and goes.
+ROLES = (
+    ("sm1", 0, "sm"), ("sm2", 0, "sm"), ("sm3", 1, "sm"), ("sm4", 1, "sm"),
+    ("plain1", 0, "plain"), ("plain2", 1, "plain"),
+    ("two1", 0, "two"), ("two2", 1, "two"), ("two3", 1, "two"),
+    ("away1", 0, "offline"), ("away2", 0, "offline"), ("away3", 1, "offline"),
+    ("away4", 1, "offline"),
+    ("flap1", 0, "flap"), ("flap2", 1, "flap"), ("flap3", 1, "flap"),
+)
+# A delivery acknowledged this long before a kill must not come again.
+FORGIVEN = 1.5
+
+
+class World:
+    """One data folder's worth of knowledge."""
+
+    def __init__(self, server, rng, history_path, complain):
+        self.server, self.rng = server, rng
+        self.history = History(history_path)
+        self.complain = complain
+        self.life = 0
+        # life -> when it ended
+        self.ended = {}
+        self.messages = {}
+        self.stalled = set()
+        self.counts = Counter()
+        self.accounts = [Account(name, DOMAINS[at], role) for name, at, role in ROLES]
+        self.by_jid = {account.jid: account for account in self.accounts}
+        self.guests = {}
+        steady = [it for it in self.accounts if it.role in ("sm", "two")]
+        away = [it for it in self.accounts if it.role == "offline"]
+        self.pairs = [Pair(a, b) for a in steady for b in steady + away if a is not b]
+        rng.shuffle(self.pairs)
+        self.pairs = self.pairs[:24]
+
+    # -- coming and going
+
+    async def create_accounts(self):
+        async def create(account):
+            client = Client(account.domain)
+            await client.open("127.0.0.1", self.server.port)
+            await client.register(account.name, account.passwords.state)
+            client.abort()
+        await asyncio.gather(*(create(account) for account in self.accounts))
+
+    async def connect(self, account, resource, managed):
+        """Logs in and, if `managed`, enables acknowledgements. No presence yet."""
+        # The newest password first, back to the last one that was acknowledged.
+        operations = [it for it in account.passwords.operations if it.done is not None]
+        candidates = [account.passwords.state]
+        for operation in operations:
+            candidates.append(operation.apply(candidates[-1]))
+        for password in reversed(candidates):
+            client = Client(account.domain, lambda *it: self.received(account, *it))
+            await client.open("127.0.0.1", self.server.port)
+            try:
+                await client.login(account.name, password, resource)
+                break
+            except Refused as refusal:
+                client.abort()
+                if password == candidates[0]:
+                    self.complain("I6", f"{account.jid}: no password fits: {refusal}")
+                    raise
+        if complaint := account.passwords.check(password):
+            self.complain("I6", complaint)
+        client.resource, client.account = resource, account
+        client.pending, client.unanswered, client.last_h = [], [], 0
+        client.last_number = {}
+        if managed:
+            client.on_ack, client.on_request = self.acknowledged, self.requested
+            await client.enable()
+        else:
+            account.plain_life = self.life
+        account.clients[resource] = client
+        return client
+
+    def everybody(self):
+        return [it for account in self.accounts for it in account.clients.values()]
+
+    def main_client(self, account):
+        """The stream on which an account operates: its acknowledged one, if it has one."""
+        streams = [it for it in account.clients.values() if not it.closed.done()]
+        streams.sort(key=lambda it: not it.managed)
+        return streams[0] if streams else None
+
+    async def leave_dead(self):
+        """The server is gone: reads what it had written, or, where a client had stopped
+        reading, loses that as a broken line would."""
+        clients = self.everybody()
+        for client in clients:
+            if client in self.stalled:
+                client.abort()
+        waits = [client.closed for client in clients]
+        if waits:
+            await asyncio.wait(waits, timeout=5)
+        for account in self.accounts:
+            account.clients.clear()
+        self.stalled.clear()
+        self.life += 1
+
+    def over(self):
+        """The server is dead since now."""
+        self.ended[self.life] = time.monotonic()
+
+    # -- acknowledgements
+
+    def send(self, client, text, done=None):
+        """Sends a stanza; `done` is called when an `<a/>` covers it."""
+        position = client.stanza(text)
+        if client.managed and done:
+            client.pending.append((position, done))
+
+    def ask(self, client, payload, operation, to=None):
+        """An IQ set; its operation is acknowledged by its result or by an `<a/>`."""
+        position, answer = client.ask("set", payload, to)
+        self.history.note("invoke", who=client.jid, op=operation.name)
+
+        def answered(future):
+            if future.cancelled() or future.exception():
+                return
+            refused = future.result().get("type") == "error"
+            operation.done = None if refused else True
+            if refused:
+                self.counts[f"refused {condition(future.result())}"] += 1
+            note = "fail" if refused else "ok"
+            self.history.note(note, who=client.jid, op=operation.name, by="result")
+
+        def covered():
+            if operation.done is False:
+                operation.done = True
+                self.history.note("ok", who=client.jid, op=operation.name, by="a")
+
+        answer.add_done_callback(answered)
+        if client.managed:
+            client.pending.append((position, covered))
+        return answer
+
+    def acknowledged(self, client, h):
+        if h > client.sent or h < client.last_h:
+            self.complain("I8", f"{client.jid}: h={h} after {client.last_h}, sent {client.sent}")
+        client.last_h = h
+        count = 0
+        for position, done in client.pending:
+            if position > h:
+                break
+            done()
+            count += 1
+        del client.pending[:count]
+
+    def requested(self, client):
+        """The server asks: most clients answer at once, some take their time."""
+        if self.rng.random() < 0.7:
+            return self.answer(client)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.rng.random() * 0.3, self.answer, client)
+
+    def answer(self, client):
+        if client.closed.done() or client in self.stalled:
+            return
+        client.acknowledge()
+        now = time.monotonic()
+        for message in client.unanswered:
+            message.answered = message.answered or (now, self.life)
+        client.unanswered.clear()
+
+    async def settle(self, client, patience=20):
+        """Asks for `h` and waits until it covers what was sent so far."""
+        deadline, sent = time.monotonic() + patience, client.sent
+        client.request()
+        while client.last_h < sent:
+            if client.closed.done():
+                raise Lost(f"{client.jid}: {client.error or 'closed'}")
+            if time.monotonic() > deadline:
+                self.complain("I8", f"{client.jid}: h={client.last_h} of {sent} "
+                                    f"after {patience} s")
+                return
+            await asyncio.sleep(0.005)
+
+    # -- what comes in
+
+    def received(self, account, client, element):
+        if element.tag == C + "presence":
+            if element.get("type") == "subscribe":
+                account.requests.add(element.get("from"))
+        elif element.tag == C + "message":
+            body = element.find(C + "body")
+            message = self.messages.get(element.get("id"))
+            if element.get("type") == "error":
+                self.refused(message, element)
+            elif body is not None:
+                self.delivered(account, client, message, element, body.text or "")
+
+    def refused(self, message, element):
+        if message:
+            message.refused = True
+            self.history.note("fail", op=message.mid, why=condition(element))
+            self.counts[f"refused {condition(element)}"] += 1
+
+    def delivered(self, account, client, message, element, body):
+        self.counts["deliveries"] += 1
+        if message is None or message.recipient is not account:
+            return self.complain("I5", f"{client.jid} got {element.get('id')}, never sent to it")
+        if hashlib.sha256(body.encode()).hexdigest() != message.sha:
+            self.complain("I5", f"{message.mid}: other bytes at {client.jid}")
+        where = f"{message.mid} {message.sender.jid} -> {client.jid}"
+        if any(stream == client.number for _, stream in message.seen):
+            self.complain("I2", f"{where}: twice on one stream")
+        elif message.seen:
+            self.counts["delivered again"] += 1
+            # A line that breaks may take an acknowledgement with it.
+            if message.answered and account.role not in ("two", "flap"):
+                at, life = message.answered
+                early = self.ended.get(life, time.monotonic()) - at
+                if early > FORGIVEN:
+                    self.complain("I2", f"{where}: again, although acknowledged {early:.1f} s "
+                                        "before the end")
+        if message.ordered:
+            self.in_order(account, client, message, where)
+        message.seen.append((self.life, client.number))
+        if client.managed:
+            client.unanswered.append(message)
+        self.history.note("info", op=message.mid, at=client.jid, delivered=client.number)
+
+    def in_order(self, account, client, message, where):
+        """I3. Numbers of one stretch: what is in flight when a line breaks may be read later than
+        what its owner says on the next line."""
+        sender, number = (message.sender.jid, message.stretch), message.number
+        last = client.last_number.get(sender, -1)
+        if number <= last:
+            self.complain("I3", f"{where}: number {number} after {last} on one stream")
+        client.last_number[sender] = number
+        if not message.seen and account.role != "two":
+            newest = account.newest.get(sender, -1)
+            if number < newest:
+                self.complain("I3", f"{where}: number {number} for the first time after {newest}")
+            account.newest[sender] = max(number, newest)
