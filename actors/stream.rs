@@ -18,6 +18,7 @@ use actix::prelude::*;
 use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::negotiation::STREAM_END;
 use rookery_protocol::negotiation::client::{Client, Event as Happened};
+use rookery_protocol::ns;
 use rookery_protocol::reader::{Event, RawElement, StreamKind, StreamReader};
 use rookery_protocol::sasl::ChannelBindings;
 use rookery_protocol::stanza::{Stanza, Unreadable};
@@ -350,10 +351,14 @@ impl Stream {
         let State::Live(live) = &mut self.state else {
             return;
         };
-        if element.ns() == rookery_protocol::ns::STREAM_MANAGEMENT {
-            live.session
-                .do_send(ToSession::Management(element.to_element()));
-            return;
+        match (element.ns(), element.name()) {
+            (ns::STREAM_MANAGEMENT, _) => {
+                let element = element.to_element();
+                return live.session.do_send(ToSession::Management(element));
+            }
+            // The client's own error: nothing to argue about (RFC 6120 §4.9.1.1).
+            (ns::STREAM, "error") => return self.close(None, ctx),
+            _ => {}
         }
         let size = element.len();
         match element.to_stanza() {
