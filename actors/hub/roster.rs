@@ -70,7 +70,8 @@ impl Mind {
             self.part_from(contact, turn);
         }
         if removal.unsubscribe {
-            self.tell(subscription::Request::Unsubscribe, contact, turn);
+            let id = self.tell(subscription::Request::Unsubscribe, contact, turn);
+            self.farewells.said(contact, id, turn.fx.now);
         }
         if removal.unsubscribed {
             self.tell(subscription::Request::Unsubscribed, contact, turn);
