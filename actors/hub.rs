@@ -9,6 +9,7 @@ pub mod account;
 mod allowance;
 mod binding;
 pub mod devices;
+mod farewells;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod iq;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -27,6 +27,10 @@ use crate::stream::Stream;
 
 /// Over this many times `acks.stanzas` or `acks.size` unacknowledged a session ends at once.
 const FAR: usize = 16;
+
+/// How long a client that said it is unavailable is not asked what it has: most close the stream
+/// next, and some write the answer into the one they open then.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// A Session.
 pub struct Session {
@@ -55,6 +59,10 @@ struct Acks {
     asked: Option<Instant>,
     /// A timer looks after `asked`.
     watched: bool,
+    /// The client said that it is unavailable, to all.
+    leaving: bool,
+    /// A timer asks.
+    asks_later: bool,
     /// The client's `<r/>` waits until this many are settled.
     owes: Option<u32>,
     /// A timer answers the `<r/>` with what has settled by then.
@@ -109,6 +117,11 @@ impl Session {
             return self.unreadable(Some(Box::new(reply)), size);
         }
         let mut stanza = *stanza;
+        if let (Kind::Presence(kind), None, Some(acks)) =
+            (stanza.kind, &stanza.to, self.acks.as_mut())
+        {
+            acks.leaving = kind == PresenceType::Unavailable;
+        }
         // RFC 6120 §8.1.2.1: the full JID, whatever the client wrote; RFC 6121 §3: the bare one
         // where it subscribes.
         let bare = matches!(
@@ -184,6 +197,8 @@ impl Session {
                     behind: None,
                     asked: None,
                     watched: false,
+                    leaving: false,
+                    asks_later: false,
                     owes: None,
                     timed: false,
                 }));
@@ -265,14 +280,9 @@ impl Session {
                     acks.size -= size as usize;
                 }
                 acks.behind = acks.behind.filter(|_| acks.over(&self.realm, 1));
-                let ask = acks.sent.unacked() > 0;
                 self.to_hub(Mail::Acks(self.device, h));
-                if ask {
+                if self.asks_now(ctx) {
                     self.ask(ctx);
-                    self.stream.do_send(ToStream::Write {
-                        bytes: Bytes::new(),
-                        ask: true,
-                    });
                 }
             }
             Err(error) => self.end(error, ctx),
@@ -292,16 +302,47 @@ impl Session {
             if acks.over(&self.realm, FAR) {
                 return self.too_slow(ctx);
             }
-            ask = acks.asked.is_none();
+            ask = self.asks_now(ctx);
             if ask {
-                self.ask(ctx);
+                self.await_answer(ctx);
             }
         }
         self.stream.do_send(ToStream::Write { bytes, ask });
     }
 
-    /// Notes that an `<r/>` is sent now; a client that does not answer in time is gone.
+    /// Whether an `<r/>` is due. To one who seems to leave it goes later.
+    fn asks_now(&mut self, ctx: &mut Context<Session>) -> bool {
+        let Some(acks) = self.acks.as_mut() else {
+            return false;
+        };
+        if acks.asked.is_some() || acks.sent.unacked() == 0 {
+            return false;
+        }
+        if acks.leaving && !std::mem::replace(&mut acks.asks_later, true) {
+            ctx.run_later(LEAVING, |session, ctx| {
+                let Some(acks) = session.acks.as_mut() else {
+                    return;
+                };
+                acks.asks_later = false;
+                if acks.asked.is_none() && acks.sent.unacked() > 0 {
+                    session.ask(ctx);
+                }
+            });
+        }
+        !acks.leaving
+    }
+
+    /// Writes `<r/>`.
     fn ask(&mut self, ctx: &mut Context<Session>) {
+        self.await_answer(ctx);
+        self.stream.do_send(ToStream::Write {
+            bytes: Bytes::new(),
+            ask: true,
+        });
+    }
+
+    /// Notes that an `<r/>` is sent now; a client that does not answer in time is gone.
+    fn await_answer(&mut self, ctx: &mut Context<Session>) {
         let Some(acks) = self.acks.as_mut() else {
             return;
         };
@@ -343,11 +384,7 @@ impl Session {
     /// is on).
     fn probe(&mut self, ctx: &mut Context<Session>) {
         if self.acks.is_some() {
-            self.ask(ctx);
-            return self.stream.do_send(ToStream::Write {
-                bytes: Bytes::new(),
-                ask: true,
-            });
+            return self.ask(ctx);
         }
         let ping = Stanza::iq(IqType::Get, random_id())
             .with_from(self.jid.to_domain())

@@ -120,6 +120,35 @@ fn deliveries_held_for_a_device_that_goes_come_back() {
     });
 }
 
+/// Its answer could come in the client's next stream, before the header.
+#[test]
+fn who_leaves_is_not_asked_at_once() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        ann.say(ENABLE).await;
+        ann.hear("<enabled").await;
+        ann.say("<presence/>").await;
+        ann.hear("<r ").await;
+        ann.say("<presence type='unavailable'/><a xmlns='urn:xmpp:sm:3' h='1'/>")
+            .await;
+        let told = std::time::Instant::now();
+        ann.hear("type='unavailable'").await;
+        // It does not close the stream: then it is asked.
+        assert!(ann.next().await.expect("a request").starts_with("<r "));
+        assert!(told.elapsed() >= super::LEAVING);
+        // Back again, it is asked at once.
+        ann.say("<a xmlns='urn:xmpp:sm:3' h='2'/><presence id='p'/>")
+            .await;
+        let back = std::time::Instant::now();
+        ann.hear("id='p'").await;
+        assert!(ann.next().await.expect("a request").starts_with("<r "));
+        assert!(back.elapsed() < super::LEAVING / 2);
+        drop(ann);
+        world.end().await;
+    });
+}
+
 #[test]
 fn who_acknowledges_nothing_ends_and_loses_nothing() {
     run(async {

@@ -4,7 +4,7 @@ use rookery_actors::admin::{Failure, User};
 use rookery_actors::notices::{Notice, Occasion};
 
 use super::*;
-use crate::extensions::scene::{Scene, get, only_command, set, verdict};
+use crate::extensions::scene::{Scene, get, jid, only_command, set, verdict};
 
 const ROOT: &str = "root@a.test/desk";
 
@@ -488,12 +488,13 @@ fn what_is_told_now_stands_in_the_form() {
 }
 
 #[test]
-fn administrators_are_shown_and_not_made() {
-    let form = heard(&first("edit-admin"), None);
-    assert_eq!(field(&form, "adminjids"), ["root@a.test"]);
+fn administrators_are_made_in_the_settings_only() {
+    let scene = Scene::new();
+    let offered = Commands.items("a.test", Some(ns::ADHOC), &jid("root@a.test"), &scene.site);
+    let nodes: Vec<_> = offered.iter().filter_map(|it| it.attr("node")).collect();
+    assert!(nodes.len() > 10 && !nodes.iter().any(|it| it.ends_with("#edit-admin")));
     let answer = heard(&second("edit-admin", &[("adminjids", "eve@a.test")]), None);
-    assert_eq!(verdict(&answer), "not-allowed");
-    assert!(answer.error().unwrap().text.is_some());
+    assert_eq!(verdict(&answer), "feature-not-implemented");
 }
 
 #[test]
