@@ -215,10 +215,6 @@ fn create_segment(
     let file = disk.create(&segment_path(folder, header.segment))?;
     disk::write_all(&*file, 0, &header.write())?;
     file.sync()?;
-    #[cfg(feature = "seeded-bugs")]
-    if crate::seeded_bugs::is_on("no-folder-sync") {
-        return Ok(file);
-    }
     disk.sync_folder(folder)?;
     Ok(file)
 }
