@@ -169,7 +169,7 @@ pub trait AccountRole: Send {
     /// What became of `fx.administer`.
     fn administered(&mut self, request: &Stanza, outcome: Outcome, view: View, fx: &mut Effects) {}
 
-    /// What `fx.wake` asked for.
+    /// What `fx.wake` asked for, perhaps of a predecessor that panicked.
     fn woken(&mut self, view: View, fx: &mut Effects) {}
 
     /// May refuse a message, presence or IQ: the error goes to its sender; for presence it is

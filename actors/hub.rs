@@ -85,6 +85,8 @@ pub struct Hub {
     flush_due: bool,
     /// Commands that are being done for this account.
     commands: u32,
+    /// Timers of extensions that will go off.
+    wakes: u32,
     used: Instant,
     resting: Option<SpawnHandle>,
     spent: u32,
@@ -142,6 +144,7 @@ impl Hub {
                 later: Frame::new(),
                 flush_due: false,
                 commands: 0,
+                wakes: 0,
                 used: Instant::now(),
                 resting: None,
                 spent: 0,

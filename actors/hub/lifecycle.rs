@@ -20,6 +20,11 @@ use crate::keys::{self, AccountId, Kind};
 use crate::messages::{Mail, Order};
 use crate::receipt::Receipt;
 
+/// How many times the rest of a Hub (half an hour by default) the timers of its extensions keep it
+/// from retiring, once nobody else needs it: an extension that wakes itself for ever must not hold
+/// an account in memory for ever.
+const WAKEFUL: u32 = 30;
+
 impl Hub {
     /// Reads the account; until it is there no mail is handled. What the Hub itself has handed to
     /// the disk is waited for, or memory would be older than the disk.
@@ -195,9 +200,13 @@ impl Hub {
         if !self.devices.is_empty() {
             return;
         }
-        let recent = self.used.elapsed() < self.realm.site.settings.engine.retire / 2;
+        let rest = self.realm.site.settings.engine.retire;
+        let unused = self.used.elapsed();
         let busy = !self.held.is_empty() || !self.parked.is_empty() || self.commands > 0;
-        if recent || busy {
+        // A timer would die with the Hub. An account that was removed has nothing more to do.
+        let is_account = matches!(self.state, State::Account(_));
+        let wakeful = is_account && self.wakes > 0 && unused < rest * WAKEFUL;
+        if unused < rest / 2 || busy || wakeful {
             return self.rest(ctx);
         }
         self.flush();
