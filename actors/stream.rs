@@ -5,6 +5,7 @@
 //! until the answer comes nothing more is read, so that a client that sends ahead is slowed by TCP.
 
 mod negotiate;
+mod outbox;
 mod patience;
 mod pump;
 
@@ -30,6 +31,7 @@ use crate::lifeline::Lifeline;
 use crate::messages::{Bound, Mail, ToSession, ToStream};
 use crate::realm::Realm;
 use crate::receipt::Owner;
+use crate::stream::outbox::Outbox;
 use crate::transport::{Transport, secure};
 
 /// After our last word the peer has this long to take it.
@@ -51,9 +53,7 @@ pub struct Stream {
     peer: IpAddr,
     transport: Transport,
     reader: StreamReader,
-    /// Bytes for the peer, and how many of them are written.
-    out: Vec<u8>,
-    written: usize,
+    out: Outbox,
     /// Read, and not to be looked at before something is answered.
     unread: Vec<u8>,
     state: State,
@@ -95,6 +95,8 @@ struct Negotiation {
     secured: bool,
     /// A registration form was fetched: the person needs time (limits table).
     registering: bool,
+    /// A login failed already: a connection makes one line in the log.
+    failed: bool,
     /// What the Hub gave, until the machine has told the client.
     bound: Option<Box<Bound>>,
     /// Waits for the server to stop.
@@ -136,6 +138,7 @@ impl Stream {
                 began: now,
                 secured: false,
                 registering: false,
+                failed: false,
                 bound: None,
                 closing: Stream::await_closing(&realm, ctx),
                 _pending: pending,
@@ -146,8 +149,7 @@ impl Stream {
                 realm,
                 peer,
                 transport: Transport::None,
-                out: Vec::new(),
-                written: 0,
+                out: Outbox::default(),
                 unread: Vec::new(),
                 state: State::Negotiating(Box::new(negotiation)),
                 rates,
@@ -407,7 +409,7 @@ impl Stream {
 
     fn write(&mut self, bytes: &[u8]) {
         if !matches!(self.state, State::Closing) {
-            self.out.extend_from_slice(bytes);
+            self.out.push(bytes);
             self.flush = true;
         }
     }

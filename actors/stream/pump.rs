@@ -19,8 +19,6 @@ use super::{State, Stream};
 const SCRATCH: usize = 16 * 1024;
 /// Reads in one wake before the others on the lane have their turn.
 const READS: usize = 8;
-/// An output buffer larger than this is given back when it is empty.
-const KEPT: usize = 0;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
@@ -87,18 +85,6 @@ fn part(stream: &mut Stream, task: &mut task::Context<'_>) -> Flow {
     })
 }
 
-/// A reader that always lags a little must not make the buffer grow with all it ever got.
-fn forget_written(stream: &mut Stream) {
-    if stream.written >= SCRATCH && stream.written * 2 >= stream.out.len() {
-        stream.out.drain(..stream.written);
-        stream.written = 0;
-    }
-    let buffer = stream.realm.site.settings.c2s.send_buffer.get();
-    if stream.out.len() - stream.written <= buffer {
-        stream.behind = None;
-    }
-}
-
 type Flow = std::ops::ControlFlow<()>;
 
 fn read(stream: &mut Stream, ctx: &mut Context<Stream>, task: &mut task::Context<'_>) -> Flow {
@@ -127,28 +113,21 @@ fn read(stream: &mut Stream, ctx: &mut Context<Stream>, task: &mut task::Context
 
 fn write(stream: &mut Stream, task: &mut task::Context<'_>) -> Flow {
     stream.ask_if_due();
-    while stream.written < stream.out.len() {
-        match stream
-            .transport
-            .poll_write(task, &stream.out[stream.written..])
-        {
+    while !stream.out.is_empty() {
+        match stream.transport.poll_write(task, stream.out.rest()) {
             Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Flow::Break(()),
             Poll::Ready(Ok(count)) => {
-                stream.written += count;
+                stream.out.wrote(count);
                 stream.stuck = None;
+                if stream.out.len() <= stream.realm.site.settings.c2s.send_buffer.get() {
+                    stream.behind = None;
+                }
             }
             Poll::Pending => {
                 stream.stuck.get_or_insert_with(Instant::now);
-                forget_written(stream);
                 return Flow::Continue(());
             }
         }
-    }
-    if !stream.out.is_empty() {
-        stream.out.clear();
-        stream.written = 0;
-        stream.behind = None;
-        stream.out.shrink_to(KEPT);
     }
     if stream.flush {
         match stream.transport.poll_flush(task) {

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 struct Nothing {
     drains: bool,
     ends: bool,
-    /// An administrator has told it to stop.
-    told: bool,
+    /// An administrator has told it to stop, and whether to come back.
+    told: Option<bool>,
     _opening: Opening,
 }
 
@@ -37,10 +37,10 @@ impl Running for Nothing {
         }
     }
 
-    fn told_to_stop(&self) -> Local<()> {
+    fn told_to_stop(&self) -> Local<bool> {
         match self.told {
-            true => Box::pin(async {}),
-            false => Box::pin(std::future::pending()),
+            Some(again) => Box::pin(async move { again }),
+            None => Box::pin(std::future::pending()),
         }
     }
 
@@ -69,17 +69,17 @@ fn started(
     let server = Rc::new(Nothing {
         drains,
         ends,
-        told: false,
+        told: None,
         _opening: opening,
     });
     Box::pin(async { Ok(server as Rc<dyn Running>) })
 }
 
-fn told_to_stop(opening: Opening) -> Local<Result<Rc<dyn Running>, StartError>> {
+fn told_to_stop(again: bool, opening: Opening) -> Local<Result<Rc<dyn Running>, StartError>> {
     let server = Rc::new(Nothing {
         drains: true,
         ends: false,
-        told: true,
+        told: Some(again),
         _opening: opening,
     });
     Box::pin(async { Ok(server as Rc<dyn Running>) })
@@ -171,8 +171,16 @@ fn signals_are_obeyed() {
     let outcome = actix_rt::System::new().block_on(keep(sources.clone(), opening, start, ear()));
     assert_eq!(outcome.unwrap_err().text, "the disk is gone");
 
-    let opening = Opening::serving(Settings::load(&sources).unwrap()).unwrap();
-    let outcome = actix_rt::System::new().block_on(keep(sources, opening, told_to_stop, ear()));
+    let told = |start: Start| {
+        let opening = Opening::serving(Settings::load(&sources).unwrap()).unwrap();
+        actix_rt::System::new().block_on(keep(sources.clone(), opening, start, ear()))
+    };
+    let outcome = told(|opening| told_to_stop(false, opening));
     assert!(outcome.is_ok(), "{outcome:?}");
+    // The unit has systemd start it again.
+    let outcome = told(|opening| told_to_stop(true, opening)).unwrap_err();
+    assert_eq!((outcome.code, outcome.text), (75, String::new()));
+    let unit = include_str!("../../../config/rookery.service");
+    assert!(unit.contains("\nRestartForceExitStatus=75\n"));
     assert!(before.elapsed() < Duration::from_secs(5));
 }
