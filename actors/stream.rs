@@ -72,6 +72,8 @@ pub struct Stream {
     flush: bool,
     /// The transport was told that nothing more is written.
     shut: bool,
+    /// Bytes that came after that, and were dropped.
+    dropped: usize,
     /// An `<r/>` goes out behind what this wake delivers.
     ask_due: bool,
     /// TLS begins when all is written.
@@ -160,6 +162,7 @@ impl Stream {
                 behind: None,
                 flush: false,
                 shut: false,
+                dropped: 0,
                 ask_due: false,
                 upgrade_due: false,
                 waker: None,

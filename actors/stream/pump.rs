@@ -17,6 +17,8 @@ use super::{State, Stream};
 
 /// The lane's read buffer; a TLS record is no larger.
 const SCRATCH: usize = 16 * 1024;
+/// A peer that sends more than this without hearing our last word does not want to.
+const DEAF: usize = 1024 * 1024;
 /// Reads in one wake before the others on the lane have their turn.
 const READS: usize = 8;
 
@@ -62,8 +64,9 @@ impl ActorFuture<Stream> for Pump {
     }
 }
 
-/// Everything is said. What the peer still sends is read and dropped until it hangs up or its time
-/// is over: a socket that is closed with bytes unread is reset, and the last word is lost with it.
+/// Everything is said. What the peer still sends is read and dropped until it hangs up, its time is
+/// over, or it was too much: a socket that is closed with bytes unread is reset, and the last word
+/// is lost with it.
 fn part(stream: &mut Stream, task: &mut task::Context<'_>) -> Flow {
     if !stream.shut {
         if stream.transport.poll_shutdown(task).is_pending() {
@@ -76,7 +79,12 @@ fn part(stream: &mut Stream, task: &mut task::Context<'_>) -> Flow {
             let mut buffer = ReadBuf::new(scratch);
             match stream.transport.poll_read(task, &mut buffer) {
                 Poll::Pending => return Flow::Continue(()),
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    stream.dropped += buffer.filled().len();
+                    if stream.dropped > DEAF {
+                        return Flow::Break(());
+                    }
+                }
                 Poll::Ready(_) => return Flow::Break(()),
             }
         }
