@@ -170,31 +170,15 @@ impl Accounts {
         self.len() == 0
     }
 
-    /// The bare JIDs of a domain, or of all, with whether they are disabled; in order.
-    pub fn list(&self, domain: Option<&str>) -> Vec<(SmolStr, bool)> {
-        let names = self.names.read();
-        let mut list: Vec<_> = names
-            .known
-            .iter()
-            .filter(|(jid, _)| domain.is_none_or(|it| jid.split('@').nth(1) == Some(it)))
-            .map(|(jid, known)| (jid.clone(), known.disabled))
-            .collect();
-        list.sort();
-        list
-    }
-
-    /// The row of an account.
-    pub async fn row(&self, keeper: &Keeper, bare: &str) -> Option<Account> {
+    /// The row of an account: [`Failure::Absent`] where there is none, [`Failure::Store`] where the
+    /// disk would not give it, which is no word on whether it exists.
+    pub async fn row(&self, keeper: &Keeper, bare: &str) -> Result<Account, Failure> {
         // The read is made for names that do not exist too: it must take the same time.
         let key = bare.as_bytes().to_vec();
-        let rows = keeper.rows(vec![Query::Get(Tree::Accounts, key)]).await?;
-        decode(&rows.first()?.1).ok()
-    }
-
-    /// What logs an account in; `None` where there is no such account or it is disabled.
-    pub async fn credentials(&self, keeper: &Keeper, bare: &str) -> Option<Credentials> {
-        let account = self.row(keeper, bare).await?;
-        (!account.disabled).then_some(account.credentials)
+        let rows = keeper.rows(vec![Query::Get(Tree::Accounts, key)]).await;
+        let rows = rows.ok_or_else(unread)?;
+        let (_, value) = rows.first().ok_or(Failure::Absent)?;
+        decode(value).map_err(|problem| Failure::Store(problem.to_string()))
     }
 
     /// Runs a key derivation off the lanes; `None`: too many wait already.
@@ -278,21 +262,12 @@ impl Accounts {
     ) -> Result<(), Failure> {
         let _turn = self.turn(jid).await;
         let credentials = self.keys(password, iterations).await?;
-        let account = self
-            .row(keeper, jid.as_str())
-            .await
-            .ok_or(Failure::Absent)?;
-        stored(
-            keeper,
-            row(
-                jid,
-                &Account {
-                    credentials,
-                    ..account
-                },
-            )?,
-        )
-        .await
+        let account = self.row(keeper, jid.as_str()).await?;
+        let changed = Account {
+            credentials,
+            ..account
+        };
+        stored(keeper, row(jid, &changed)?).await
     }
 
     /// Lets an account log in, or not.
@@ -303,21 +278,12 @@ impl Accounts {
         disabled: bool,
     ) -> Result<(), Failure> {
         let _turn = self.turn(jid).await;
-        let account = self
-            .row(keeper, jid.as_str())
-            .await
-            .ok_or(Failure::Absent)?;
-        stored(
-            keeper,
-            row(
-                jid,
-                &Account {
-                    disabled,
-                    ..account
-                },
-            )?,
-        )
-        .await?;
+        let account = self.row(keeper, jid.as_str()).await?;
+        let changed = Account {
+            disabled,
+            ..account
+        };
+        stored(keeper, row(jid, &changed)?).await?;
         if let Some(known) = self.names.write().known.get_mut(jid.as_str()) {
             known.disabled = disabled;
         }
@@ -344,6 +310,11 @@ fn row(jid: &Jid, account: &Account) -> Result<Frame, Failure> {
     Ok(frame)
 }
 
+/// The disk does not give what it should have.
+pub fn unread() -> Failure {
+    Failure::Store("it cannot be read".to_owned())
+}
+
 async fn stored(keeper: &Keeper, frame: Frame) -> Result<(), Failure> {
     match keeper.committed(frame).await {
         Committed::Durable => Ok(()),
@@ -353,7 +324,10 @@ async fn stored(keeper: &Keeper, frame: Frame) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::testing::run;
 
     fn known(id: u32) -> Known {
         Known {
@@ -374,5 +348,67 @@ mod tests {
         assert!(names.looks_known("bi.ll@a.test"));
         names.remove("b1ll@a.test");
         assert!(!names.looks_known("bi.ll@a.test") && names.looks.is_empty());
+    }
+
+    fn none() -> Accounts {
+        Accounts::load(&Store::temporary()).expect("no accounts")
+    }
+
+    /// Runs so many derivations, of which every other one is forgotten by whoever asked; answers
+    /// how many ran at once.
+    async fn most_at_once(accounts: Arc<Accounts>, count: usize) -> usize {
+        let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let mut asked = Vec::new();
+        for number in 0..count {
+            let (accounts, running) = (Arc::clone(&accounts), Arc::clone(&running));
+            let most = Arc::clone(&most);
+            let work = move || {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(10));
+                running.fetch_sub(1, Ordering::SeqCst);
+            };
+            let asks = actix_rt::spawn(async move { accounts.derive(work).await });
+            asked.push((number, asks));
+        }
+        // Time for the first to begin.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        for (number, asks) in asked {
+            match number % 2 {
+                0 => asks.abort(),
+                _ => assert_eq!(asks.await.expect("it ends"), Some(())),
+            }
+        }
+        most.load(Ordering::SeqCst) as usize
+    }
+
+    #[test]
+    fn two_derivations_run_at_once_whoever_waits_for_them() {
+        run(async {
+            assert_eq!(most_at_once(Arc::new(none()), 24).await, DERIVATIONS);
+        });
+    }
+
+    #[test]
+    fn who_comes_when_too_many_wait_is_told_at_once() {
+        run(async {
+            let accounts = Arc::new(none());
+            let (let_go, held) = std::sync::mpsc::channel::<()>();
+            let held = Arc::new(parking_lot::Mutex::new(held));
+            let mut asked = Vec::new();
+            for _ in 0..DERIVATIONS + DERIVATIONS_WAITING {
+                let (accounts, held) = (Arc::clone(&accounts), Arc::clone(&held));
+                let work = move || held.lock().recv().unwrap_or_default();
+                asked.push(actix_rt::spawn(async move { accounts.derive(work).await }));
+            }
+            // Time for all of them to ask.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let refused = accounts.derive(|| ()).await;
+            drop(let_go);
+            assert_eq!(refused, None);
+            for asks in asked {
+                assert_eq!(asks.await.expect("it ends"), Some(()));
+            }
+            assert_eq!(accounts.derive(|| ()).await, Some(()));
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! Administration: what the command line, XEP-0133 and XEP-0077 may ask of the running server, in
 //! one vocabulary.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rookery_protocol::jid::Jid;
 use rookery_protocol::sasl::Password;
@@ -48,12 +48,21 @@ pub enum Command {
     },
     /// What users are told from now on, when they are here next or first.
     SetNotice(Notice),
-    /// Stop the server after this time, in an orderly way.
-    Stop { delay: Duration },
+    /// Stop the server after this time, in an orderly way; `again`: whoever watches over it is to
+    /// start it again.
+    Stop { delay: Duration, again: bool },
     /// Numbers on the server.
     Status,
     /// Each of these in turn, whatever becomes of the others; never one inside another.
     Several(Vec<Command>),
+}
+
+/// That the server is to stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stop {
+    pub at: Instant,
+    /// It is to be started again.
+    pub again: bool,
 }
 
 /// What became of a [`Command`].

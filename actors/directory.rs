@@ -7,14 +7,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::prelude::*;
 use parking_lot::RwLock;
 use smol_str::SmolStr;
+use tokio::sync::oneshot;
 
-use crate::hub::Hub;
+use crate::hub::{Estate, Heritage, Hub};
+use crate::keeper::Committed;
 use crate::messages::Mail;
 
 const SHARDS: usize = 64;
@@ -33,6 +35,10 @@ pub struct Load {
     sent_bytes: AtomicU64,
     handled: AtomicU64,
     handled_bytes: AtomicU64,
+    /// The Hub died and left its sessions to a successor.
+    left: AtomicBool,
+    /// A commit was refused that the Hub has not heard of.
+    refused: AtomicBool,
 }
 
 impl Load {
@@ -46,6 +52,21 @@ impl Load {
     pub fn waiting(&self) -> u64 {
         let handled = self.handled.load(Ordering::Acquire);
         self.sent.load(Ordering::Acquire).saturating_sub(handled)
+    }
+
+    /// The Hub dies and leaves something.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+
+    /// Whether a commit was refused of which the Hub has not heard.
+    pub fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
+
+    /// The Hub has heard of it.
+    pub fn forget_refusal(&self) {
+        self.refused.store(false, Ordering::Release);
     }
 
     fn over(&self, bounds: Bounds) -> bool {
@@ -63,6 +84,8 @@ impl Load {
 struct Entry {
     address: Addr<Hub>,
     load: Arc<Load>,
+    /// Of what the Hub leaves, should it die.
+    estate: oneshot::Receiver<Box<Estate>>,
 }
 
 /// Why mail came back.
@@ -70,6 +93,8 @@ struct Entry {
 pub enum Returned {
     /// There is no such Hub alive.
     Absent,
+    /// It died, and its sessions wait for a successor.
+    Dead,
     /// Too much waits before it already.
     Full,
 }
@@ -78,13 +103,17 @@ pub enum Returned {
 pub struct Birth {
     pub mailbox: AddressReceiver<Hub>,
     pub load: Arc<Load>,
-    /// Its predecessor died: what that had handed to the disk may not be there yet.
-    pub after_death: bool,
+    /// Its predecessor died.
+    pub heritage: Option<Heritage>,
+    /// For what it leaves, should it die.
+    pub will: oneshot::Sender<Box<Estate>>,
 }
+
+type Shard = HashMap<SmolStr, Entry, ahash::RandomState>;
 
 /// All living Hubs of a server.
 pub struct Directory {
-    shards: Vec<RwLock<HashMap<SmolStr, Entry, ahash::RandomState>>>,
+    shards: Vec<RwLock<Shard>>,
     hasher: ahash::RandomState,
     bounds: Bounds,
 }
@@ -119,33 +148,34 @@ impl Directory {
         start: impl FnOnce(Birth),
     ) -> Result<(), (Mail, Returned)> {
         let mail = match self.send(key, mail) {
-            Err((mail, Returned::Absent)) => mail,
+            Err((mail, Returned::Absent | Returned::Dead)) => mail,
             sent => return sent,
         };
         let mut shard = self.shard(key).write();
-        let former = shard.get(key);
-        if let Some(entry) = former
+        if let Some(entry) = shard.get(key)
             && entry.address.connected()
         {
             return entry.send(mail, self.bounds);
         }
-        let after_death = former.is_some();
-        let (sender, mailbox) = channel(0);
-        let load = Arc::new(Load::default());
-        let entry = Entry {
-            address: Addr::new(sender),
-            load: Arc::clone(&load),
-        };
-        let sent = entry.send(mail, self.bounds);
-        let former = shard.insert(SmolStr::new(key), entry);
+        let birth = enter(&mut shard, key);
+        let sent = shard[key].send(mail, self.bounds);
         drop(shard);
-        drop(former);
-        start(Birth {
-            mailbox,
-            load,
-            after_death,
-        });
+        start(birth);
         sent
+    }
+
+    /// Starts the successor of a Hub that died and left sessions; `false`: it left none, or another
+    /// has begun. Its mailbox may not even be closed yet.
+    pub fn succeed(&self, key: &str, load: &Arc<Load>, start: impl FnOnce(Birth)) -> bool {
+        let mut shard = self.shard(key).write();
+        let is_orphaned = |entry: &Entry| Arc::ptr_eq(&entry.load, load) && entry.is_orphaned();
+        if !shard.get(key).is_some_and(is_orphaned) {
+            return false;
+        }
+        let birth = enter(&mut shard, key);
+        drop(shard);
+        start(birth);
+        true
     }
 
     /// Takes a Hub out, if nothing was sent to it that it has not handled. Then it has nothing left
@@ -168,7 +198,10 @@ impl Directory {
             .get(key)
             .is_some_and(|entry| Arc::ptr_eq(&entry.load, load))
         {
-            shard.remove(key);
+            let dead = shard.remove(key);
+            drop(shard);
+            // Sessions that nobody took over end with it.
+            drop(dead);
         }
     }
 
@@ -194,8 +227,30 @@ impl Directory {
             .collect()
     }
 
-    fn shard(&self, key: &str) -> &RwLock<HashMap<SmolStr, Entry, ahash::RandomState>> {
+    fn shard(&self, key: &str) -> &RwLock<Shard> {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
+    }
+}
+
+/// Puts in the entry of a Hub that is to be started.
+fn enter(shard: &mut Shard, key: &str) -> Birth {
+    let (sender, mailbox) = channel(0);
+    let (will, estate) = oneshot::channel();
+    let load = Arc::new(Load::default());
+    let entry = Entry {
+        address: Addr::new(sender),
+        load: Arc::clone(&load),
+        estate,
+    };
+    let dead = shard.insert(SmolStr::new(key), entry);
+    Birth {
+        mailbox,
+        load,
+        heritage: dead.map(|dead| Heritage {
+            estate: dead.estate,
+            load: dead.load,
+        }),
+        will,
     }
 }
 
@@ -208,9 +263,20 @@ impl Entry {
         }
         // Every mail is counted, so that a Hub retires only when it has heard all.
         self.load.sending(counted.unwrap_or(0));
+        if let Mail::Committed(_, Committed::Refused) = mail {
+            self.load.refused.store(true, Ordering::Release);
+        }
         self.address.try_send(mail).map_err(|back| {
             self.load.handled(counted.unwrap_or(0));
-            (back.into_inner(), Returned::Absent)
+            let why = match self.is_orphaned() {
+                true => Returned::Dead,
+                false => Returned::Absent,
+            };
+            (back.into_inner(), why)
         })
+    }
+
+    fn is_orphaned(&self) -> bool {
+        self.load.left.load(Ordering::Acquire)
     }
 }

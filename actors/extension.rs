@@ -166,6 +166,10 @@ pub trait AccountRole: Send {
     ) {
     }
 
+    /// The disk did not give what `fx.read_first` asked for; who asked by `fx.read` was refused
+    /// already.
+    fn unread(&mut self, step: u32, view: View, fx: &mut Effects) {}
+
     /// What became of `fx.administer`.
     fn administered(&mut self, request: &Stanza, outcome: Outcome, view: View, fx: &mut Effects) {}
 

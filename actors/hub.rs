@@ -9,6 +9,7 @@ pub mod account;
 mod allowance;
 mod binding;
 pub mod devices;
+mod estate;
 mod farewells;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -25,6 +26,8 @@ pub mod server;
 pub mod stranger;
 mod subscription;
 
+pub use estate::{Estate, Heritage};
+
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -34,8 +37,10 @@ use std::time::Instant;
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
+use rookery_protocol::stanza::Kind;
 use rookery_storage::Frame;
 use smol_str::SmolStr;
+use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use crate::directory::{Birth, Load};
@@ -92,8 +97,11 @@ pub struct Hub {
     spent: u32,
     /// What came back from earlier sessions made the account panic: the rows stay where they are.
     shy: bool,
-    /// A predecessor died, and what it had handed to the disk may not be there yet.
-    after_death: bool,
+    /// A predecessor died: what it had handed to the disk may not be there yet, and its sessions
+    /// may wait for this Hub.
+    heritage: Option<Heritage>,
+    /// Takes what this Hub leaves, should it die.
+    will: Option<oneshot::Sender<Box<Estate>>>,
     lifeline: Lifeline,
 }
 
@@ -109,8 +117,8 @@ enum State {
 
 /// What must still be decided when the account is loaded again.
 enum Missed {
-    /// A session ended. `again`: it was tried before.
-    Gone { device: Box<Device>, again: bool },
+    /// A session ended; how often that made the account panic.
+    Gone { device: Box<Device>, panics: u8 },
     /// The reader that IQs to this extension waited for is done.
     Unpark(usize),
     /// Mail for an account that took the place of a removed one.
@@ -149,7 +157,8 @@ impl Hub {
                 resting: None,
                 spent: 0,
                 shy: false,
-                after_death: birth.after_death,
+                heritage: birth.heritage,
+                will: Some(birth.will),
                 lifeline,
             };
             Context::with_receiver(birth.mailbox).run(hub);
@@ -221,9 +230,17 @@ impl Hub {
             stamp: fx.now,
             ..Marks::default()
         };
-        self.decide_on(fx, waits, ctx, |mind, devices, site, fx| {
+        // Its presence is what others were told, and after a panic they are told nothing.
+        let is_presence = matches!(stanza.kind, Kind::Presence(_));
+        let before = is_presence.then(|| self.devices.get(device).cloned());
+        let decided = self.decide_on(fx, waits, ctx, |mind, devices, site, fx| {
             mind.outgoing(device, stanza, marks, devices, site, fx)
         });
+        if let (false, Some(Some(before)), Some(now)) =
+            (decided, before, self.devices.get_mut(device))
+        {
+            *now = before;
+        }
     }
 
     fn incoming(&mut self, envelope: Envelope, ctx: &mut Context<Hub>) {
@@ -318,6 +335,12 @@ impl Hub {
             }
             #[cfg(test)]
             Mail::Fault => std::panic::panic_any(crate::testing::WANTED),
+            #[cfg(test)]
+            Mail::FaultOfSessions => {
+                for (_, link) in &self.links {
+                    link.send(ToSession::Fault);
+                }
+            }
         }
         if self.devices.is_empty() {
             self.used = Instant::now();

@@ -77,6 +77,9 @@ pub struct Keeper {
     readers: usize,
     waiting: Arc<AtomicU64>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// How often it was asked for rows.
+    #[cfg(test)]
+    pub asked: AtomicU64,
 }
 
 /// The ends of the Keeper's queues, before its threads run.
@@ -97,6 +100,8 @@ impl Keeper {
             readers,
             waiting: Arc::default(),
             threads: Mutex::default(),
+            #[cfg(test)]
+            asked: AtomicU64::default(),
         };
         (
             keeper,
@@ -127,6 +132,7 @@ impl Keeper {
                 });
                 if catch_unwind(work).is_err() {
                     fatal("the commit thread panicked");
+                    swallow(&commits, &waiting);
                 }
             }),
         )?;
@@ -171,6 +177,8 @@ impl Keeper {
 
     /// Reads, then calls `then` on a reader's thread. It sees the commits that ended before.
     pub fn read(&self, queries: Vec<Query>, then: impl FnOnce(Option<Vec<Row>>) + Send + 'static) {
+        #[cfg(test)]
+        self.asked.fetch_add(1, Ordering::Relaxed);
         if self
             .reads
             .send(Some(ReadJob {
@@ -278,8 +286,9 @@ fn commit_loop(
     }
 }
 
-/// The disk failed and the server ends. Nothing may be acknowledged any more, not even as lost: an
-/// error might never reach its sender, who sends again what was not acknowledged.
+/// The disk, or what writes to it, failed and the server ends. Nothing may be acknowledged any
+/// more, not even as lost: an error might never reach its sender, who sends again what was not
+/// acknowledged.
 fn swallow(commits: &Receiver<Option<Commit>>, waiting: &AtomicU64) {
     while let Ok(Some(commit)) = commits.recv() {
         std::mem::forget(commit.receipt);
@@ -387,96 +396,4 @@ fn read(store: &Store, query: &Query) -> Result<Vec<Row>, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::time::{Duration, Instant};
-
-    use rookery_protocol::stanza::{Kind, MessageType};
-    use rookery_storage::testing::{Fault, MemoryShelf, SimulatedDisk};
-    use rookery_storage::{Options, ShelfChoice, Tree};
-
-    use super::*;
-    use crate::receipt::{Bounds, Head, Owner};
-
-    /// The place of [`Tree::Meta`] on the shelf.
-    const META: usize = 7;
-
-    fn frame(n: u32) -> Frame {
-        let mut frame = Frame::new();
-        frame.put(Tree::Meta, n.to_be_bytes().to_vec(), vec![1]);
-        frame
-    }
-
-    #[test]
-    fn what_is_wrong_with_the_store_is_told() {
-        let shelf = MemoryShelf::new();
-        let options = Options {
-            background: false,
-            disk: Arc::new(SimulatedDisk::new()),
-            shelf: ShelfChoice::Memory(shelf.clone()),
-            ..Options::default()
-        };
-        let store = Store::open(Path::new("/simulated"), options).expect("an empty store");
-        store.commit((0..20).map(frame).collect()).expect("room");
-        store.checkpoint().expect("a checkpoint");
-        let (keeper, _) = Keeper::new(Arc::new(store), 1);
-        let problems = || keeper.problems(&keeper.store().stats());
-        assert_eq!(problems(), Vec::<String>::new());
-        (0..10).for_each(|nth| assert!(shelf.flip_bit(META, nth, 50)));
-        keeper.store().scrub().expect("it reads");
-        let told = problems();
-        assert_eq!(told.len(), 9, "{told:?}");
-        assert_eq!(told[0], "meta: the row 00000000 is damaged");
-        assert_eq!(told[8], "2 more findings: see the log");
-        shelf.power_off_after(0);
-        keeper.store().commit(vec![frame(30)]).expect("room");
-        assert!(keeper.store().checkpoint().is_err());
-        assert_eq!(problems()[0], "the last checkpoint failed: see the log");
-    }
-
-    /// fdatasync fails once and says yes from then on: that must not make anything durable.
-    #[test]
-    fn after_the_disk_failed_nothing_is_acknowledged() {
-        let disk = SimulatedDisk::new();
-        let options = Options {
-            background: false,
-            disk: Arc::new(disk.clone()),
-            shelf: ShelfChoice::Memory(MemoryShelf::new()),
-            ..Options::default()
-        };
-        let store = Store::open(Path::new("/simulated"), options).expect("an empty store");
-        let (keeper, idle) = Keeper::new(Arc::new(store), 1);
-        let (failed, failures) = mpsc::channel();
-        let fatal: Fatal = Arc::new(move |reason| failed.send(reason.to_owned()).expect("heard"));
-        keeper
-            .start(idle, Box::new(|_, _, _| {}), fatal)
-            .expect("threads");
-        let bounds = Bounds {
-            stanzas: 64,
-            bytes: 1024,
-        };
-        let owner = Owner::new(bounds, |_| {});
-        let head = Head {
-            kind: Kind::Message(MessageType::Chat),
-            id: None,
-            to: None,
-        };
-        let commit = |n| keeper.commit(frame(n), owner.receipt(head.clone(), 1), Tell::Nobody);
-        commit(1);
-        while owner.settled() == 0 {
-            std::thread::yield_now();
-        }
-        disk.plan(0, Fault::SyncFails);
-        (2..20).for_each(commit);
-        failures
-            .recv_timeout(Duration::from_secs(10))
-            .expect("the failure is told");
-        (20..40).for_each(commit);
-        let patience = Instant::now() + Duration::from_secs(10);
-        while keeper.waiting() > 0 && Instant::now() < patience {
-            std::thread::yield_now();
-        }
-        assert_eq!((owner.settled(), owner.admitted()), (1, 39));
-        assert!(owner.take_lost().is_empty());
-    }
-}
+mod tests;

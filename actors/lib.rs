@@ -25,7 +25,7 @@
 //! | [`listener`] | port | its socket | started again after a second |
 //! | [`stream`] | connection | transport, reader, negotiation | the client comes back |
 //! | [`session`] | full JID | counts of XEP-0198 | the stream closes |
-//! | [`hub`] | bare JID or domain | presence, devices, roster, extensions' state | started again |
+//! | [`hub`] | bare JID or domain | presence, roster, extensions' state | reborn; sessions stay |
 //! | [`keeper`] | server | the disk | the server stops |
 //!
 //! An actor is a shell round a plain struct that decides. The structs know no actor, thread or

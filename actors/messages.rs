@@ -44,6 +44,9 @@ pub enum Mail {
     /// Makes the shell itself panic, where nothing catches it.
     #[cfg(test)]
     Fault,
+    /// Makes all its sessions panic.
+    #[cfg(test)]
+    FaultOfSessions,
 }
 
 impl Message for Mail {
@@ -62,6 +65,16 @@ impl Mail {
             },
             _ => None,
         }
+    }
+
+    /// Whether one of the Hub's sessions says it. Sessions outlive a Hub that dies, and what they
+    /// say is for its successor.
+    pub fn is_of_session(&self) -> bool {
+        use Mail::*;
+        matches!(
+            self,
+            Outgoing(_) | Answer(..) | Acknowledged(_) | Acks(..) | Gone(_)
+        )
     }
 }
 
@@ -198,6 +211,11 @@ pub enum ToSession {
     End(StreamError),
     /// The Hub is gone.
     HubGone,
+    /// Another Hub took the place of one that died, and does, or does not, count what it delivers.
+    Inherited(bool),
+    /// Makes the Session panic.
+    #[cfg(test)]
+    Fault,
 }
 
 impl Message for ToSession {

@@ -1,6 +1,7 @@
 //! What all actors of one server share. No global state: two servers fit in one process.
 
 mod orders;
+mod users;
 
 pub use orders::After;
 
@@ -18,7 +19,7 @@ use smol_str::SmolStr;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::accounts::Accounts;
-use crate::admin::Status;
+use crate::admin::{Status, Stop};
 use crate::directory::Directory;
 use crate::gate::Gate;
 use crate::keeper::Keeper;
@@ -52,7 +53,7 @@ pub struct Realm {
     /// Turns true when the server stops.
     pub closing: watch::Sender<bool>,
     /// When an administrator wants it to stop, once one does; who started it obeys.
-    pub told_to_stop: watch::Sender<Option<Instant>>,
+    pub told_to_stop: watch::Sender<Option<Stop>>,
     pub(crate) registry: OnceLock<Addr<Registry>>,
     /// Hubs that die too often, and until when they stay down.
     pub(crate) down: RwLock<HashMap<SmolStr, Instant>>,

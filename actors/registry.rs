@@ -7,11 +7,13 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use rookery_protocol::jid::Jid;
 use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tracing::{error, warn};
 
 use crate::directory::Load;
+use crate::hub::Hub;
 use crate::listener::{Listener, Port};
 use crate::realm::Realm;
 
@@ -61,7 +63,6 @@ impl Registry {
         let Some(realm) = self.realm.upgrade() else {
             return;
         };
-        bury(&realm, key.clone(), load);
         if self.deaths.len() >= REMEMBERED {
             self.deaths
                 .retain(|_, times| times.back().is_some_and(|last| now - *last < WINDOW));
@@ -73,9 +74,16 @@ impl Registry {
         }
         if times.len() >= DEATHS {
             error!(hub = %key, "died {DEATHS} times in a minute: kept down for a minute");
-            realm.keep_down(key, now + WINDOW);
-        } else {
-            warn!(hub = %key, "a hub died; the next stanza starts it again");
+            realm.keep_down(key.clone(), now + WINDOW);
+            return bury(&realm, key, load);
+        }
+        warn!(hub = %key, "a hub died");
+        // Its sessions wait, and those who see them. Where there are none the next stanza starts it
+        // again.
+        let Ok(jid) = Jid::parse(&key) else { return };
+        let start = |birth| Hub::start(&realm, jid, birth);
+        if !realm.directory.succeed(&key, &load, start) {
+            bury(&realm, key, load);
         }
     }
 }

@@ -40,14 +40,24 @@ impl Realm {
     /// Sends mail to the Hub of `key`, which is started for it where `wakes` says so.
     pub fn post(self: &Arc<Realm>, key: &Jid, mail: Mail, wakes: bool) {
         let sent = match wakes && !self.is_down(key.as_str()) {
-            true => self.directory.send_or_start(key.as_str(), mail, |birth| {
-                Hub::start(self, key.clone(), birth)
-            }),
+            true => self.start(key, mail),
             false => self.directory.send(key.as_str(), mail),
+        };
+        let sent = match sent {
+            Err((mail, Returned::Dead)) if mail.is_of_session() && !self.is_down(key.as_str()) => {
+                self.start(key, mail)
+            }
+            sent => sent,
         };
         if let Err((mail, why)) = sent {
             self.returned(mail, why, wakes);
         }
+    }
+
+    fn start(self: &Arc<Realm>, key: &Jid, mail: Mail) -> Result<(), (Mail, Returned)> {
+        self.directory.send_or_start(key.as_str(), mail, |birth| {
+            Hub::start(self, key.clone(), birth)
+        })
     }
 
     /// Mail came back: a stanza is refused, or, where nobody needed to be woken, is done with.

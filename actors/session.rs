@@ -463,6 +463,14 @@ impl Handler<ToSession> for Session {
                 let error = StreamError::new(StreamCondition::InternalServerError);
                 self.end(error, ctx);
             }
+            // What the dead one was told last it may not have heard.
+            ToSession::Inherited(counting) => {
+                if self.acks.is_some() && !counting {
+                    self.to_hub(Mail::Acknowledged(self.device));
+                }
+            }
+            #[cfg(test)]
+            ToSession::Fault => std::panic::panic_any(crate::testing::WANTED),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! until the answer comes nothing more is read, so that a client that sends ahead is slowed by TCP.
 
 mod negotiate;
+mod outbox;
 mod patience;
 mod pump;
 
@@ -31,6 +32,7 @@ use crate::lifeline::Lifeline;
 use crate::messages::{Bound, Mail, ToSession, ToStream};
 use crate::realm::Realm;
 use crate::receipt::Owner;
+use crate::stream::outbox::Outbox;
 use crate::transport::{Transport, secure};
 
 /// After our last word the peer has this long to take it.
@@ -52,9 +54,7 @@ pub struct Stream {
     peer: IpAddr,
     transport: Transport,
     reader: StreamReader,
-    /// Bytes for the peer, and how many of them are written.
-    out: Vec<u8>,
-    written: usize,
+    out: Outbox,
     /// Read, and not to be looked at before something is answered.
     unread: Vec<u8>,
     state: State,
@@ -73,6 +73,8 @@ pub struct Stream {
     flush: bool,
     /// The transport was told that nothing more is written.
     shut: bool,
+    /// Bytes that came after that, and were dropped.
+    dropped: usize,
     /// An `<r/>` goes out behind what this wake delivers.
     ask_due: bool,
     /// TLS begins when all is written.
@@ -96,6 +98,8 @@ struct Negotiation {
     secured: bool,
     /// A registration form was fetched: the person needs time (limits table).
     registering: bool,
+    /// A login failed already: a connection makes one line in the log.
+    failed: bool,
     /// What the Hub gave, until the machine has told the client.
     bound: Option<Box<Bound>>,
     /// Waits for the server to stop.
@@ -137,6 +141,7 @@ impl Stream {
                 began: now,
                 secured: false,
                 registering: false,
+                failed: false,
                 bound: None,
                 closing: Stream::await_closing(&realm, ctx),
                 _pending: pending,
@@ -147,8 +152,7 @@ impl Stream {
                 realm,
                 peer,
                 transport: Transport::None,
-                out: Vec::new(),
-                written: 0,
+                out: Outbox::default(),
                 unread: Vec::new(),
                 state: State::Negotiating(Box::new(negotiation)),
                 rates,
@@ -159,6 +163,7 @@ impl Stream {
                 behind: None,
                 flush: false,
                 shut: false,
+                dropped: 0,
                 ask_due: false,
                 upgrade_due: false,
                 waker: None,
@@ -412,7 +417,7 @@ impl Stream {
 
     fn write(&mut self, bytes: &[u8]) {
         if !matches!(self.state, State::Closing) {
-            self.out.extend_from_slice(bytes);
+            self.out.push(bytes);
             self.flush = true;
         }
     }

@@ -46,6 +46,7 @@ pub struct World {
     engine: Engine,
     /// The disk under it.
     pub disk: SlowDisk,
+    shelf: MemoryShelf,
 }
 
 /// Runs a test in an actix system of its own.
@@ -94,10 +95,11 @@ impl World {
         extensions: List,
     ) -> World {
         let disk = SlowDisk::new(SimulatedDisk::new());
+        let shelf = MemoryShelf::new();
         let options = Options {
             background: false,
             disk: Arc::new(disk.clone()),
-            shelf: ShelfChoice::Memory(MemoryShelf::new()),
+            shelf: ShelfChoice::Memory(shelf.clone()),
             ..Options::default()
         };
         let store = Store::open(Path::new("/world"), options).expect("a store in memory opens");
@@ -126,6 +128,7 @@ impl World {
         World {
             engine: engine.expect("an engine starts"),
             disk,
+            shelf,
         }
     }
 
@@ -190,6 +193,11 @@ impl World {
             !realm.directory.keys().iter().any(|it| *it == key)
         })
         .await;
+    }
+
+    /// Lets reads fail of what was not written a moment ago, or none any more.
+    pub fn spoil_reads(&self, spoil: bool) {
+        self.shelf.refuse_reads(spoil);
     }
 
     /// How many panics were caught.

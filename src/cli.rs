@@ -146,6 +146,8 @@ struct Failure {
 
 /// The exit code for a configuration that must be put right (sysexits.h).
 const EX_CONFIG: u8 = 78;
+/// The exit code of a server that is to be started again (there: a temporary failure).
+const EX_AGAIN: u8 = 75;
 
 impl Failure {
     fn new(kind: &str, text: impl Into<String>) -> Self {

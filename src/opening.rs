@@ -46,8 +46,8 @@ pub trait Running {
     }
     /// Accepts nobody any more, ends all streams with `system-shutdown`, saves everything.
     fn drain(&self) -> Local<()>;
-    /// Ends when an administrator wants the server to stop.
-    fn told_to_stop(&self) -> Local<()> {
+    /// Ends when an administrator wants the server to stop; true if it is to start again.
+    fn told_to_stop(&self) -> Local<bool> {
         Box::pin(std::future::pending())
     }
     /// Ends when the server cannot go on by itself, with the reason.

@@ -113,14 +113,15 @@ impl Running for Server {
         })
     }
 
-    fn told_to_stop(&self) -> Local<()> {
+    fn told_to_stop(&self) -> Local<bool> {
         let mut told = self.realm.told_to_stop.subscribe();
         Box::pin(async move {
-            let when = told.wait_for(Option::is_some).await;
-            match when.ok().and_then(|when| *when) {
-                Some(when) => tokio::time::sleep_until(when.into()).await,
-                None => std::future::pending().await,
-            }
+            let stop = told.wait_for(Option::is_some).await;
+            let Some(stop) = stop.ok().and_then(|stop| *stop) else {
+                return std::future::pending().await;
+            };
+            tokio::time::sleep_until(stop.at.into()).await;
+            stop.again
         })
     }
 

@@ -79,6 +79,7 @@ struct State {
     /// What was written since the last sync.
     pending: Vec<Change>,
     broken: bool,
+    unreadable: bool,
     /// How many changes until the power goes off.
     power: Option<u64>,
 }
@@ -91,6 +92,13 @@ impl State {
             _ => return Ok(()),
         };
         Err(ShelfError::Broken(why.into()))
+    }
+
+    fn reads(&self) -> Result<(), ShelfError> {
+        match self.unreadable {
+            true => Err(ShelfError::Broken("unreadable, says the test".into())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -197,6 +205,11 @@ impl MemoryShelf {
         true
     }
 
+    /// Lets every read fail, or none any more.
+    pub fn refuse_reads(&self, refuse: bool) {
+        self.state.write().unreadable = refuse;
+    }
+
     fn change(&self, change: Change) -> Result<(), ShelfError> {
         let mut state = self.state.write();
         state.works()?;
@@ -215,7 +228,9 @@ impl std::fmt::Debug for MemoryShelf {
 
 impl Shelf for MemoryShelf {
     fn get(&self, slot: usize, key: &[u8]) -> Result<Option<Vec<u8>>, ShelfError> {
-        Ok(self.state.read().now.maps[slot].get(key).cloned())
+        let state = self.state.read();
+        state.reads()?;
+        Ok(state.now.maps[slot].get(key).cloned())
     }
 
     fn scan(
@@ -234,6 +249,7 @@ impl Shelf for MemoryShelf {
             .map_or(Bound::Unbounded, Bound::Excluded);
         let bounds = (Bound::Included(range.from.as_slice()), to);
         let state = self.state.read();
+        state.reads()?;
         let mut rows = state.now.maps[slot].range::<[u8], _>(bounds);
         while let Some((key, row)) = if backward {
             rows.next_back()

@@ -15,6 +15,9 @@ use crate::messages::{Bind, Bound, ToSession};
 use crate::session::Session;
 use crate::site::random_id;
 
+/// How often the extensions are told of a session's end that makes them panic.
+const TRIES: u8 = 2;
+
 impl Hub {
     pub(super) fn bind(&mut self, bind: Bind, ctx: &mut Context<Hub>) {
         let answer = match self.state {
@@ -106,10 +109,7 @@ impl Hub {
         if matches!(self.state, State::Loading) {
             // The rows are found on disk, with nobody's name on them.
             let device = Box::new(device);
-            self.missed.push_back(Missed::Gone {
-                device,
-                again: false,
-            });
+            self.missed.push_back(Missed::Gone { device, panics: 0 });
         } else {
             let again = Box::new(device.clone());
             let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
@@ -123,7 +123,7 @@ impl Hub {
             if !decided && matches!(self.state, State::Loading) {
                 self.missed.push_back(Missed::Gone {
                     device: again,
-                    again: true,
+                    panics: 1,
                 });
             }
         }
@@ -135,16 +135,20 @@ impl Hub {
         }
     }
 
-    /// A session ended while the account was loading.
-    pub(super) fn depart(&mut self, device: Box<Device>, again: bool, ctx: &mut Context<Hub>) {
+    /// A session ended while the account was loading. Where the extensions panic at it again and
+    /// again the contacts hear of it all the same.
+    pub(super) fn depart(&mut self, device: Box<Device>, panics: u8, ctx: &mut Context<Hub>) {
         let copy = device.clone();
         let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-            mind.gone(*device, devices, site, fx);
+            match panics < TRIES {
+                true => mind.gone(*device, devices, site, fx),
+                false => mind.parted(*device, devices, site, fx),
+            }
         });
-        if !decided && !again && matches!(self.state, State::Loading) {
+        if !decided && panics <= TRIES && matches!(self.state, State::Loading) {
             self.missed.push_back(Missed::Gone {
                 device: copy,
-                again: true,
+                panics: panics + 1,
             });
         }
     }

@@ -35,16 +35,25 @@ impl Hub {
             return;
         }
         let Some(id) = self.realm.accounts.id(self.jid.as_str()) else {
+            // Nobody is left whom sessions could be of.
+            self.heritage = None;
             self.state = State::Removed(None);
             return;
         };
         self.state = State::Loading;
         let realm = Arc::clone(&self.realm);
-        let behind = self.ended < self.ticket || std::mem::take(&mut self.after_death);
+        let heritage = self.heritage.take();
+        let behind = self.ended < self.ticket || heritage.is_some();
         let upto = self.ticket;
-        let rows = async move {
+        let read = async move {
+            let (estate, dead) = match heritage {
+                Some(heritage) => (heritage.estate.await.ok(), Some(heritage.load)),
+                None => (None, None),
+            };
+            let mut left = estate.zip(dead);
             if behind {
-                realm.keeper.committed(Frame::new()).await;
+                let later = left.as_mut().map(|(it, _)| std::mem::take(&mut it.later));
+                realm.keeper.committed(later.unwrap_or_default()).await;
             }
             let (tree, range) = (Tree::Account, keys::loaded(id));
             let all = Query::Range {
@@ -53,19 +62,23 @@ impl Hub {
                 limit: usize::MAX,
                 backwards: false,
             };
-            realm.keeper.rows(vec![all]).await
+            (left, realm.keeper.rows(vec![all]).await)
         };
-        ctx.wait(rows.into_actor(self).map(move |rows, hub, ctx| {
+        ctx.wait(read.into_actor(self).map(move |(left, rows), hub, ctx| {
             hub.ended = hub.ended.max(upto);
+            let inherited = left.is_some();
+            if let Some((estate, dead)) = left {
+                hub.inherit(*estate, &dead);
+            }
             match rows {
-                Some(rows) => hub.loaded(id, rows, ctx),
+                Some(rows) => hub.loaded(id, rows, inherited, ctx),
                 // Nothing may be decided from half of an account.
                 None => hub.fall(ctx),
             }
         }));
     }
 
-    fn loaded(&mut self, id: AccountId, rows: Vec<Row>, ctx: &mut Context<Hub>) {
+    fn loaded(&mut self, id: AccountId, rows: Vec<Row>, inherited: bool, ctx: &mut Context<Hub>) {
         let (unacked, rows): (Vec<Row>, Vec<Row>) = rows
             .into_iter()
             .partition(|(key, _)| matches!(keys::split(key), Some((_, Kind::UNACKED, _))));
@@ -78,12 +91,19 @@ impl Hub {
             }
         }
         if !self.devices.is_empty() {
-            self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+            let joined = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
                 mind.rejoined(devices, site, fx)
             });
+            if !joined {
+                // It would panic for ever.
+                self.devices.iter_mut().for_each(|it| it.noted.clear());
+            }
         }
         self.redeliver(unacked, ctx);
         self.catch_up(ctx);
+        if inherited {
+            self.settle_in(ctx);
+        }
     }
 
     /// What a session of an earlier life was sent and never acknowledged is delivered again; the
@@ -91,7 +111,7 @@ impl Hub {
     fn redeliver(&mut self, unacked: Vec<Row>, ctx: &mut Context<Hub>) {
         let lost: Vec<Row> = unacked
             .into_iter()
-            .filter(|(key, _)| !self.links.iter().any(|(_, link)| link.owns(key)))
+            .filter(|(key, _)| !self.links.iter().any(|(_, link)| link.keeps_by(key)))
             .filter(|(key, _)| !self.held.iter().any(|held| held.keeps(key)))
             .collect();
         if lost.is_empty() || self.shy {
@@ -114,7 +134,7 @@ impl Hub {
             && let Some(missed) = self.missed.pop_front()
         {
             match missed {
-                Missed::Gone { device, again } => self.depart(device, again, ctx),
+                Missed::Gone { device, panics } => self.depart(device, panics, ctx),
                 Missed::Unpark(extension) => self.unpark(extension, ctx),
                 Missed::Mail(mail) => self.take(mail, ctx),
             }

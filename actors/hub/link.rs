@@ -57,6 +57,16 @@ impl Link {
         self.session.do_send(message);
     }
 
+    /// Whether the session is still there.
+    pub fn is_alive(&self) -> bool {
+        self.session.connected()
+    }
+
+    /// Whether deliveries are counted.
+    pub fn counts(&self) -> bool {
+        self.acks.is_some()
+    }
+
     /// Counts from here on.
     pub fn count(&mut self) {
         let id = u64::from_be_bytes(random());
@@ -109,14 +119,10 @@ impl Link {
         acked
     }
 
-    /// Whether this row is of a delivery of this session.
-    pub fn owns(&self, row: &[u8]) -> bool {
-        let Some((_, _, rest)) = keys::split(row) else {
-            return false;
-        };
-        self.acks
-            .as_ref()
-            .is_some_and(|acks| rest.starts_with(&acks.id.to_be_bytes()))
+    /// Whether this row keeps something that was delivered to this session.
+    pub fn keeps_by(&self, row: &[u8]) -> bool {
+        let Some(acks) = &self.acks else { return false };
+        acks.unacked.iter().any(|(_, unacked)| unacked.row == row)
     }
 
     /// The session ended: the rows of what it never acknowledged, and the archive rows they stand

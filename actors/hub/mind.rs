@@ -125,6 +125,11 @@ impl Mind {
         self.each(turn, |role, view, fx| role.gone(id, view, fx));
     }
 
+    /// The same without the extensions: for those who were told of the device.
+    pub fn parted(&mut self, device: Device, devices: &mut Devices, site: &Site, fx: &mut Effects) {
+        self.pay(device, &mut Turn { devices, site, fx });
+    }
+
     /// The account is being deleted: nothing is left of it with its contacts (RFC 6121 §3.2, §3.3),
     /// nor with those who were sent directed presence (§4.6.3). Its rows go as a whole.
     pub fn removed(&mut self, devices: &mut Devices, site: &Site, fx: &mut Effects) {
@@ -178,6 +183,14 @@ impl Mind {
         let turn = &mut Turn { devices, site, fx };
         self.one(read.extension, turn, |role, view, fx| {
             role.read_done(read.step, read.request.as_ref(), rows, view, fx);
+        });
+    }
+
+    /// The disk did not give the rows that an extension asked for while the Hub waited.
+    pub fn unread(&mut self, read: Read, devices: &mut Devices, site: &Site, fx: &mut Effects) {
+        let turn = &mut Turn { devices, site, fx };
+        self.one(read.extension, turn, |role, view, fx| {
+            role.unread(read.step, view, fx);
         });
     }
 

@@ -100,7 +100,7 @@ impl Hub {
             if behind {
                 realm.keeper.committed(Frame::new()).await;
             }
-            realm.keeper.rows(queries).await.unwrap_or_default()
+            realm.keeper.rows(queries).await
         };
         let (extension, stops) = (read.extension, read.stops);
         if !stops {
@@ -111,9 +111,17 @@ impl Hub {
             let mut fx = hub.effects(origin);
             fx.receipt = std::mem::replace(&mut read.receipt, Receipt::none());
             let unheard = !fx.receipt.is_some();
-            let decided = hub.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {
-                mind.read_done(read, rows, devices, site, fx)
-            });
+            let decided = match (rows, &request) {
+                (Some(rows), _) => hub.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {
+                    mind.read_done(read, rows, devices, site, fx)
+                }),
+                // Nothing may be decided from rows that the disk did not give: they might be taken
+                // for rows that there are not. Dropped with `fx`, the receipt tells the sender.
+                (None, Some(_)) => false,
+                (None, None) => hub.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {
+                    mind.unread(read, devices, site, fx)
+                }),
+            };
             if let Some(request) = request.filter(|_| !decided && unheard) {
                 hub.apologise(&request, origin, ctx);
             }

@@ -306,6 +306,7 @@ impl Hub {
     /// asked for it.
     pub(super) fn commit_ended(&mut self, ticket: u64, ended: Committed, ctx: &mut Context<Hub>) {
         if ended == Committed::Refused {
+            self.load.forget_refusal();
             return self.refused(ticket, ctx);
         }
         self.ended = self.ended.max(ticket);
@@ -313,7 +314,7 @@ impl Hub {
         self.let_go(ctx);
     }
 
-    fn let_go(&mut self, ctx: &mut Context<Hub>) {
+    pub(super) fn let_go(&mut self, ctx: &mut Context<Hub>) {
         while self
             .held
             .front()

@@ -126,16 +126,19 @@ impl Mind {
     }
 
     /// A session ended, perhaps without a word: what its device owes is paid (RFC 6121 §4.5.2).
-    pub(super) fn lost(&mut self, mut device: Device, turn: &mut Turn) {
-        let was_available = device.presence.take().is_some();
-        let farewell = farewell(&device.jid);
-        let directed = std::mem::take(&mut device.directed);
-        self.announce_absence(farewell, directed, was_available, None, turn);
+    pub(super) fn lost(&mut self, device: Device, turn: &mut Turn) {
+        let (id, was_available) = (device.id, device.available());
+        self.pay(device, turn);
         if was_available {
-            self.each(turn, |role, view, fx| {
-                role.unavailable(device.id, "", view, fx)
-            });
+            self.each(turn, |role, view, fx| role.unavailable(id, "", view, fx));
         }
+    }
+
+    /// Tells those who are owed it that a device is gone.
+    pub(super) fn pay(&mut self, device: Device, turn: &mut Turn) {
+        let farewell = farewell(&device.jid);
+        let was_available = device.available();
+        self.announce_absence(farewell, device.directed, was_available, None, turn);
     }
 
     /// The account ends: no device is available any more. Its contacts were told before.

@@ -14,12 +14,12 @@ use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
 use super::Realm;
-use crate::accounts::Maker;
-use crate::admin::{Command, Failure, Outcome, User};
+use crate::accounts::{Maker, unread};
+use crate::admin::{Command, Failure, Outcome, Stop};
 use crate::effect::{Envelope, Query};
-use crate::hub::account::{Account, last_key, read_last};
+use crate::hub::account::Account;
 use crate::keeper::Committed;
-use crate::keys::{self, AccountId, Kind};
+use crate::keys::{self, Kind};
 use crate::messages::{Mail, Order};
 use crate::notices::{Notice, Occasion};
 
@@ -28,8 +28,7 @@ use crate::notices::{Notice, Occasion};
 #[derive(Default)]
 pub struct After {
     orders: Vec<(Jid, Order)>,
-    /// When the server is to stop.
-    stop: Option<Instant>,
+    stop: Option<Stop>,
 }
 
 impl Realm {
@@ -99,8 +98,9 @@ impl Realm {
                 Ok(())
             }
             Command::SetNotice(notice) => self.set_notice(notice).await,
-            Command::Stop { delay } => {
-                after.stop = Some(Instant::now() + delay);
+            Command::Stop { delay, again } => {
+                let at = Instant::now() + delay;
+                after.stop = Some(Stop { at, again });
                 Ok(())
             }
             question => return (self.look(question).await, after),
@@ -111,18 +111,18 @@ impl Realm {
     /// Commands that change nothing.
     async fn look(self: &Arc<Realm>, question: Command) -> Outcome {
         let found = match question {
-            Command::ListUsers(domain) => Some(self.users(domain.as_deref(), false).await),
-            Command::OnlineUsers(domain) => Some(self.users(domain.as_deref(), true).await),
-            Command::UserInfo(jid) => self.user(jid.as_str()).await.map(|user| vec![user]),
+            Command::ListUsers(domain) => self.users(domain.as_deref()).await,
+            Command::OnlineUsers(domain) => self.online(domain.as_deref()).await,
+            Command::UserInfo(jid) => self.user(&jid).await.map(|user| vec![user]),
             Command::UserRoster(jid) => {
                 let roster = self.roster(&jid).await;
-                return roster.map_or(Outcome::Failed(Failure::Absent), Outcome::Roster);
+                return roster.map_or_else(Outcome::Failed, Outcome::Roster);
             }
             Command::Status => return Outcome::Status(Box::new(self.status())),
             // `Several` inside another is never made; the others are done elsewhere.
             _ => return Outcome::Failed(Failure::Busy),
         };
-        found.map_or(Outcome::Failed(Failure::Absent), Outcome::Users)
+        found.map_or_else(Outcome::Failed, Outcome::Users)
     }
 
     async fn add(&self, jid: &Jid, password: Password, maker: Maker) -> Result<(), Failure> {
@@ -164,43 +164,9 @@ impl Realm {
         }
     }
 
-    async fn users(self: &Arc<Realm>, domain: Option<&str>, online: bool) -> Vec<User> {
-        let mut users = Vec::new();
-        for (jid, _) in self.accounts.list(domain) {
-            if let Some(user) = self.user(&jid).await
-                && !(online && user.resources.is_empty())
-            {
-                users.push(user);
-            }
-        }
-        users
-    }
-
-    async fn user(self: &Arc<Realm>, bare: &str) -> Option<User> {
-        let row = self.accounts.row(&self.keeper, bare).await?;
-        let last = Query::Get(Tree::Account, last_key(AccountId(row.id)));
-        let last = self.keeper.rows(vec![last]).await.unwrap_or_default();
-        let (answer, resources) = oneshot::channel();
-        // Only a living Hub has resources to name; a dropped question means none.
-        let _ = self
-            .directory
-            .send(bare, Mail::Order(Order::Resources(answer)));
-        let resources = resources.await.unwrap_or_default();
-        Some(User {
-            jid: bare.to_owned(),
-            disabled: row.disabled,
-            created: row.created,
-            last_seen: last
-                .first()
-                .and_then(|(_, value)| Some(read_last(value)?.stamp)),
-            active: resources.iter().any(|(_, active)| *active),
-            resources: resources.into_iter().map(|(name, _)| name).collect(),
-        })
-    }
-
     /// The roster as it is on the disk: no Hub is woken for it.
-    async fn roster(&self, jid: &Jid) -> Option<Element> {
-        let id = self.accounts.id(jid.as_str())?;
+    async fn roster(&self, jid: &Jid) -> Result<Element, Failure> {
+        let id = self.accounts.id(jid.as_str()).ok_or(Failure::Absent)?;
         let contacts = Query::Range {
             tree: Tree::Account,
             range: keys::all_of(id, Kind::CONTACT),
@@ -208,9 +174,9 @@ impl Realm {
             backwards: false,
         };
         let mut account = Account::new(id, jid.clone());
-        account.load(self.keeper.rows(vec![contacts]).await?);
+        account.load(self.keeper.rows(vec![contacts]).await.ok_or_else(unread)?);
         let items = account.roster.iter().map(|entry| entry.to_element());
-        Some(Element::new(ns::ROSTER, "query").with_children(items))
+        Ok(Element::new(ns::ROSTER, "query").with_children(items))
     }
 
     fn announce(&self, domain: &str, subject: Option<&str>, body: &str) {
@@ -221,7 +187,7 @@ impl Realm {
             stanza.append(&text("subject", subject));
         }
         stanza.append(&text("body", body));
-        for key in self.living(domain) {
+        for key in self.living(Some(domain)) {
             let order = Order::Announce(Box::new(stanza.clone()));
             let _ = self.directory.send(&key, Mail::Order(order));
         }
@@ -246,7 +212,7 @@ impl Realm {
         let Some(stanza) = change.stanza().filter(|_| is_news) else {
             return Ok(());
         };
-        for key in self.living(&change.domain) {
+        for key in self.living(Some(&change.domain)) {
             let Ok(to) = Jid::parse(&key) else { continue };
             let envelope = Envelope::plain(stanza.clone().with_to(to));
             let _ = self
@@ -254,12 +220,6 @@ impl Realm {
                 .send(&key, Mail::Incoming(Box::new(envelope)));
         }
         Ok(())
-    }
-
-    /// The accounts of a domain whose Hubs live.
-    fn living(&self, domain: &str) -> impl Iterator<Item = SmolStr> {
-        let keys = self.directory.keys().into_iter();
-        keys.filter(move |key| key.split_once('@').is_some_and(|(_, of)| of == domain))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::keys::Kind;
+use crate::messages::Mail;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
 use crate::testing::{World, jid, run, settings};
 
@@ -213,27 +214,47 @@ fn who_acknowledges_too_little_for_too_long_ends() {
     });
 }
 
-/// What a session of a Hub that is gone still says is said for nobody, and never for another one.
+/// Sessions have names that no other Hub ever gives: one that a successor takes over is never taken
+/// for one of its own.
 #[test]
 fn a_session_is_never_taken_for_another_one() {
     run(async {
         let world = World::new(&["ann"], LIST);
-        let ann = world.online("ann", "a").await;
+        let mut ann = world.online("ann", "a").await;
+        world.realm().post(&jid("ann@test"), Mail::Fault, false);
+        let mut again = world.online("ann", "b").await;
+        again
+            .say("<message to='ann@test/a' id='x' type='headline'/>")
+            .await;
+        ann.hear("id='x'").await;
+        ann.say("<message to='ann@test/b' id='y' type='headline'/>")
+            .await;
+        again.hear("id='y'").await;
+        drop((ann, again));
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_panic_in_a_session_costs_its_stream_and_its_contacts_hear() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let mut bob = world.online("bob", "b").await;
+        let mut ann = world.login("ann", "a").await;
+        ann.say("<presence to='bob@test'/>").await;
+        bob.hear("from='ann@test/a'").await;
         world
             .realm()
-            .post(&jid("ann@test"), crate::messages::Mail::Fault, false);
-        let mut ann = ann;
+            .post(&jid("ann@test"), Mail::FaultOfSessions, false);
         let last = ann.rest().await.pop().expect("a last word");
         assert!(last.contains("internal-server-error"), "{last}");
-        let mut again = world.online("ann", "b").await;
-        let first = world
-            .realm()
-            .bindings
-            .load(std::sync::atomic::Ordering::Relaxed);
-        assert!(first >= 3, "two sessions, two names");
-        drop(ann);
+        let gone = bob.hear("from='ann@test/a'").await;
+        assert!(gone.contains("type='unavailable'"), "{gone}");
+        // The Hub, and everybody else, goes on.
+        let mut again = world.login("ann", "a").await;
         again.settle().await;
-        drop(again);
+        bob.settle().await;
+        drop((ann, again, bob));
         world.end().await;
     });
 }

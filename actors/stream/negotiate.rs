@@ -93,7 +93,11 @@ impl Stream {
             Action::Fetch(account) => self.fetch(account, ctx),
             Action::Check(check) => self.check(check, ctx),
             Action::CountFailure => {
-                info!(peer = %self.peer, "a login failed");
+                if let State::Negotiating(negotiation) = &mut self.state
+                    && !std::mem::replace(&mut negotiation.failed, true)
+                {
+                    info!(peer = %self.peer, "a login failed");
+                }
                 self.realm.gate.failed(self.peer, Instant::now());
             }
             Action::Ask { domain, iq } => self.ask(domain, iq, ctx),
@@ -134,11 +138,13 @@ impl Stream {
         let realm = Arc::clone(&self.realm);
         let read = async move {
             match realm.accounts.row(&realm.keeper, account.as_str()).await {
-                Some(row) => Lookup::Found(Account {
+                Ok(row) => Lookup::Found(Account {
                     credentials: row.credentials,
                     disabled: row.disabled,
                 }),
-                None => Lookup::Absent,
+                Err(Failure::Absent) => Lookup::Absent,
+                // A client that hears `not-authorized` may forget its password.
+                Err(_) => Lookup::Unavailable,
             }
         };
         ctx.spawn(read.into_actor(self).map(|lookup, stream, ctx| {

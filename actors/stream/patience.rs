@@ -62,7 +62,7 @@ impl Stream {
     /// than the send timeout, and never over many times the send buffer.
     pub(super) fn bounded(&mut self, ctx: &mut Context<Stream>) {
         let buffer = self.realm.site.settings.c2s.send_buffer.get();
-        let unwritten = self.out.len() - self.written;
+        let unwritten = self.out.len();
         if unwritten > buffer.saturating_mul(SLOW) {
             self.give_up(ctx);
         } else if unwritten > buffer {
@@ -83,7 +83,7 @@ impl Stream {
 
     /// A last word would only queue behind what is not read.
     fn give_up(&mut self, ctx: &mut Context<Stream>) {
-        let unwritten = self.out.len() - self.written;
+        let unwritten = self.out.len();
         debug!(peer = %self.peer, unwritten, "a reader is too slow");
         ctx.stop();
     }

@@ -17,10 +17,10 @@ use super::{State, Stream};
 
 /// The lane's read buffer; a TLS record is no larger.
 const SCRATCH: usize = 16 * 1024;
+/// A peer that sends more than this without hearing our last word does not want to.
+const DEAF: usize = 1024 * 1024;
 /// Reads in one wake before the others on the lane have their turn.
 const READS: usize = 8;
-/// An output buffer larger than this is given back when it is empty.
-const KEPT: usize = 0;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
@@ -64,8 +64,9 @@ impl ActorFuture<Stream> for Pump {
     }
 }
 
-/// Everything is said. What the peer still sends is read and dropped until it hangs up or its time
-/// is over: a socket that is closed with bytes unread is reset, and the last word is lost with it.
+/// Everything is said. What the peer still sends is read and dropped until it hangs up, its time is
+/// over, or it was too much: a socket that is closed with bytes unread is reset, and the last word
+/// is lost with it.
 fn part(stream: &mut Stream, task: &mut task::Context<'_>) -> Flow {
     if !stream.shut {
         if stream.transport.poll_shutdown(task).is_pending() {
@@ -78,25 +79,18 @@ fn part(stream: &mut Stream, task: &mut task::Context<'_>) -> Flow {
             let mut buffer = ReadBuf::new(scratch);
             match stream.transport.poll_read(task, &mut buffer) {
                 Poll::Pending => return Flow::Continue(()),
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    stream.dropped += buffer.filled().len();
+                    if stream.dropped > DEAF {
+                        return Flow::Break(());
+                    }
+                }
                 Poll::Ready(_) => return Flow::Break(()),
             }
         }
         task.waker().wake_by_ref();
         Flow::Continue(())
     })
-}
-
-/// A reader that always lags a little must not make the buffer grow with all it ever got.
-fn forget_written(stream: &mut Stream) {
-    if stream.written >= SCRATCH && stream.written * 2 >= stream.out.len() {
-        stream.out.drain(..stream.written);
-        stream.written = 0;
-    }
-    let buffer = stream.realm.site.settings.c2s.send_buffer.get();
-    if stream.out.len() - stream.written <= buffer {
-        stream.behind = None;
-    }
 }
 
 type Flow = std::ops::ControlFlow<()>;
@@ -127,28 +121,21 @@ fn read(stream: &mut Stream, ctx: &mut Context<Stream>, task: &mut task::Context
 
 fn write(stream: &mut Stream, task: &mut task::Context<'_>) -> Flow {
     stream.ask_if_due();
-    while stream.written < stream.out.len() {
-        match stream
-            .transport
-            .poll_write(task, &stream.out[stream.written..])
-        {
+    while !stream.out.is_empty() {
+        match stream.transport.poll_write(task, stream.out.rest()) {
             Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Flow::Break(()),
             Poll::Ready(Ok(count)) => {
-                stream.written += count;
+                stream.out.wrote(count);
                 stream.stuck = None;
+                if stream.out.len() <= stream.realm.site.settings.c2s.send_buffer.get() {
+                    stream.behind = None;
+                }
             }
             Poll::Pending => {
                 stream.stuck.get_or_insert_with(Instant::now);
-                forget_written(stream);
                 return Flow::Continue(());
             }
         }
-    }
-    if !stream.out.is_empty() {
-        stream.out.clear();
-        stream.written = 0;
-        stream.behind = None;
-        stream.out.shrink_to(KEPT);
     }
     if stream.flush {
         match stream.transport.poll_flush(task) {

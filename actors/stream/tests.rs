@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -111,6 +112,54 @@ fn who_has_no_session_yet_hears_of_the_end_too() {
         assert!(heard.0.contains("system-shutdown"), "{heard:?}");
         assert!(heard.1.contains("system-shutdown"), "{heard:?}");
         assert!(heard.2.contains("system-shutdown"), "{heard:?}");
+    });
+}
+
+/// The Hub has told its sessions already when this one is bound, and the stream has a session
+/// before it looks at what everybody without one is told.
+#[test]
+fn who_is_bound_while_the_server_stops_hears_of_the_end() {
+    run(async {
+        let mut settings = settings();
+        (settings.engine.lanes, settings.storage.readers) = (1, 1);
+        let world = world(settings);
+        let realm = Arc::clone(world.realm());
+        let mut ann = world.connect(64 * 1024);
+        ann.authenticate("ann", "secret").await;
+        // Her Hub cannot be loaded before the reader goes on.
+        let (go_on, waits) = mpsc::channel::<()>();
+        realm
+            .keeper
+            .read(Vec::new(), move |_| waits.recv().unwrap_or_default());
+        ann.ask_to_bind("a").await;
+        world
+            .until("the Hub is born", |realm| {
+                !realm.directory.keys().is_empty()
+            })
+            .await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // While the lane stands still the rows come, and then the end.
+        let (stand, stands) = mpsc::channel();
+        let (let_go, until) = mpsc::channel::<()>();
+        realm.lanes.all()[0].spawn_fn(move || {
+            stand.send(()).expect("heard");
+            until.recv().unwrap_or_default();
+        });
+        stands
+            .recv_timeout(PATIENCE)
+            .expect("the lane stands still");
+        let (read, done) = mpsc::channel();
+        realm
+            .keeper
+            .read(Vec::new(), move |_| read.send(()).expect("heard"));
+        drop(go_on);
+        done.recv_timeout(PATIENCE).expect("all is read");
+        realm.closing.send_replace(true);
+        drop(let_go);
+        let heard = ann.rest().await.concat();
+        assert!(heard.contains("system-shutdown"), "{heard}");
+        drop(ann);
+        world.stop().await;
     });
 }
 

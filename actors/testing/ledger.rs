@@ -24,11 +24,13 @@ pub const RETURNED: Kind = Kind(0x22);
 
 /// How long it sleeps when it is told to: several times the rest of a Hub.
 pub const WAKE: Duration = Duration::from_millis(600);
+/// The name of a phase in which the extension panics from now on.
+const FAULTY: Kind = Kind(0x23);
 
 /// A list with it alone.
 pub const LIST: List = &[&Extension {
     name: "ledger",
-    kinds: &[ENTRY, RETURNED],
+    kinds: &[ENTRY, RETURNED, FAULTY],
     account_namespaces: &[NS],
     domain_namespaces: &[NS],
     account: Some(|_| Box::new(Ledger::default())),
@@ -43,10 +45,14 @@ struct Ledger {
     noted: Vec<DeviceId>,
     /// It wakes itself again and again.
     restless: bool,
+    faulty: Vec<Vec<u8>>,
 }
 
 impl AccountRole for Ledger {
     fn load(&mut self, kind: Kind, rest: &[u8], _: &[u8]) {
+        if kind == FAULTY {
+            return self.faulty.push(rest.to_vec());
+        }
         let number = rest.try_into().map(u32::from_be_bytes).expect("a number");
         match kind {
             ENTRY => self.next = self.next.max(number + 1),
@@ -73,6 +79,12 @@ impl AccountRole for Ledger {
             "wake-for-ever" => {
                 self.restless = true;
                 fx.wake(WAKE);
+            }
+            "faulty" => {
+                let phase = payload.attr("at").expect("a phase").as_bytes();
+                self.faulty.push(phase.to_vec());
+                let key = keys::row(view.account.id, FAULTY, phase);
+                fx.put(Tree::Account, key, Vec::new());
             }
             "note" => {
                 if let Origin::Device(device) = fx.origin() {
@@ -143,6 +155,7 @@ impl AccountRole for Ledger {
     }
 
     fn returned(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {
+        self.may_panic("returned");
         for key in kept {
             let row = keys::row(view.account.id, RETURNED, &self.returned.to_be_bytes());
             fx.put(Tree::Account, row, key.clone());
@@ -150,7 +163,12 @@ impl AccountRole for Ledger {
         }
     }
 
+    fn gone(&mut self, _: DeviceId, _: View, _: &mut Effects) {
+        self.may_panic("gone");
+    }
+
     fn rejoined(&mut self, device: DeviceId, _: View) {
+        self.may_panic("rejoined");
         self.noted.push(device);
     }
 
@@ -171,6 +189,12 @@ impl AccountRole for Ledger {
 }
 
 impl Ledger {
+    fn may_panic(&self, phase: &str) {
+        if self.faulty.iter().any(|it| it == phase.as_bytes()) {
+            wanted();
+        }
+    }
+
     fn put(&mut self, view: View, body: &str, fx: &mut Effects) {
         fx.put(
             Tree::Account,

@@ -2,7 +2,7 @@
 
 mod welcome;
 
-use super::{Failure, Place};
+use super::{EX_AGAIN, Failure, Place};
 use crate::control::{Answer, Kind, Order, Performer, Refusal, Socket};
 use crate::opening::{Opening, Running, Start, StartError, now};
 use crate::systemd::Systemd;
@@ -115,8 +115,12 @@ async fn keep(
     porter.open();
     let left = porter.stay(&mut signals).await;
     tasks.iter().for_each(|task| task.abort());
-    left?;
-    porter.close(&mut signals).await
+    let again = left?;
+    porter.close(&mut signals).await?;
+    match again {
+        true => Err(Failure::told(EX_AGAIN)),
+        false => Ok(()),
+    }
 }
 
 impl Porter {
@@ -147,9 +151,9 @@ impl Porter {
         status
     }
 
-    /// Obeys signals until one, or an administrator, says stop; an error if the server ends by
-    /// itself.
-    async fn stay(&self, signals: &mut Signals) -> Result<(), Failure> {
+    /// Obeys signals until one, or an administrator, says stop, and answers whether it is to be
+    /// started again; an error if the server ends by itself.
+    async fn stay(&self, signals: &mut Signals) -> Result<bool, Failure> {
         let mut ended = self.server.ended();
         let mut told_to_stop = self.server.told_to_stop();
         loop {
@@ -158,16 +162,16 @@ impl Porter {
                     tracing::error!(reason, "the server cannot go on");
                     return Err(Failure::new("failed", reason));
                 }
-                () = &mut told_to_stop => {
-                    tracing::info!("an administrator wants the server to stop");
-                    return Ok(());
+                again = &mut told_to_stop => {
+                    tracing::info!(again, "an administrator wants the server to stop");
+                    return Ok(again);
                 }
                 _ = signals.hangup.recv() => {
                     // What is wrong was logged; the old stays in use.
                     let _ = self.reload();
                 }
-                _ = signals.terminate.recv() => return Ok(()),
-                _ = signals.interrupt.recv() => return Ok(()),
+                _ = signals.terminate.recv() => return Ok(false),
+                _ = signals.interrupt.recv() => return Ok(false),
             }
         }
     }

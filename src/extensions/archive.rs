@@ -192,6 +192,11 @@ impl AccountRole for Archive {
         }
         self.write(view.account.id, fx);
     }
+
+    /// The next message has it tried again.
+    fn unread(&mut self, _: u32, _: View, _: &mut Effects) {
+        self.is_trimming = false;
+    }
 }
 
 impl Archive {

@@ -169,10 +169,6 @@ impl AccountRole for Offline {
             // It went meanwhile; another may have come.
             return self.deliver_to_best(view, fx);
         };
-        if rows.is_empty() {
-            // Not even one: then the disk is at fault, and the marks stay.
-            return;
-        }
         let account = view.account.id;
         for (id, mark) in self.queue.batch(BATCH, BATCH_BYTES) {
             let key = id.key(account, mark.place);
@@ -191,6 +187,11 @@ impl AccountRole for Offline {
         if !self.queue.is_empty() {
             self.deliver_to(device, view, fx);
         }
+    }
+
+    /// The marks stay; the next device that comes has it tried again.
+    fn unread(&mut self, _: u32, _: View, _: &mut Effects) {
+        self.is_reading = false;
     }
 }
 

@@ -171,7 +171,8 @@ fn an_administrator_ends_the_server_after_the_answer() {
         let server = Server::start(Opening::silent(settings).unwrap(), &[]).unwrap();
         let mut told = server.told_to_stop();
         let delay = Duration::from_millis(20);
-        let (outcome, after) = server.realm.administer(Command::Stop { delay }).await;
+        let stop = Command::Stop { delay, again: true };
+        let (outcome, after) = server.realm.administer(stop).await;
         assert!(matches!(outcome, Outcome::Done), "{outcome:?}");
         let soon = Duration::from_millis(50);
         assert!(
@@ -179,9 +180,8 @@ fn an_administrator_ends_the_server_after_the_answer() {
             "no answer yet"
         );
         server.realm.finish(after);
-        tokio::time::timeout(Duration::from_secs(5), told)
-            .await
-            .unwrap();
+        let again = tokio::time::timeout(Duration::from_secs(5), told).await;
+        assert_eq!(again, Ok(true));
         server.drain().await;
     });
 }

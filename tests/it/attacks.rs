@@ -4,6 +4,7 @@
 mod binding;
 mod canary;
 mod contents;
+mod cost;
 mod exhaustion;
 mod framing;
 mod identity;
@@ -43,6 +44,7 @@ fn play((title, plan, rows): Section) -> (usize, Vec<String>) {
     }
     let world = World::with(plan);
     let canary = Canary::start(&world);
+    let before = cost::Before::of(&world);
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -69,6 +71,9 @@ fn play((title, plan, rows): Section) -> (usize, Vec<String>) {
         }
         Err(e) => failures.push(format!("{title}, canary: {e}")),
     }
+    let (cost, broken) = before.bill(&world);
+    tell(&format!("cost    {title}: {cost}"));
+    failures.extend(broken.iter().map(|it| format!("{title}: {it}")));
     failures.extend(logs::secrets_in(&world.log()).err());
     (passed, failures)
 }

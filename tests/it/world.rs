@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a world can be told before it starts.
@@ -49,6 +49,7 @@ pub struct World {
     pub c2s_tls: SocketAddr,
     server: Mutex<Option<Child>>,
     accounts: Mutex<HashSet<String>>,
+    connections: AtomicU64,
     /// How long the last start took until the port answered.
     pub started_in: Mutex<Duration>,
 }
@@ -77,6 +78,7 @@ impl World {
             c2s_tls: free_port(),
             server: Mutex::new(None),
             accounts: Mutex::new(HashSet::new()),
+            connections: AtomicU64::new(0),
             started_in: Mutex::new(Duration::ZERO),
         };
         world.rise();
@@ -287,12 +289,24 @@ impl World {
 
     /// A connection in plaintext that has said nothing.
     pub fn tcp(&self) -> Client {
+        self.count();
         Client::tcp(self.c2s, "a.test")
     }
 
     /// A connection by direct TLS that has said nothing inside.
     pub fn tls(&self) -> Client {
+        self.count();
         Client::direct_tls(self.c2s_tls, "a.test")
+    }
+
+    /// Another connection was made.
+    pub fn count(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections were made.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Makes sure that an account exists, by XEP-0077.
@@ -307,6 +321,7 @@ impl World {
             // Registration is limited for strangers, and wants TLS where that is required.
             return self.account_by_command(user, domain);
         }
+        self.count();
         let mut client = Client::tcp(self.c2s, domain);
         let done = client
             .open()
@@ -348,6 +363,7 @@ impl World {
         let (bare, resource) = full.split_once('/').unwrap_or((full, ""));
         let (user, domain) = bare.split_once('@').expect("an address");
         self.account(user, domain);
+        self.count();
         let mut client = match self.plan.plaintext {
             "never" => Client::direct_tls(self.c2s_tls, domain),
             _ => Client::tcp(self.c2s, domain),

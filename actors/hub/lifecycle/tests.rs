@@ -5,7 +5,7 @@ use std::time::Duration;
 use rookery_protocol::sasl::Password;
 
 use crate::admin::{Command, Outcome};
-use crate::messages::Mail;
+use crate::keys::Kind;
 use crate::testing::ledger::{ENTRY, LIST, NS, RETURNED};
 use crate::testing::{World, jid, run, settings};
 
@@ -313,7 +313,7 @@ fn unacknowledged_deliveries_come_back_once() {
         world.retired("bob").await;
         let returned = world.rows(2, RETURNED);
         assert_eq!(returned.len(), 2, "{returned:?}");
-        assert!(world.rows(2, crate::keys::Kind::UNACKED).is_empty());
+        assert!(world.rows(2, Kind::UNACKED).is_empty());
         world.end().await;
     });
 }
@@ -371,93 +371,140 @@ fn a_removal_that_the_disk_refuses_removes_nothing() {
     });
 }
 
-/// A dead Hub takes its sessions with it; the next stanza starts another one, which knows all that
-/// the dead one wrote.
+/// Rows that the disk does not give are not rows that there are not.
 #[test]
-fn a_hub_that_dies_is_succeeded() {
+fn what_the_disk_does_not_give_is_refused_and_nothing_hangs() {
     run(async {
         let world = World::new(&["ann", "bob"], LIST);
-        let (mut ann, mut bob) = (
-            world.online("ann", "a").await,
-            world.online("bob", "b").await,
-        );
-        world.disk.hold();
-        ann.say(&ask("1", "write")).await;
-        world.until("the commit", |_| world.disk.waits()).await;
-        world.realm().post(&jid("ann@test"), Mail::Fault, false);
-        bob.say(&chat("ann", "one")).await;
-        assert!(ann.rest().await.concat().contains("internal-server-error"));
-        world.disk.go_on();
-        bob.say(&chat("ann", "two")).await;
-        let mut again = world.login("ann", "a").await;
-        // The successor may have been born by the first message, or by the second if that one met
-        // the dead: then its sender was told.
-        let refused = bob
-            .settle()
-            .await
-            .iter()
-            .filter(|it| it.contains("type='error'"))
-            .count();
-        again.settle().await;
-        drop((ann, bob, again));
-        world.retired("ann").await;
-        assert_eq!(world.rows(1, ENTRY).len(), 3 - refused);
+        let mut ann = world.online("ann", "a").await;
+        world.spoil_reads(true);
+        for (id, what) in [("1", "read"), ("2", "read"), ("3", "count")] {
+            ann.say(&ask(id, what)).await;
+        }
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            answers.push(ann.next().await.expect("an answer"));
+        }
+        answers.sort();
+        let failed = |answer: &String| answer.contains("internal-server-error");
+        let failed: Vec<_> = answers.iter().map(failed).collect();
+        assert_eq!(failed, [true, true, false], "{answers:#?}");
+        ann.say(&chat("bob", "lost")).await;
+        let error = ann.hear("id='lost'").await;
+        assert!(error.contains("internal-server-error"), "{error}");
+        let mut eve = world.connect(64 * 1024);
+        eve.begin().await;
+        let plain = rookery_protocol::sasl::encode(b"\0nobody\0secret");
+        eve.say(&format!(
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>"
+        ))
+        .await;
+        eve.hear("temporary-auth-failure").await;
+        world.spoil_reads(false);
+        ann.say(&chat("bob", "kept")).await;
+        assert_eq!(ann.settle().await, Vec::<String>::new());
+        drop((ann, eve));
+        world.retired("bob").await;
+        assert_eq!(world.rows(2, ENTRY).len(), 1);
         world.end().await;
     });
 }
 
-/// Ten deaths in a minute, and a Hub is kept down; who asks for it hears so.
+/// What comes back from an earlier life may make the account panic each time it is loaded.
 #[test]
-fn a_hub_that_dies_too_often_is_kept_down() {
+fn what_panics_as_it_comes_back_is_left_alone() {
     run(async {
         let world = World::new(&["ann", "bob"], LIST);
-        let mut bob = world.login("bob", "b").await;
-        let key = jid("ann@test");
-        while !world.realm().is_down("ann@test") {
-            world.realm().post(&key, Mail::Fault, true);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        world.retired("ann").await;
-        bob.say(&chat("ann", "one")).await;
-        assert!(bob.hear("id='one'").await.contains("internal-server-error"));
-        let mut ann = world.connect(64 * 1024);
-        ann.authenticate("ann", "secret").await;
-        ann.ask_to_bind("a").await;
-        assert!(
-            ann.hear("id='bind'")
-                .await
-                .contains("internal-server-error")
-        );
+        let mut ann = world.online("ann", "a").await;
+        let mut bob = world.online("bob", "b").await;
+        bob.say("<enable xmlns='urn:xmpp:sm:3'/>").await;
+        bob.hear("<enabled").await;
+        ann.say(&chat("bob", "one")).await;
+        bob.hear("<body>one</body>").await;
+        bob.say(&format!(
+            "<iq type='set' id='1'><faulty xmlns='{NS}' at='returned'/></iq>"
+        ))
+        .await;
+        bob.hear("id='1'").await;
+        // His session ends, and the row of the delivery stays.
+        drop(bob);
+        world.retired("bob").await;
+        assert_eq!(world.rows(2, Kind::UNACKED).len(), 1);
+        let panics = world.panics();
+        let mut bob = world.online("bob", "b").await;
+        ann.say(&chat("bob", "two")).await;
+        bob.hear("<body>two</body>").await;
+        assert_eq!(world.panics(), panics + 1);
+        assert_eq!(world.rows(2, Kind::UNACKED).len(), 1);
         drop((ann, bob));
         world.end().await;
     });
 }
 
-/// Nothing is sent to a Hub that dies whose sender does not hear of it.
+/// After the panic nobody was told that the device is there: so it is not.
 #[test]
-fn mail_of_a_hub_that_dies_is_lost_aloud() {
+fn a_presence_that_panics_is_not_set() {
     run(async {
         let world = World::new(&["ann", "bob"], LIST);
+        let mut ann = world.online("ann", "a").await;
+        let mut other = world.login("ann", "b").await;
         let mut bob = world.login("bob", "b").await;
-        world.disk.hold();
-        for number in 0..20 {
-            bob.say(&chat("ann", &format!("n{number}"))).await;
-            if number == 9 {
-                bob.settle().await;
-                world.realm().post(&jid("ann@test"), Mail::Fault, false);
-            }
-        }
-        bob.settle().await;
-        world.disk.go_on();
-        world.retired("ann").await;
-        let mut told = bob.settle().await.len();
-        let entries = world.rows(1, ENTRY).len();
-        while told + entries < 20 {
-            bob.hear("internal-server-error").await;
-            told += 1;
-        }
-        assert_eq!(told + entries, 20);
+        other
+            .say("<presence><status>panic</status></presence>")
+            .await;
+        other.settle().await;
+        assert_eq!(world.panics(), 1);
+        bob.say(&chat("ann", "one")).await;
+        ann.hear("<body>one</body>").await;
+        assert_eq!(other.settle().await, Vec::<String>::new());
+        // The next one is the first.
+        other.say("<presence/>").await;
+        ann.hear("from='ann@test/b'").await;
+        other.hear("from='ann@test/a'").await;
+        drop((ann, other, bob));
+        world.end().await;
+    });
+}
+
+/// Extensions that panic whenever they hear of it keep nobody from hearing that a device is gone.
+#[test]
+fn an_end_that_panics_is_told_to_those_who_saw_the_device() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let mut bob = world.online("bob", "b").await;
+        let mut ann = world.online("ann", "a").await;
+        ann.say("<presence to='bob@test'/>").await;
+        bob.hear("from='ann@test/a'").await;
+        ann.say(&format!(
+            "<iq type='set' id='1'><faulty xmlns='{NS}' at='gone'/></iq>"
+        ))
+        .await;
+        ann.hear("id='1'").await;
+        drop(ann);
+        let gone = bob.hear("from='ann@test/a'").await;
+        assert!(gone.contains("type='unavailable'"), "{gone}");
         drop(bob);
+        world.end().await;
+    });
+}
+
+/// Nor does one that panics as it builds anew what it kept for a device.
+#[test]
+fn what_panics_as_it_joins_again_is_left_alone() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.online("ann", "a").await;
+        ann.say(&format!(
+            "<iq type='set' id='1'><faulty xmlns='{NS}' at='rejoined'/></iq>"
+        ))
+        .await;
+        ann.say(&ask("2", "note")).await;
+        ann.say(&ask("3", "panic")).await;
+        ann.hear("id='3'").await;
+        ann.say(&ask("4", "count")).await;
+        assert!(ann.hear("id='4'").await.contains("type='result'"));
+        assert_eq!(world.panics(), 2);
+        drop(ann);
         world.end().await;
     });
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 struct Nothing {
     drains: bool,
     ends: bool,
-    /// An administrator has told it to stop.
-    told: bool,
+    /// An administrator has told it to stop, and whether to come back.
+    told: Option<bool>,
     /// What is wrong with it, a moment after its start.
     sick: Option<std::time::Instant>,
     _opening: Opening,
@@ -44,13 +44,16 @@ impl Running for Nothing {
         found.map(|_| "pubsub: a row".into()).into_iter().collect()
     }
 
-    fn told_to_stop(&self) -> Local<()> {
+    fn told_to_stop(&self) -> Local<bool> {
         if self.sick.is_some() {
-            return Box::pin(sleep(8 * SOON));
+            return Box::pin(async {
+                sleep(8 * SOON).await;
+                false
+            });
         }
         match self.told {
-            true => Box::pin(async {}),
-            false => Box::pin(std::future::pending()),
+            Some(again) => Box::pin(async move { again }),
+            None => Box::pin(std::future::pending()),
         }
     }
 
@@ -82,18 +85,18 @@ fn started(
     let server = Rc::new(Nothing {
         drains,
         ends,
-        told: false,
+        told: None,
         sick: None,
         _opening: opening,
     });
     Box::pin(async { Ok(server as Rc<dyn Running>) })
 }
 
-fn told_to_stop(opening: Opening) -> Local<Result<Rc<dyn Running>, StartError>> {
+fn told_to_stop(again: bool, opening: Opening) -> Local<Result<Rc<dyn Running>, StartError>> {
     let server = Rc::new(Nothing {
         drains: true,
         ends: false,
-        told: true,
+        told: Some(again),
         sick: None,
         _opening: opening,
     });
@@ -104,7 +107,7 @@ fn sick(opening: Opening) -> Local<Result<Rc<dyn Running>, StartError>> {
     let server = Rc::new(Nothing {
         drains: true,
         ends: false,
-        told: false,
+        told: None,
         sick: Some(std::time::Instant::now()),
         _opening: opening,
     });
@@ -185,11 +188,15 @@ fn signals_are_obeyed() {
     );
     assert!(outcome.unwrap_err().text.contains("told twice"));
 
+    stops_by_itself(&place.path().join("other"));
+}
+
+/// It ends because the disk failed, or because an administrator said so.
+fn stops_by_itself(alone: &Path) {
     let before = std::time::Instant::now();
-    let alone = place.path().join("other");
     let sources = Sources {
         domains: vec!["a.example".into()],
-        data: Some(alone),
+        data: Some(alone.to_owned()),
         ..Sources::default()
     };
     let opening = Opening::serving(Settings::load(&sources).unwrap()).unwrap();
@@ -197,10 +204,17 @@ fn signals_are_obeyed() {
     let outcome = actix_rt::System::new().block_on(keep(sources.clone(), opening, start, ear()));
     assert_eq!(outcome.unwrap_err().text, "the disk is gone");
 
-    let opening = Opening::serving(Settings::load(&sources).unwrap()).unwrap();
-    let kept = keep(sources.clone(), opening, told_to_stop, ear());
-    let outcome = actix_rt::System::new().block_on(kept);
+    let told = |start: Start| {
+        let opening = Opening::serving(Settings::load(&sources).unwrap()).unwrap();
+        actix_rt::System::new().block_on(keep(sources.clone(), opening, start, ear()))
+    };
+    let outcome = told(|opening| told_to_stop(false, opening));
     assert!(outcome.is_ok(), "{outcome:?}");
+    // The unit has systemd start it again.
+    let outcome = told(|opening| told_to_stop(true, opening)).unwrap_err();
+    assert_eq!((outcome.code, outcome.text), (75, String::new()));
+    let unit = include_str!("../../../config/rookery.service");
+    assert!(unit.contains("\nRestartForceExitStatus=75\n"));
 
     let opening = Opening::serving(Settings::load(&sources).unwrap()).unwrap();
     let outcome = actix_rt::System::new().block_on(keep(sources, opening, sick, ear()));

@@ -85,7 +85,8 @@ const fn optional(question: Question) -> Question {
     }
 }
 
-/// All commands, in the order of the specification.
+/// All commands, in the order of the specification. Left out are the black- and whitelists (§4.11,
+/// §4.12): they are of entities that may not connect, and none but users can yet.
 ///
 /// Administrators are not edited here (§4.29): who holds an administrator's device must not be able
 /// to keep the power for good, so only who may change the settings makes administrators.
@@ -268,10 +269,17 @@ pub const TASKS: &[Task] = &[
         report: report::done,
     },
     Task {
+        node: "http://jabber.org/protocol/admin#restart",
+        name: "Restart the server",
+        questions: &[DELAY, optional(ANNOUNCEMENT)],
+        order: |filled, asker| stop(filled, asker, true),
+        report: report::each_done,
+    },
+    Task {
         node: "http://jabber.org/protocol/admin#shutdown",
         name: "Shut down the server",
         questions: &[DELAY, optional(ANNOUNCEMENT)],
-        order: shut_down,
+        order: |filled, asker| stop(filled, asker, false),
         report: report::each_done,
     },
 ];
@@ -346,8 +354,8 @@ fn nothing(asker: &Asker, occasion: Occasion) -> Result<Command, Trouble> {
     }))
 }
 
-/// §4.31. The administrator of one domain must not end another (attacks H24).
-fn shut_down(filled: &Filled, asker: &Asker) -> Result<Command, Trouble> {
+/// §4.30, §4.31. The administrator of one domain must not end another (attacks H24).
+fn stop(filled: &Filled, asker: &Asker, again: bool) -> Result<Command, Trouble> {
     if asker.site.domains.len() > 1 {
         let why = "this server serves other domains too";
         return Err(Trouble::Refused(
@@ -362,7 +370,7 @@ fn shut_down(filled: &Filled, asker: &Asker) -> Result<Command, Trouble> {
         Some(_) => return Err(bad("bad-payload")),
     };
     let delay = Duration::from_secs(seconds);
-    let mut commands = vec![Command::Stop { delay }];
+    let mut commands = vec![Command::Stop { delay, again }];
     if filled.one("announcement").is_some() {
         commands.insert(0, announce(filled, asker)?);
     }

@@ -498,24 +498,30 @@ fn administrators_are_made_in_the_settings_only() {
 }
 
 #[test]
-fn a_server_is_shut_down_by_those_who_have_all_of_it() {
-    let fields = [("delay", "30"), ("announcement", "Tea at five")];
-    let request = asked(&second("shutdown", &fields));
-    assert_eq!(Scene::new().ask_domain(&Commands, &request), "not-allowed");
-    let scene = Scene::with(|settings| settings.domains.truncate(1));
-    let Command::Several(commands) = scene.command(&Commands, &request) else {
-        panic!()
-    };
-    let seconds = std::time::Duration::from_secs;
-    assert!(matches!(commands[0], Command::Announce { .. }));
-    assert!(matches!(commands[1], Command::Stop { delay } if delay == seconds(30)));
-    let at_once = asked(&second("shutdown", &[]));
-    let Command::Several(commands) = scene.command(&Commands, &at_once) else {
-        panic!()
-    };
-    assert!(matches!(commands[..], [Command::Stop { delay }] if delay == seconds(0)));
-    let wrong = asked(&second("shutdown", &[("delay", "-1")]));
-    assert_eq!(scene.ask_domain(&Commands, &wrong), "bad-request");
+fn a_server_is_stopped_by_those_who_have_all_of_it() {
+    for (name, restarts) in [("shutdown", false), ("restart", true)] {
+        let fields = [("delay", "30"), ("announcement", "Tea at five")];
+        let request = asked(&second(name, &fields));
+        assert_eq!(Scene::new().ask_domain(&Commands, &request), "not-allowed");
+        let scene = Scene::with(|settings| settings.domains.truncate(1));
+        let Command::Several(commands) = scene.command(&Commands, &request) else {
+            panic!()
+        };
+        let seconds = std::time::Duration::from_secs;
+        assert!(matches!(commands[0], Command::Announce { .. }));
+        let stops = |command: &Command, after| match command {
+            Command::Stop { delay, again } => (*delay, *again) == (seconds(after), restarts),
+            _ => false,
+        };
+        assert!(stops(&commands[1], 30), "{name}");
+        let at_once = asked(&second(name, &[]));
+        let Command::Several(commands) = scene.command(&Commands, &at_once) else {
+            panic!()
+        };
+        assert!(commands.len() == 1 && stops(&commands[0], 0), "{name}");
+        let wrong = asked(&second(name, &[("delay", "-1")]));
+        assert_eq!(scene.ask_domain(&Commands, &wrong), "bad-request");
+    }
 }
 
 #[test]

@@ -192,8 +192,12 @@ fn a_row_that_is_gone_takes_its_mark_along_but_an_empty_disk_does_not() {
     let lost = waits(&mut role, &scene);
     scene.now += 1;
     let there = waits(&mut role, &scene);
-    let fx = read_done(&mut role, &scene, DeviceId(0), Vec::new());
+    let (_, asked) = reads(&available(&mut role, &scene, DeviceId(0))).unwrap();
+    let mut fx = scene.effects();
+    role.unread(0, scene.view(), &mut fx);
     assert!(fx.list().is_empty() && fx.rows.is_empty() && !role.queue.is_empty());
+    let again = reads(&available(&mut role, &scene, DeviceId(0))).unwrap();
+    assert_eq!(again.1, asked);
     let fx = read_done(
         &mut role,
         &scene,

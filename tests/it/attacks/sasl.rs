@@ -311,6 +311,7 @@ fn never_locked(stage: &Stage) -> Result<(), String> {
     stage.world.account(&user, "a.test");
     for n in 0..30 {
         let from = std::net::SocketAddr::from(([127, 0, 9, n + 1], 0));
+        stage.world.count();
         let mut client = Client::tcp_from(from, stage.world.c2s, "a.test");
         client.open()?;
         for _ in 0..3 {
