@@ -17,7 +17,7 @@ use super::{Hub, State};
 use crate::effect::{Origin, Query, Row};
 use crate::hub::devices::DeviceId;
 use crate::hub::link::{Link, Past as Unfinished, Room, Unacked};
-use crate::hub::remembered::{self, Delivery};
+use crate::hub::remembered;
 use crate::keys::Part;
 use crate::messages::{Resume, ToSession};
 use crate::receipt::Receipt;
@@ -112,7 +112,7 @@ impl Hub {
         let mut kept = Vec::with_capacity(acked.len());
         for unacked in acked {
             self.later.delete(Tree::Sessions, unacked.row);
-            kept.push(unacked.kept);
+            kept.extend(unacked.kept);
         }
         if !kept.is_empty() {
             self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
@@ -139,7 +139,7 @@ impl Hub {
             let Some(link) = self.link(device) else {
                 return;
             };
-            let number = Some(link.number(bytes.len(), None));
+            let number = Some(link.number(bytes.len()));
             self.deliver_in_turn(device, bytes, number);
         }
         if rows.is_empty() {
@@ -150,7 +150,10 @@ impl Hub {
         }
         let queries: Vec<Query> = rows
             .iter()
-            .map(|it| Query::Get(Tree::Archive, it.kept.clone()))
+            .map(|it| match &it.kept {
+                Some(kept) => Query::Get(Tree::Archive, kept.clone()),
+                None => Query::Get(Tree::Sessions, it.row.clone()),
+            })
             .collect();
         let realm = Arc::clone(&self.realm);
         let read = async move { realm.keeper.rows(queries).await };
@@ -178,12 +181,16 @@ impl Hub {
         let mut deliveries = Vec::new();
         let mut found = found.iter().peekable();
         for unacked in rows {
-            let Some((key, value)) = found.next_if(|(key, _)| *key == unacked.kept) else {
+            let wanted = unacked.kept.as_ref().unwrap_or(&unacked.row);
+            let Some((key, value)) = found.next_if(|(key, _)| key == wanted) else {
                 // The archive let go of it.
                 frame.delete(Tree::Sessions, unacked.row);
                 continue;
             };
-            let again = || mind.again(key, value, &self.devices, &self.realm.site);
+            let again = || match unacked.kept {
+                Some(_) => mind.again(key, value, &self.devices, &self.realm.site),
+                None => remembered::here(value),
+            };
             match catch_unwind(AssertUnwindSafe(again)) {
                 Ok(Some(bytes)) => deliveries.push((unacked, bytes)),
                 Ok(None) => drop(frame.delete(Tree::Sessions, unacked.row)),
@@ -194,10 +201,10 @@ impl Hub {
         let mut numbered = Vec::new();
         if let Some(link) = self.link(device) {
             for (unacked, bytes) in deliveries {
-                let (row, kept) = (unacked.row.clone(), unacked.kept.clone());
-                let number = Some(link.number(bytes.len(), Some(unacked)));
-                write(&mut frame, &row, &Delivery { number, kept });
-                numbered.push((bytes, number));
+                let row = unacked.row.clone();
+                let (number, delivery) = link.number_row(&bytes, unacked);
+                write(&mut frame, &row, &delivery);
+                numbered.push((bytes, Some(number)));
             }
             link.held += numbered.len() as u32;
             link.end_unshelving(Vec::new());

@@ -166,9 +166,10 @@ impl Hub {
 /// Takes the rows of deliveries away that will not be acknowledged any more; the archive rows they
 /// stood for.
 pub(super) fn forget(unacked: Vec<Unacked>, frame: &mut Frame) -> Vec<Vec<u8>> {
+    // What was no message is of no use to another session.
     let forget = |unacked: Unacked| {
         frame.delete(Tree::Sessions, unacked.row);
         unacked.kept
     };
-    unacked.into_iter().map(forget).collect()
+    unacked.into_iter().filter_map(forget).collect()
 }

@@ -17,7 +17,7 @@ use crate::effect::{Origin, Query, Row};
 use crate::hub::devices::{DeviceId, Devices};
 use crate::hub::link::Link;
 use crate::hub::mind::Mind;
-use crate::hub::remembered::{self, Remembered};
+use crate::hub::remembered::{self, Remembered, Whereabouts};
 use crate::keeper::{Committed, Tell};
 use crate::keys::{self, AccountId};
 use crate::messages::{Mail, Order};
@@ -137,7 +137,11 @@ impl Hub {
             let mut kept = Vec::new();
             for session in lost {
                 fx.rows.delete_range(Tree::Sessions, session.key.rows());
-                kept.extend(session.unacked.into_iter().map(|(_, _, it)| it.kept));
+                let stanzas = session.unacked.into_iter().map(|(_, _, it)| it.stanza);
+                kept.extend(stanzas.filter_map(|stanza| match stanza {
+                    Whereabouts::Archive(kept) => Some(kept),
+                    Whereabouts::Here(_) => None,
+                }));
             }
             if !kept.is_empty() {
                 mind.returned(kept, devices, site, fx)

@@ -12,7 +12,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use rookery_storage::{Frame, Tree};
 
-use crate::hub::remembered::{Delivery, Remembered};
+use crate::hub::remembered::{Delivery, Remembered, Whereabouts};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
 use crate::receipt::{Handled, is_later};
@@ -91,8 +91,29 @@ pub struct Past {
 pub struct Unacked {
     /// The key of the row that is there until the delivery is acknowledged.
     pub row: Vec<u8>,
-    /// The key of the archive row that holds the stanza.
-    pub kept: Vec<u8>,
+    /// The key of the archive row that holds the stanza; `None`: the row has it itself.
+    pub kept: Option<Vec<u8>>,
+}
+
+impl Unacked {
+    /// What its row says, once it has a number or none.
+    fn delivery(&self, number: Option<u32>, bytes: &[u8]) -> Delivery {
+        let stanza = match &self.kept {
+            Some(kept) => Whereabouts::Archive(kept.clone()),
+            None => Whereabouts::Here(bytes.to_vec()),
+        };
+        Delivery { number, stanza }
+    }
+}
+
+/// What a delivery asks of the store.
+pub enum Keep {
+    /// Nothing: it may get lost.
+    No,
+    /// It is the stanza of this archive row.
+    Archived(Vec<u8>),
+    /// It belongs to a change that is on disk: a session that can be resumed must not miss it.
+    Change,
 }
 
 /// What becomes of a delivery.
@@ -135,10 +156,11 @@ impl Link {
         let mut shelved = Shelved::default();
         for (serial, row, delivery) in remembered.unacked {
             acks.serial = acks.serial.max(serial);
-            let unacked = Unacked {
-                row,
-                kept: delivery.kept,
+            let kept = match delivery.stanza {
+                Whereabouts::Archive(kept) => Some(kept),
+                Whereabouts::Here(_) => None,
             };
+            let unacked = Unacked { row, kept };
             match delivery.number {
                 Some(number) => acks.unacked.push_back(Sent {
                     number,
@@ -188,12 +210,12 @@ impl Link {
         self.losses
     }
 
-    /// Numbers a delivery of `size` bytes, or parks it where there is no room. `kept`: its archive
-    /// row, if it must not be lost; then the answer has the row that keeps it.
+    /// Numbers a delivery, or shelves it where there is no room. If it must not be lost the answer
+    /// has the row that keeps it.
     pub fn assign(
         &mut self,
-        size: usize,
-        kept: Option<Vec<u8>>,
+        bytes: &[u8],
+        keep: Keep,
         room: Room,
     ) -> (Way, Option<(Unacked, Delivery)>) {
         let Some(acks) = self.acks.as_mut() else {
@@ -203,15 +225,20 @@ impl Link {
             self.shelved = Some(Box::default());
         }
         let shelved = self.shelved.is_some();
-        let kept = kept.map(|kept| {
+        let kept = match keep {
+            Keep::Archived(kept) => Some(Some(kept)),
+            Keep::Change if self.token.is_some() => Some(None),
+            Keep::Change | Keep::No => None,
+        };
+        let unacked = kept.map(|kept| {
             acks.serial = acks.serial.wrapping_add(1);
             let row = self.key.row(Part::Unacked, &acks.serial.to_be_bytes());
             Unacked { row, kept }
         });
-        let number = (!shelved).then(|| acks.number(size, kept.clone()));
-        let row = kept.map(|unacked| {
-            let kept = unacked.kept.clone();
-            (unacked, Delivery { number, kept })
+        let number = (!shelved).then(|| acks.number(bytes.len(), unacked.clone()));
+        let row = unacked.map(|unacked| {
+            let delivery = unacked.delivery(number, bytes);
+            (unacked, delivery)
         });
         match shelved {
             true => (Way::Shelved, row),
@@ -285,10 +312,16 @@ impl Link {
         }
     }
 
-    /// Numbers a delivery that was shelved; its row is written again with the answer.
-    pub fn number(&mut self, size: usize, unacked: Option<Unacked>) -> u32 {
+    /// Numbers a delivery that was shelved and need not last.
+    pub fn number(&mut self, size: usize) -> u32 {
+        self.acks.get_or_insert_default().number(size, None)
+    }
+
+    /// Numbers a delivery whose row was shelved; that is written again as the answer says.
+    pub fn number_row(&mut self, bytes: &[u8], unacked: Unacked) -> (u32, Delivery) {
         let acks = self.acks.get_or_insert_default();
-        acks.number(size, unacked)
+        let number = acks.number(bytes.len(), Some(unacked.clone()));
+        (number, unacked.delivery(Some(number), bytes))
     }
 
     /// The client has everything up to `h`: what need not be kept for it any more.
@@ -347,8 +380,9 @@ impl Link {
         }
     }
 
-    /// A delivery that was numbered will not take place; those behind it move up. Rows that now
-    /// say the wrong number, with the right one.
+    /// A delivery that was numbered will not take place; those behind it move up. The rows that now
+    /// say a wrong number, with the right one, as far as they can be written again: others say one
+    /// too many, which after a crash may bring their stanza twice.
     pub fn retract(&mut self, number: u32) -> Vec<(Vec<u8>, Delivery)> {
         let Some(acks) = self.acks.as_mut() else {
             return Vec::new();
@@ -363,9 +397,11 @@ impl Link {
         let mut moved = Vec::new();
         for sent in acks.unacked.iter_mut().skip(place) {
             sent.number = sent.number.wrapping_sub(1);
-            if let Some(unacked) = &sent.unacked {
-                let (number, kept) = (Some(sent.number), unacked.kept.clone());
-                moved.push((unacked.row.clone(), Delivery { number, kept }));
+            if let Some(unacked) = &sent.unacked
+                && unacked.kept.is_some()
+            {
+                let delivery = unacked.delivery(Some(sent.number), &[]);
+                moved.push((unacked.row.clone(), delivery));
             }
         }
         moved

@@ -15,7 +15,7 @@ use tracing::warn;
 use super::{Hub, State};
 use crate::effect::{Effect, Effects, Origin};
 use crate::hub::devices::DeviceId;
-use crate::hub::link::{Unacked, Way};
+use crate::hub::link::{Keep, Unacked, Way};
 use crate::hub::remembered::Delivery;
 use crate::keeper::{Committed, Tell};
 use crate::receipt::{Receipt, is_later};
@@ -88,9 +88,13 @@ impl Hub {
                     kept,
                 } => {
                     for device in devices {
-                        let kept = kept.clone().filter(|_| wrote);
-                        let own = hold_all || kept.is_some();
-                        let delivery = self.keep(device, &bytes, kept, hold_all, &mut frame);
+                        let keep = match kept.clone().filter(|_| wrote) {
+                            Some(kept) => Keep::Archived(kept),
+                            None if hold_all => Keep::Change,
+                            None => Keep::No,
+                        };
+                        let own = hold_all || matches!(keep, Keep::Archived(_));
+                        let delivery = self.keep(device, &bytes, keep, hold_all, &mut frame);
                         match delivery {
                             Some((what, true)) => hold.push((own, what)),
                             Some((what, false)) => now.push(what),
@@ -137,13 +141,13 @@ impl Hub {
         &mut self,
         device: DeviceId,
         bytes: &Bytes,
-        kept: Option<Vec<u8>>,
+        keep: Keep,
         hold_all: bool,
         frame: &mut Frame,
     ) -> Option<(What, bool)> {
         let room = self.room();
         let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
-        let (way, row) = link.assign(bytes.len(), kept, room);
+        let (way, row) = link.assign(bytes, keep, room);
         #[cfg(feature = "seeded-bugs")]
         let mut nowhere = Frame::new();
         #[cfg(feature = "seeded-bugs")]

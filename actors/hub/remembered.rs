@@ -40,8 +40,16 @@ impl Record for State {
 pub struct Delivery {
     /// Under which number it was delivered; `None`: not at all yet.
     pub number: Option<u32>,
-    /// The key of the archive row that holds the stanza.
-    pub kept: Vec<u8>,
+    pub stanza: Whereabouts,
+}
+
+/// Where the stanza of a delivery lies.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub enum Whereabouts {
+    /// In the archive row of this key.
+    Archive(Vec<u8>),
+    /// Here: nothing else has it, as the result of an IQ or a roster push.
+    Here(Vec<u8>),
 }
 
 impl Record for Delivery {
@@ -132,6 +140,14 @@ pub(super) fn gather(rows: Vec<Row>) -> Vec<Remembered> {
     found
 }
 
+/// The stanza in the row of a delivery, if it has it itself.
+pub(super) fn here(row: &[u8]) -> Option<Bytes> {
+    match decode::<Delivery>(row).ok()?.stanza {
+        Whereabouts::Here(bytes) => Some(bytes.into()),
+        Whereabouts::Archive(_) => None,
+    }
+}
+
 fn number(rest: &[u8]) -> u32 {
     rest.try_into().map_or(0, u32::from_be_bytes)
 }
@@ -195,7 +211,7 @@ mod tests {
         let [first, second] = [1, 2].map(|id| SessionKey::new(AccountId(7), id));
         let delivery = |number| Delivery {
             number,
-            kept: vec![9],
+            stanza: Whereabouts::Archive(vec![9]),
         };
         let rows = vec![
             row(first, Part::Handled, &[], &Count(5)),

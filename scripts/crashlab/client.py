@@ -120,6 +120,8 @@ class Client(asyncio.Protocol):
             self.handled = 0
             self._elements.put_nowait(element)
         elif tag.endswith(("}resumed", "}failed")):
+            if tag.endswith("}resumed"):
+                self._resumed(int(element.get("h")))
             self._elements.put_nowait(element)
         elif tag.endswith("}r") and self.on_request:
             self.on_request(self)
@@ -220,16 +222,18 @@ class Client(asyncio.Protocol):
         self.send(f"<resume xmlns='{SM}' previd={attr(old.previd)} h='{old.handled}'/>")
         self.managed, self.previd, self.handled = True, old.previd, old.handled
         self.number, self._ids, self._live = old.number, old._ids, True
+        self.sent, self.unacked = old.sent, old.unacked.copy()
         answer = await self._next("resumed", "failed")
-        if not answer.tag.endswith("}resumed"):
-            self.managed, self.previd, self.handled, self._live = False, None, 0, False
-            return None
-        h = int(answer.get("h"))
-        self.sent, self.unacked = old.sent, old.unacked
+        if answer.tag.endswith("}resumed"):
+            return int(answer.get("h"))
+        self.managed, self.previd, self.handled, self._live = False, None, 0, False
+        return None
+
+    def _resumed(self, h):
+        """At once: what comes behind may want an answer that is counted."""
         self._acked(h)
         for _, text in self.unacked:
             self.send(text)
-        return h
 
     def stanza(self, text):
         """Sends a stanza; answers its number by XEP-0198."""

@@ -274,6 +274,7 @@ def pair_step(world, pair, what):
     actor, other = pair.asker, pair.asked
     if what in ("subscribed", "unsubscribed"):
         actor, other = other, actor
+        actor.requests.discard(other.jid)
     client = world.main_client(actor)
     if client is None or not client.managed:
         return False

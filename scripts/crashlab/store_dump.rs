@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rookery::kept::{Message, MessageId};
 use rookery_actors::accounts::Account;
-use rookery_actors::hub::remembered::Delivery;
+use rookery_actors::hub::remembered::{Delivery, Whereabouts};
 use rookery_actors::keys::{self, Kind, Part, SessionKey};
 use rookery_protocol::ns;
 use rookery_storage::record::decode;
@@ -70,7 +70,10 @@ fn dangling(all: &HashMap<Tree, Rows>) -> Vec<String> {
     let mut missing = Vec::new();
     for (key, value) in &all[&Tree::Sessions] {
         if let Some((_, Part::Unacked, _)) = SessionKey::split(key)
-            && !decode::<Delivery>(value).is_ok_and(|it| there.contains(it.kept.as_slice()))
+            && !decode::<Delivery>(value).is_ok_and(|it| match it.stanza {
+                Whereabouts::Archive(kept) => there.contains(kept.as_slice()),
+                Whereabouts::Here(_) => true,
+            })
         {
             missing.push(hex(key));
         }

@@ -232,6 +232,8 @@ class World:
         if element.tag == C + "presence":
             if element.get("type") == "subscribe":
                 account.requests.add(element.get("from"))
+            elif element.get("type") == "unsubscribe":
+                account.requests.discard(element.get("from"))
         elif element.tag == C + "message":
             body = element.find(C + "body")
             message = self.messages.get(element.get("id"))
