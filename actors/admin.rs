@@ -120,6 +120,11 @@ pub struct Status {
     pub stanzas_waiting: u64,
     pub store_bytes: u64,
     pub journal_bytes: u64,
+    /// Free bytes of the disk, if it tells.
+    pub free_bytes: Option<u64>,
+    /// What is wrong with the store, in words: what is damaged or missing, and why nothing is
+    /// stored.
+    pub store_problems: Vec<String>,
     /// Panics caught since the start.
     pub panics: u64,
 }

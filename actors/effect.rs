@@ -309,7 +309,9 @@ impl Effects {
         self.list.push(Effect::Administer(Box::new(order)));
     }
 
-    /// Calls `woken` after `time`.
+    /// Calls `woken` after `time`, of at most some minutes: the account stays in memory for it, up
+    /// to thirty times as long as without. Nothing of it is on disk: after a restart or a panic the
+    /// extension begins anew with what it loads.
     pub fn wake(&mut self, time: Duration) {
         self.list.push(Effect::Wake(self.extension, time));
     }

@@ -41,6 +41,10 @@ pub struct Spec {
 /// Makes an extension's state of one account.
 pub type MakeRole = fn(&Site) -> Box<dyn AccountRole>;
 
+/// Answers an IQ for an account that does not exist: the request and its payload. It must reply or
+/// refuse.
+pub type Absent = fn(&Stanza, &Element, &mut Effects);
+
 /// An extension: what it says of itself, and its roles.
 pub struct Extension {
     /// What it does, in one word; names it in settings, logs and the table of XEPs.
@@ -58,6 +62,9 @@ pub struct Extension {
     pub kinds: &'static [Kind],
     /// Makes the state of one account.
     pub account: Option<MakeRole>,
+    /// Answers an IQ in `account_namespaces` to an account that does not exist, where that is not
+    /// `service-unavailable`. It must be just what `account` answers a stranger.
+    pub absent: Option<Absent>,
     /// Answers for the server.
     pub domain: Option<&'static dyn DomainRole>,
     /// Speaks on client streams before login.
@@ -75,6 +82,7 @@ impl Extension {
         account_namespaces: &[],
         kinds: &[],
         account: None,
+        absent: None,
         domain: None,
         stream: None,
     };
@@ -161,7 +169,7 @@ pub trait AccountRole: Send {
     /// What became of `fx.administer`.
     fn administered(&mut self, request: &Stanza, outcome: Outcome, view: View, fx: &mut Effects) {}
 
-    /// What `fx.wake` asked for.
+    /// What `fx.wake` asked for, perhaps of a predecessor that panicked.
     fn woken(&mut self, view: View, fx: &mut Effects) {}
 
     /// May refuse a message, presence or IQ: the error goes to its sender; for presence it is

@@ -10,6 +10,7 @@ mod acks;
 mod allowance;
 mod binding;
 pub mod devices;
+mod farewells;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod iq;
@@ -86,6 +87,8 @@ pub struct Hub {
     flush_due: bool,
     /// Commands that are being done for this account, and sessions that have yet to end.
     pending: u32,
+    /// Timers of extensions that will go off.
+    wakes: u32,
     used: Instant,
     resting: Option<SpawnHandle>,
     spent: u32,
@@ -145,6 +148,7 @@ impl Hub {
                 later: Frame::new(),
                 flush_due: false,
                 pending: 0,
+                wakes: 0,
                 used: Instant::now(),
                 resting: None,
                 spent: 0,

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use rookery_protocol::error::Condition;
-use rookery_storage::{Direction, Frame, Store, StoreError, Tree};
+use rookery_storage::{Direction, Frame, Stats, Store, StoreError, Tree};
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
@@ -26,6 +26,9 @@ use crate::receipt::Receipt;
 const BATCH: usize = 1024;
 /// The most bytes of frames that share one sync.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// Losses that were accepted at the start and are shown in the status; all are in the log.
+const LOSSES: usize = 8;
 
 /// How a commit ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -201,6 +204,23 @@ impl Keeper {
     /// The store, for figures and for start-up.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What is wrong with the store, in words, for an administrator; `stats` are its figures.
+    pub fn problems(&self, stats: &Stats) -> Vec<String> {
+        let mut problems = Vec::new();
+        problems.extend(stats.dead.clone());
+        if stats.stuck {
+            problems.push("the last checkpoint failed: see the log".into());
+        }
+        problems.extend(stats.damage.iter().map(ToString::to_string));
+        let unnamed = stats.damaged.saturating_sub(stats.damage.len() as u64);
+        if unnamed > 0 {
+            problems.push(format!("{unnamed} more findings: see the log"));
+        }
+        let losses = self.store.losses().iter().take(LOSSES);
+        problems.extend(losses.map(|loss| format!("given up at the start: {loss}")));
+        problems
     }
 
     /// Waits until all that was handed in is on disk, ends the threads and closes the store.
@@ -381,10 +401,40 @@ mod tests {
     use super::*;
     use crate::receipt::{Bounds, Head, Owner};
 
+    /// The place of [`Tree::Meta`] on the shelf.
+    const META: usize = 7;
+
     fn frame(n: u32) -> Frame {
         let mut frame = Frame::new();
         frame.put(Tree::Meta, n.to_be_bytes().to_vec(), vec![1]);
         frame
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_store_is_told() {
+        let shelf = MemoryShelf::new();
+        let options = Options {
+            background: false,
+            disk: Arc::new(SimulatedDisk::new()),
+            shelf: ShelfChoice::Memory(shelf.clone()),
+            ..Options::default()
+        };
+        let store = Store::open(Path::new("/simulated"), options).expect("an empty store");
+        store.commit((0..20).map(frame).collect()).expect("room");
+        store.checkpoint().expect("a checkpoint");
+        let (keeper, _) = Keeper::new(Arc::new(store), 1);
+        let problems = || keeper.problems(&keeper.store().stats());
+        assert_eq!(problems(), Vec::<String>::new());
+        (0..10).for_each(|nth| assert!(shelf.flip_bit(META, nth, 50)));
+        keeper.store().scrub().expect("it reads");
+        let told = problems();
+        assert_eq!(told.len(), 9, "{told:?}");
+        assert_eq!(told[0], "meta: the row 00000000 is damaged");
+        assert_eq!(told[8], "2 more findings: see the log");
+        shelf.power_off_after(0);
+        keeper.store().commit(vec![frame(30)]).expect("room");
+        assert!(keeper.store().checkpoint().is_err());
+        assert_eq!(problems()[0], "the last checkpoint failed: see the log");
     }
 
     /// fdatasync fails once and says yes from then on: that must not make anything durable.

@@ -124,6 +124,8 @@ impl Realm {
             stanzas_waiting,
             store_bytes: store.sled_bytes,
             journal_bytes: store.journal_bytes,
+            free_bytes: store.free_bytes,
+            store_problems: self.keeper.problems(&store),
             panics: self.gauges.panics.load(Ordering::Relaxed),
         }
     }

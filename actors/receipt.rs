@@ -159,6 +159,14 @@ impl Owner {
         self.ledger.lock().marks = Some(Box::new(Marks::new(session, since, handled)));
     }
 
+    /// These marks of before the server started again say what no other does, until all before them
+    /// is settled.
+    pub fn spare_marks(&self, marks: &[(u8, u32)]) {
+        if let Some(own) = &mut self.ledger.lock().marks {
+            own.spare(marks);
+        }
+    }
+
     /// How many stanzas from the first are settled without a gap as the disk knows, where that
     /// matters: the count that would be found after a crash. Else like [`Owner::settled`].
     pub fn durable(&self) -> u32 {
@@ -239,6 +247,8 @@ impl Owner {
             entry.settled = true;
             freed = Some(entry.size);
             if let Some(condition) = lost {
+                // The frame with its mark was refused.
+                entry.marked = None;
                 let head = entry.head.clone();
                 ledger.lost.push((head, condition));
             }

@@ -9,6 +9,7 @@ mod acks;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -33,6 +34,10 @@ use acks::Acks;
 
 /// The line of the stream with which a session begins.
 pub const FIRST_LINE: u32 = 0;
+
+/// How long a client that said it is unavailable is not asked what it has: most close the stream
+/// next, and some write the answer into the one they open then.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// A Session.
 pub struct Session {
@@ -134,6 +139,11 @@ impl Session {
             return self.unreadable(Some(Box::new(reply)), size);
         }
         let mut stanza = *stanza;
+        if let (Kind::Presence(kind), None, Some(acks)) =
+            (stanza.kind, &stanza.to, self.acks.as_mut())
+        {
+            acks.leaving = kind == PresenceType::Unavailable;
+        }
         // RFC 6120 §8.1.2.1: the full JID, whatever the client wrote; RFC 6121 §3: the bare one
         // where it subscribes.
         let bare = matches!(
@@ -240,7 +250,7 @@ impl Session {
     /// is on).
     fn probe(&mut self, ctx: &mut Context<Session>) {
         if self.acks.is_some() {
-            return self.ask_now(ctx);
+            return self.ask(ctx);
         }
         let ping = Stanza::iq(IqType::Get, random_id())
             .with_from(self.jid.to_domain())

@@ -26,6 +26,8 @@ pub struct Site {
     pub admins: Vec<Jid>,
     /// What the administrators have everybody told.
     pub notices: Notices,
+    /// Random for each run: signs what is given out and need not be remembered.
+    pub key: [u8; 32],
     started: Instant,
 }
 
@@ -45,6 +47,7 @@ impl Site {
             domains,
             admins,
             notices: Notices::default(),
+            key: random(),
             started: Instant::now(),
         }
     }

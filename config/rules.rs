@@ -23,6 +23,7 @@ pub(crate) fn check(settings: &mut Settings) -> Vec<Broken> {
     rooms(settings, &mut broken);
     shapes(settings, &mut broken);
     times(settings, &mut broken);
+    archive(settings, &mut broken);
     floors(settings, &mut broken);
     broken
 }
@@ -172,6 +173,32 @@ fn times(settings: &Settings, broken: &mut Vec<Broken>) {
             "no time at all".into(),
             "write a time such as \"60s\"",
         );
+    }
+}
+
+/// What waits for who is away lies in the archive: it must not be removed there first.
+fn archive(settings: &Settings, broken: &mut Vec<Broken>) {
+    let (archive, offline) = (&settings.archive, &settings.offline);
+    let rows = [
+        (
+            "archive.messages",
+            archive.messages / 2 < offline.messages as u64,
+            "write at least twice `messages` in [offline]",
+        ),
+        (
+            "archive.size",
+            archive.size.as_u64() / 2 < offline.size.as_u64(),
+            "write at least twice `size` in [offline]",
+        ),
+        (
+            "archive.keep",
+            archive.keep < offline.keep,
+            "write at least `keep` in [offline]",
+        ),
+    ];
+    for (key, _, advice) in rows.into_iter().filter(|(_, is_less, _)| *is_less) {
+        let what = "less than what may wait for people who are away".into();
+        break_rule(broken, key, what, advice);
     }
 }
 

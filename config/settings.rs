@@ -43,6 +43,8 @@ section! {
         pub roster: Roster = Roster::default(),
         /// Messages kept for those who are away (XEP-0160).
         pub offline: Offline = Offline::default(),
+        /// Messages that are kept.
+        pub archive: Archive = Archive::default(),
         /// The block list (XEP-0191).
         pub blocking: Blocking = Blocking::default(),
         /// Private XML storage (XEP-0049).
@@ -297,6 +299,19 @@ section! {
         /// How long they are kept.
         #[serde(with = "span")]
         pub keep: Duration = 30 * DAY,
+    }
+}
+
+section! {
+    /// Messages that are kept for their owner; the oldest go first (XEP-0313 §3.2).
+    pub struct Archive {
+        /// Messages of one account.
+        pub messages: u64 = 200_000,
+        /// Their bytes.
+        pub size: Size = Size::mib(500),
+        /// How long they are kept.
+        #[serde(with = "span")]
+        pub keep: Duration = 365 * DAY,
     }
 }
 

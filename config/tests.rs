@@ -221,7 +221,7 @@ fn unknown_keys_name_the_nearest() {
 }
 
 /// What is wrong, and a part of what is said about it.
-const WRONG: [(&str, &str); 21] = [
+const WRONG: [(&str, &str); 24] = [
     ("x = [", "rookery.toml, line 1: this is not TOML"),
     (
         "\n\ndata = 'a'\ndata = 'b'",
@@ -232,6 +232,18 @@ const WRONG: [(&str, &str); 21] = [
         "line 2: c2s.idle: \"soon\" is not a time such as \"60s\"",
     ),
     ("[c2s]\nidle = '0s'", "line 2: c2s.idle: no time at all"),
+    (
+        "[archive]\nkeep = '29d'",
+        "line 2: archive.keep: less than what may wait",
+    ),
+    (
+        "[archive]\nmessages = 1999",
+        "line 2: archive.messages: less than what may wait",
+    ),
+    (
+        "[archive]\nsize = '19 MiB'",
+        "line 2: archive.size: less than what may wait",
+    ),
     (
         "[c2s]\nsessions = 'many'",
         "line 2: c2s.sessions: string \"many\" stands where",

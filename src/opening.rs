@@ -40,6 +40,10 @@ pub trait Running {
     fn renew(&self, served: &Served);
     /// Sends a probe from the router through the keeper and back; true when it came back.
     fn probe(&self) -> Local<bool>;
+    /// What is wrong with what it remembers, in words; never waits.
+    fn problems(&self) -> Vec<String> {
+        vec![]
+    }
     /// Accepts nobody any more, ends all streams with `system-shutdown`, saves everything.
     fn drain(&self) -> Local<()>;
     /// Ends when an administrator wants the server to stop.

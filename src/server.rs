@@ -100,6 +100,10 @@ impl Running for Server {
         Box::pin(async move { realm.alive().await })
     }
 
+    fn problems(&self) -> Vec<String> {
+        self.realm.status().store_problems
+    }
+
     fn drain(&self) -> Local<()> {
         let engine = self.engine.borrow_mut().take();
         Box::pin(async move {

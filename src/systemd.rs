@@ -31,6 +31,11 @@ impl Systemd {
         self.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
+    /// Changes what `systemctl status` shows.
+    pub fn status(&self, status: &str) {
+        self.tell(&[NotifyState::Status(status)]);
+    }
+
     /// The settings are being read again; [`Systemd::ready`] must follow.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {

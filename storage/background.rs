@@ -50,6 +50,7 @@ pub(crate) fn run(vault: &Vault) {
                 times.retry = failed.then(|| Instant::now() + RETRY);
             }
             Task::Scrub => {
+                vault.measure();
                 let done = vault.scrub_some(SCRUB_ROWS).is_some();
                 times.scrub = Instant::now() + if done { SCRUB_REST } else { SCRUB_PAUSE };
             }

@@ -45,6 +45,7 @@ impl Vault {
         self.health()?;
         let result = self.freeze_and_feed(&mut books);
         self.checkpointed(&result);
+        self.measure();
         result
     }
 
@@ -69,16 +70,18 @@ impl Vault {
     /// frame. And a new memtable.
     fn rotate_and_freeze(&self, books: &mut Books) -> Result<Option<Arc<Frozen>>, StoreError> {
         let mut journal = self.journal.lock();
-        if journal
+        journal
             .rotate(self.options.segment)
-            .map_err(|error| self.fail(error))?
-        {
-            let newest = journal.position().segment;
+            .map_err(|error| self.fail(error))?;
+        let newest = journal.position().segment;
+        // Also if there was no room to name it the last time.
+        if newest > books.mark.newest {
             let mark = Mark {
                 newest,
                 ..books.mark.clone()
             };
             self.write_mark(books, mark)?;
+            journal.is_named();
         }
         Ok(self.freeze(&journal))
     }

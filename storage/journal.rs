@@ -32,6 +32,9 @@ pub(crate) struct Journal {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     header: Header,
+    /// The newest segment that the mark names: only such may hold frames, or the loss of a whole
+    /// one would show nowhere.
+    named: u64,
     seal: Seal,
     file: Box<dyn DiskFile>,
     /// The end of what is synced in the current segment.
@@ -46,7 +49,8 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Goes on in a new segment, whose header and folder entry are durable before its first
-    /// frame. `older` are the segments that stay, with their sizes.
+    /// frame, and which the caller names in the mark before that. `older` are the segments that
+    /// stay, with their sizes.
     pub(crate) fn start(
         disk: Arc<dyn Disk>,
         folder: PathBuf,
@@ -57,6 +61,7 @@ impl Journal {
         Ok(Journal {
             disk,
             folder,
+            named: header.segment,
             seal: header.seal(),
             file,
             end: HEADER_LEN as u64,
@@ -70,6 +75,9 @@ impl Journal {
 
     /// Appends all frames as one group and syncs once. On `Full` nothing of them is there.
     pub(crate) fn append(&mut self, frames: &[Frame]) -> Result<u64, StoreError> {
+        if self.header.segment > self.named {
+            return Err(StoreError::Full("no room to name a new segment".into()));
+        }
         self.buffer.clear();
         let mut sequence = self.sequence;
         for (place, frame) in (0..).zip(frames) {
@@ -125,10 +133,11 @@ impl Journal {
         }
     }
 
-    /// Goes on in a new segment if the current one holds `bound` bytes or more. Tells whether.
-    pub(crate) fn rotate(&mut self, bound: u64) -> Result<bool, StoreError> {
+    /// Goes on in a new segment if the current one holds `bound` bytes or more; it takes no frame
+    /// before [`Journal::is_named`].
+    pub(crate) fn rotate(&mut self, bound: u64) -> Result<(), StoreError> {
         if self.end < bound.max(HEADER_LEN as u64 + 1) {
-            return Ok(false);
+            return Ok(());
         }
         let segment = self.header.segment + 1;
         let header = Header {
@@ -140,7 +149,7 @@ impl Journal {
         let file = match file {
             Ok(file) => file,
             // The old segment goes on; a rest of the new file is overwritten by the next try.
-            Err(error) if disk::is_full(&error) => return Ok(false),
+            Err(error) if disk::is_full(&error) => return Ok(()),
             Err(error) => return Err(fatal("a new segment", &error)),
         };
         self.older.insert(self.header.segment, self.end);
@@ -148,7 +157,12 @@ impl Journal {
         self.seal = header.seal();
         self.file = file;
         self.end = HEADER_LEN as u64;
-        Ok(true)
+        Ok(())
+    }
+
+    /// The mark names the current segment from now on.
+    pub(crate) fn is_named(&mut self) {
+        self.named = self.header.segment;
     }
 
     /// Removes the segments before `segment`. What cannot be removed is left for the next open.
@@ -201,10 +215,6 @@ fn create_segment(
     let file = disk.create(&segment_path(folder, header.segment))?;
     disk::write_all(&*file, 0, &header.write())?;
     file.sync()?;
-    #[cfg(feature = "seeded-bugs")]
-    if crate::seeded_bugs::is_on("no-folder-sync") {
-        return Ok(file);
-    }
     disk.sync_folder(folder)?;
     Ok(file)
 }

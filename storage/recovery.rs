@@ -411,6 +411,7 @@ impl Opening {
             dead: OnceLock::new(),
             counters: Counters::default(),
             gauges: RwLock::default(),
+            findings: RwLock::default(),
             losses,
             repaired: None,
             doubtful: false,
@@ -418,6 +419,7 @@ impl Opening {
         };
         vault.gauge_journal(&vault.journal.lock());
         vault.gauge_mark(&vault.books.lock().mark);
+        vault.measure();
         vault
     }
 }

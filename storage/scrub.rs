@@ -12,11 +12,13 @@ use crate::{
     row::{self, Row},
     shelf::{Shelf, ShelfError, Step},
     tree::{SLOT_NAMES, SLOTS},
-    vault::Vault,
+    vault::{Findings, Vault},
 };
 
 /// How many findings are kept; more are only counted.
 const FINDINGS: usize = 1_000;
+/// How many of them are shown in figures.
+const SHOWN: usize = 8;
 
 /// What a scrub found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,8 +149,22 @@ impl Vault {
         }
     }
 
-    /// Goes on in the current map; when it ends, compares it and turns to the next.
+    /// Goes on, and lets the figures know what is wrong.
     fn scrub_slice(&self, books: &mut Books, limit: usize) -> Option<ScrubReport> {
+        let done = self.scrub_map(books, limit);
+        let report = done.as_ref().unwrap_or(&books.scrub.report);
+        let is_news = report.damaged != self.findings.read().damaged;
+        if is_news && (done.is_some() || report.damaged > 0) {
+            *self.findings.write() = Findings {
+                damaged: report.damaged,
+                damage: report.damage.iter().take(SHOWN).cloned().collect(),
+            };
+        }
+        done
+    }
+
+    /// Goes on in the current map; when it ends, compares it and turns to the next.
+    fn scrub_map(&self, books: &mut Books, limit: usize) -> Option<ScrubReport> {
         let scrub = &mut books.scrub;
         let slot = scrub.slot;
         let from = scrub.upto.as_deref().map_or(Vec::new(), successor);

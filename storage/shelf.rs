@@ -144,6 +144,17 @@ impl MemoryShelf {
         }
     }
 
+    /// What `kill -9` leaves: of what came after the last sync a beginning of so many changes at
+    /// most, since sled writes its log in order and holds some of it back.
+    pub fn after_kill(&self, changes: usize) -> MemoryShelf {
+        let mut left = changes;
+        self.after_power_cut(|| {
+            let survives = left > 0;
+            left = left.saturating_sub(1);
+            survives
+        })
+    }
+
     /// Another shelf with the same rows: an old copy, to be put back later.
     pub fn copy(&self) -> MemoryShelf {
         self.after_power_cut(|| true)

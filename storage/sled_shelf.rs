@@ -36,6 +36,8 @@ struct Open {
     trees: [sled::Tree; SLOTS],
     /// The second descriptor on sled's file.
     file: File,
+    /// Its folder. Held open: a sync must not fail for want of a descriptor.
+    folder: File,
 }
 
 impl SledShelf {
@@ -102,7 +104,13 @@ fn try_open(path: &Path, cache: u64) -> Result<Open, ShelfError> {
                     .try_into()
                     .map_err(|_| sled::Error::Unsupported("trees".into()))?;
                 let file = File::open(path.join("db"))?;
-                Ok(Open { db, trees, file })
+                let folder = File::open(&path)?;
+                Ok(Open {
+                    db,
+                    trees,
+                    file,
+                    folder,
+                })
             })
         });
     match opening.map(thread::JoinHandle::join) {
@@ -214,11 +222,11 @@ impl Shelf for SledShelf {
         let Some(open) = guard.as_ref() else {
             return Err(ShelfError::Broken("not open".into()));
         };
-        close_to_others(&self.path).map_err(failed)?;
+        if let Err(error) = close_to_others(&self.path) {
+            tracing::warn!(%error, "the permissions of sled's files were not looked at");
+        }
         open.file.sync_data().map_err(failed)?;
-        File::open(&self.path)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)
+        open.folder.sync_all().map_err(failed)
     }
 
     fn size(&self) -> u64 {

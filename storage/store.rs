@@ -19,7 +19,7 @@ use crate::{
     key::KeyRange,
     read::{Direction, KeyValue},
     recovery,
-    scrub::ScrubReport,
+    scrub::{Damage, ScrubReport},
     shelf::MemoryShelf,
     testing::SimulatedDisk,
     tree::{PARTS, Tree},
@@ -206,7 +206,8 @@ impl Store {
         &self.vault.losses
     }
 
-    /// Figures for status and metrics. Does not wait for the disk.
+    /// Figures for status and metrics. Never waits for the disk: what only the disk knows is as of
+    /// the last checkpoint or step of the scrub, so at most some ten seconds old.
     pub fn stats(&self) -> Stats {
         let vault = &*self.vault;
         let gauges = *vault.gauges.read();
@@ -219,6 +220,7 @@ impl Store {
             tables.active.bytes() + frozen
         };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let findings = vault.findings.read().clone();
         let counters = &vault.counters;
         Stats {
             sequence: gauges.sequence,
@@ -228,14 +230,16 @@ impl Store {
             memtable_bytes,
             journal_bytes: gauges.journal_bytes,
             segments: gauges.segments,
-            sled_bytes: vault.shelf.size(),
-            free_bytes: vault.disk.free(&vault.folder).ok(),
+            sled_bytes: gauges.sled_bytes,
+            free_bytes: gauges.free_bytes,
             frames: read(&counters.frames),
             syncs: gauges.syncs,
             refused: read(&counters.refused),
             checkpoints: read(&counters.checkpoints),
             failed_checkpoints: read(&counters.failed_checkpoints),
             reopened: read(&counters.reopened),
+            damaged: findings.damaged,
+            damage: findings.damage,
             stuck: flag(&vault.stuck),
             dead: vault.dead.get().map(StoreError::to_string),
         }
@@ -318,6 +322,11 @@ pub struct Stats {
     pub failed_checkpoints: u64,
     /// How often sled had to be opened again.
     pub reopened: u64,
+    /// How many things the scrub knows to be wrong: in its round under way or, while that has
+    /// found nothing, in the last one.
+    pub damaged: u64,
+    /// The first of them, eight at most.
+    pub damage: Vec<Damage>,
     /// Whether the last checkpoint failed.
     pub stuck: bool,
     /// Why nothing can be stored any more.

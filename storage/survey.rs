@@ -21,8 +21,8 @@ pub(crate) struct Survey {
     pub(crate) losses: Vec<Loss>,
     /// The never acknowledged rest of the last segment begins here.
     pub(crate) torn: Option<Position>,
-    /// Last segments whose header never became durable, so they never held anything. The one
-    /// before may have gone on: a disk can be too full for a new segment.
+    /// Last segments that the mark does not name and that hold no frame, so they never held one.
+    /// The one before may have gone on: a disk can be too full for a new segment.
     pub(crate) unborn: Vec<u64>,
     /// The sizes of all segments that are there.
     pub(crate) sizes: BTreeMap<u64, u64>,
@@ -93,13 +93,10 @@ pub(crate) fn survey(disk: &dyn Disk, folder: &Path, mark: &Mark) -> Result<Surv
     Ok(survey)
 }
 
-/// Whether a segment's file never got as far as a whole header.
+/// Whether a segment's file never got further than its header.
 fn unborn(disk: &dyn Disk, path: &Path) -> Result<bool, OpenError> {
     let start = disk::read_start(disk, path, HEADER_LEN).map_err(OpenError::io(path))?;
-    Ok(
-        start
-            .is_some_and(|(head, size)| size <= HEADER_LEN as u64 && Header::read(&head).is_none()),
-    )
+    Ok(start.is_some_and(|(_, size)| size <= HEADER_LEN as u64))
 }
 
 /// One segment under the lens.

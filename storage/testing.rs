@@ -1,21 +1,23 @@
 //! A disk that loses, tears and refuses, for tests: what is written is safe only once it is
 //! synced, and what happens to the rest is the test's choice.
 
+mod content;
+
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskFile};
 pub use crate::shelf::MemoryShelf;
-
-/// The unit in which a write is torn, in bytes.
-const SECTOR: usize = 512;
+use content::{Content, Edit, Renaming, put};
 
 /// Something that goes wrong once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Fault {
     /// The next sync fails with an input/output error, and what it should have made durable is
     /// forgotten: the sync after it would say yes.
     SyncFails,
+    /// The next thing that needs a descriptor, a new file or the sync of a folder, finds none.
+    NoDescriptor,
     /// From here on everything fails: the power is off.
     PowerOff,
 }
@@ -46,6 +50,25 @@ pub enum Bug {
     HideSyncError,
 }
 
+/// What a disk is asked for and what may go wrong or be the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// A new file.
+    Create,
+    /// A write.
+    Write,
+    /// A file is cut.
+    Truncate,
+    /// A file is made durable.
+    Sync,
+    /// A file is renamed.
+    Rename,
+    /// A file is removed.
+    Remove,
+    /// The names in a folder are made durable.
+    SyncFolder,
+}
+
 /// Files in memory, of which each knows what is durable. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk {
@@ -62,118 +85,34 @@ struct State {
     /// Changes of names that no `sync_folder` has covered.
     renamings: Vec<Renaming>,
     locks: BTreeSet<PathBuf>,
-    /// Changes and syncs asked for so far.
-    operations: u64,
+    /// Changes and syncs asked for so far, and of what.
+    operations: Vec<(Call, PathBuf)>,
     plan: Vec<(u64, Fault)>,
     full: bool,
     off: bool,
     free: Option<u64>,
     /// How often the power came back.
     boots: u64,
+    /// How long a sync takes.
+    slow: Option<Duration>,
     bug: Option<Bug>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Content {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    /// What was done since the last sync.
-    pending: Vec<Edit>,
-}
-
-#[derive(Clone, Debug)]
-enum Edit {
-    Write(usize, Vec<u8>),
-    Truncate(usize),
-}
-
-#[derive(Clone, Debug)]
-enum Renaming {
-    Link(PathBuf, usize),
-    Rename(PathBuf, PathBuf, usize),
-    Unlink(PathBuf),
-}
-
-impl Renaming {
-    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
-        match self {
-            Renaming::Link(path, file) => {
-                names.insert(path.clone(), *file);
-            }
-            Renaming::Rename(from, to, file) => {
-                names.remove(from);
-                names.insert(to.clone(), *file);
-            }
-            Renaming::Unlink(path) => {
-                names.remove(path);
-            }
-        }
-    }
-
-    fn folder(&self) -> Option<&Path> {
-        match self {
-            Renaming::Link(path, _) | Renaming::Rename(_, path, _) | Renaming::Unlink(path) => {
-                path.parent()
-            }
-        }
-    }
-}
-
-impl Content {
-    fn of(bytes: Vec<u8>) -> Content {
-        Content {
-            durable: bytes.clone(),
-            now: bytes,
-            pending: Vec::new(),
-        }
-    }
-
-    fn sync(&mut self) {
-        self.durable.clone_from(&self.now);
-        self.pending.clear();
-    }
-
-    /// What a power cut leaves of the file.
-    fn after_power_cut(&self, survives: &mut impl FnMut() -> bool) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
-        for edit in &self.pending {
-            match edit {
-                Edit::Truncate(size) if survives() => bytes.truncate(*size),
-                Edit::Truncate(_) => {}
-                Edit::Write(offset, written) => {
-                    let mut at = *offset;
-                    let mut rest = written.as_slice();
-                    while !rest.is_empty() {
-                        let (sector, after) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
-                        if survives() {
-                            put(&mut bytes, at, sector);
-                        }
-                        at += sector.len();
-                        rest = after;
-                    }
-                }
-            }
-        }
-        bytes
-    }
-}
-
-fn put(bytes: &mut Vec<u8>, at: usize, written: &[u8]) {
-    if bytes.len() < at + written.len() {
-        bytes.resize(at + written.len(), 0);
-    }
-    bytes[at..at + written.len()].copy_from_slice(written);
 }
 
 impl State {
     /// Counts an operation and tells what goes wrong with it.
-    fn operation(&mut self, wanted: fn(&Fault) -> bool) -> io::Result<Option<Fault>> {
+    fn operation(
+        &mut self,
+        call: Call,
+        path: &Path,
+        wanted: fn(&Fault) -> bool,
+    ) -> io::Result<Option<Fault>> {
         if self.off {
             return Err(io::Error::other("the power is off"));
         }
-        self.operations += 1;
+        self.operations.push((call, path.to_owned()));
+        let number = self.operations.len() as u64;
         let due = |(at, fault): &(u64, Fault)| {
-            *at <= self.operations && (wanted(fault) || *fault == Fault::PowerOff)
+            *at <= number && (wanted(fault) || *fault == Fault::PowerOff)
         };
         let Some(at) = self.plan.iter().position(due) else {
             return Ok(None);
@@ -183,12 +122,22 @@ impl State {
         Ok(Some(fault))
     }
 
-    /// The same for what only the power ends.
-    fn plain_operation(&mut self) -> io::Result<()> {
-        match self.operation(|_| false)? {
+    /// The same for what only the power ends, or the want of a descriptor.
+    fn plain_operation(&mut self, call: Call, path: &Path) -> io::Result<()> {
+        let wanted: fn(&Fault) -> bool = match call {
+            Call::Create | Call::SyncFolder => |fault| *fault == Fault::NoDescriptor,
+            _ => |_| false,
+        };
+        match self.operation(call, path, wanted)? {
+            Some(Fault::NoDescriptor) => Err(rustix::io::Errno::MFILE.into()),
             Some(_) => Err(io::Error::other("the power is off")),
             None => Ok(()),
         }
+    }
+
+    fn file_operation(&mut self, call: Call, file: usize) -> io::Result<()> {
+        let path = self.made[file].clone();
+        self.plain_operation(call, &path)
     }
 
     fn is_made_as(&self, file: usize, end: &str) -> bool {
@@ -216,7 +165,17 @@ impl SimulatedDisk {
 
     /// How many changes and syncs were asked for so far.
     pub fn operations(&self) -> u64 {
-        self.state.lock().operations
+        self.state.lock().operations.len() as u64
+    }
+
+    /// What they were, in order: number 1 is the first. A file goes by the name it was made under.
+    pub fn history(&self) -> Vec<(Call, PathBuf)> {
+        self.state.lock().operations.clone()
+    }
+
+    /// Lets every sync take so long.
+    pub fn set_slow(&self, slow: Option<Duration>) {
+        self.state.lock().slow = slow;
     }
 
     /// Builds a mistake in.
@@ -236,7 +195,18 @@ impl SimulatedDisk {
 
     /// What a power cut leaves, now: all that was synced, and of the rest the sectors and names
     /// for which `survives` says so.
-    pub fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> SimulatedDisk {
+    pub fn after_power_cut(&self, survives: impl FnMut() -> bool) -> SimulatedDisk {
+        let disk = self.after_kill_or_power_cut(survives);
+        disk.state.lock().boots += 1;
+        disk
+    }
+
+    /// What `kill -9` leaves, now: everything, and the operating system goes on.
+    pub fn after_kill(&self) -> SimulatedDisk {
+        self.after_kill_or_power_cut(|| true)
+    }
+
+    fn after_kill_or_power_cut(&self, mut survives: impl FnMut() -> bool) -> SimulatedDisk {
         let state = self.state.lock();
         let mut names = state.durable_names.clone();
         for renaming in state.renamings.iter().filter(|_| survives()) {
@@ -248,7 +218,7 @@ impl SimulatedDisk {
             .collect();
         let state = State {
             files,
-            boots: state.boots + 1,
+            boots: state.boots,
             made: state.made.clone(),
             durable_names: names.clone(),
             names,
@@ -259,7 +229,7 @@ impl SimulatedDisk {
         }
     }
 
-    /// Another disk with the same files, all durable: what `kill -9` leaves, or an old copy.
+    /// Another disk with the same files, all durable: an old copy.
     pub fn copy(&self) -> SimulatedDisk {
         self.after_power_cut(|| true)
     }
@@ -313,7 +283,7 @@ impl Disk for SimulatedDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let state = &mut *self.state.lock();
-        state.plain_operation()?;
+        state.plain_operation(Call::Create, path)?;
         // An old file of that name is cut at once: its blocks are not what is being tested.
         let file = state.files.len();
         state.files.push(Content::default());
@@ -336,7 +306,7 @@ impl Disk for SimulatedDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let state = &mut *self.state.lock();
-        state.plain_operation()?;
+        state.plain_operation(Call::Rename, to)?;
         let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         state.rename(Renaming::Rename(from.to_owned(), to.to_owned(), file));
         Ok(())
@@ -344,7 +314,7 @@ impl Disk for SimulatedDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let state = &mut *self.state.lock();
-        state.plain_operation()?;
+        state.plain_operation(Call::Remove, path)?;
         state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         state.rename(Renaming::Unlink(path.to_owned()));
         Ok(())
@@ -352,7 +322,7 @@ impl Disk for SimulatedDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let state = &mut *self.state.lock();
-        state.plain_operation()?;
+        state.plain_operation(Call::SyncFolder, folder)?;
         if state.bug == Some(Bug::SkipFolderSync) {
             return Ok(());
         }
@@ -424,8 +394,9 @@ impl DiskFile for SimulatedFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let wanted = |fault: &Fault| matches!(fault, Fault::ShortThenFull | Fault::WriteFails(_));
-        let (written, answer) = match state.operation(wanted)? {
-            None | Some(Fault::SyncFails) => (bytes, Ok(bytes.len())),
+        let path = state.made[self.file].clone();
+        let (written, answer) = match state.operation(Call::Write, &path, wanted)? {
+            None | Some(Fault::SyncFails | Fault::NoDescriptor) => (bytes, Ok(bytes.len())),
             // The write was on its way when the power went.
             Some(Fault::PowerOff) => (bytes, Err(io::Error::other("the power is off"))),
             Some(Fault::WriteFails(kind)) => (&bytes[..0], Err(kind.into())),
@@ -450,7 +421,7 @@ impl DiskFile for SimulatedFile {
 
     fn truncate(&self, size: u64) -> io::Result<()> {
         let state = &mut *self.disk.state.lock();
-        state.plain_operation()?;
+        state.file_operation(Call::Truncate, self.file)?;
         let content = &mut state.files[self.file];
         content.now.truncate(size as usize);
         content.pending.push(Edit::Truncate(size as usize));
@@ -458,8 +429,13 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let slow = self.disk.state.lock().slow;
+        if let Some(time) = slow {
+            thread::sleep(time);
+        }
         let state = &mut *self.disk.state.lock();
-        let fault = state.operation(|fault| *fault == Fault::SyncFails)?;
+        let path = state.made[self.file].clone();
+        let fault = state.operation(Call::Sync, &path, |fault| *fault == Fault::SyncFails)?;
         match (fault, state.bug) {
             (Some(Fault::SyncFails), bug) => {
                 state.files[self.file].pending.clear();

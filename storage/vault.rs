@@ -23,6 +23,7 @@ use crate::{
     journal::Journal,
     mark::Mark,
     memtable::Tables,
+    scrub::Damage,
     shelf::Shelf,
     store::Options,
     tree::SLOTS,
@@ -47,8 +48,10 @@ pub(crate) struct Vault {
     /// Why no commit will ever succeed again.
     pub(crate) dead: OnceLock<StoreError>,
     pub(crate) counters: Counters,
-    /// What the journal's and the books' locks would hide while a disk is slow.
+    /// What the journal's and the books' locks, or the disk, would hide while it is slow.
     pub(crate) gauges: RwLock<Gauges>,
+    /// What the scrub knows to be wrong.
+    pub(crate) findings: RwLock<Findings>,
     /// What was given up at opening, with `accept_loss`.
     pub(crate) losses: Vec<Loss>,
     /// Why sled was made anew at opening.
@@ -68,6 +71,16 @@ pub(crate) struct Gauges {
     pub(crate) segments: usize,
     pub(crate) checkpointed: u64,
     pub(crate) rows: [u64; SLOTS],
+    pub(crate) sled_bytes: u64,
+    pub(crate) free_bytes: Option<u64>,
+}
+
+/// The findings of the round of the scrub under way; while it has none, of the last whole one.
+#[derive(Clone, Default)]
+pub(crate) struct Findings {
+    pub(crate) damaged: u64,
+    /// The first of them.
+    pub(crate) damage: Vec<Damage>,
 }
 
 /// Things counted since the store was opened.
@@ -191,6 +204,14 @@ impl Vault {
         let gauges = &mut *self.gauges.write();
         gauges.checkpointed = mark.sequence;
         gauges.rows = mark.tallies.map(|tally| tally.rows);
+    }
+
+    /// Asks the disk for the figures that only it knows; waits for it.
+    pub(crate) fn measure(&self) {
+        let sled_bytes = self.shelf.size();
+        let free_bytes = self.disk.free(&self.folder).ok();
+        let gauges = &mut *self.gauges.write();
+        (gauges.sled_bytes, gauges.free_bytes) = (sled_bytes, free_bytes);
     }
 
     /// Remembers a fatal error; gives the error that counts from now on.

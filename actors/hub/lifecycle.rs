@@ -25,6 +25,10 @@ use crate::receipt::Receipt;
 
 /// After a start of the server all Hubs that had sessions are there again within this time.
 const ALL_BACK: Duration = Duration::from_secs(1);
+/// How many times the rest of a Hub (half an hour by default) the timers of its extensions keep it
+/// from retiring, once nobody else needs it: an extension that wakes itself for ever must not hold
+/// an account in memory for ever.
+const WAKEFUL: u32 = 30;
 
 impl Hub {
     /// Reads the account; until it is there no mail is handled. What the Hub itself has handed to
@@ -243,9 +247,13 @@ impl Hub {
         if !self.devices.is_empty() {
             return;
         }
-        let recent = self.used.elapsed() < self.realm.site.settings.engine.retire / 2;
+        let rest = self.realm.site.settings.engine.retire;
+        let unused = self.used.elapsed();
         let busy = !self.held.is_empty() || !self.parked.is_empty() || self.pending > 0;
-        if recent || busy {
+        // A timer would die with the Hub. An account that was removed has nothing more to do.
+        let is_account = matches!(self.state, State::Account(_));
+        let wakeful = is_account && self.wakes > 0 && unused < rest * WAKEFUL;
+        if unused < rest / 2 || busy || wakeful {
             return self.rest(ctx);
         }
         self.flush();

@@ -16,6 +16,7 @@ use crate::extension::{AccountRole, Direction, Pass, View};
 use crate::hub::account::Account;
 use crate::hub::allowance::Allowance;
 use crate::hub::devices::{Device, DeviceId, Devices};
+use crate::hub::farewells::Farewells;
 use crate::hub::server;
 use crate::keys::{self, AccountId};
 use crate::site::Site;
@@ -27,6 +28,7 @@ pub struct Mind {
     roles: Vec<(usize, Box<dyn AccountRole>)>,
     /// What is left to say to strangers.
     pub(super) strangers: Allowance,
+    pub(super) farewells: Farewells,
 }
 
 /// What a decision looks at besides the account, and where it lists what is to be done.
@@ -58,6 +60,7 @@ impl Mind {
             account,
             roles,
             strangers: Allowance::default(),
+            farewells: Farewells::default(),
         }
     }
 

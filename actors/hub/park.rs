@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError};
@@ -15,7 +16,11 @@ use super::{Hub, Missed, State};
 use crate::admin::Outcome;
 use crate::effect::{Administer, Marks, Origin, Read};
 use crate::hub::server;
+use crate::realm::After;
 use crate::receipt::Receipt;
+
+/// How long who ended his own session may take to close his stream.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// IQs that wait, by extension. Each has its receipt still, so their senders bound them.
 pub(super) type Parked = Vec<(usize, VecDeque<(Stanza, Origin, Receipt)>)>;
@@ -135,19 +140,35 @@ impl Hub {
     pub(super) fn administer(&mut self, order: Administer, ctx: &mut Context<Hub>) {
         self.pending += 1;
         let realm = Arc::clone(&self.realm);
-        let command = order.command.clone();
+        let (command, origin) = (order.command.clone(), order.origin);
         let work = async move { realm.administer(command).await };
         ctx.spawn(
             work.into_actor(self)
-                .map(move |(outcome, after), hub: &mut Hub, ctx| {
+                .map(move |(outcome, mut after), hub: &mut Hub, ctx| {
                     hub.pending -= 1;
                     hub.stay();
                     hub.administered(order, outcome, ctx);
                     // Only now: who removes his account or changes his password hears the result
                     // first.
+                    hub.spare(origin, &mut after, ctx);
                     hub.realm.finish(after);
                 }),
         );
+    }
+
+    /// Who removes his own account has a moment to leave by himself: a stream error right behind
+    /// the result looks like a failure to clients that wait for the result.
+    fn spare(&mut self, origin: Origin, after: &mut After, ctx: &mut Context<Hub>) {
+        let Origin::Device(device) = origin else {
+            return;
+        };
+        let jid = self.devices.get(device).map(|device| &device.jid);
+        if let Some(error) = jid.and_then(|jid| after.spare(jid)) {
+            ctx.run_later(PARTING, move |hub, ctx| {
+                hub.end(device, error);
+                hub.gone(device, ctx);
+            });
+        }
     }
 
     fn administered(&mut self, mut order: Administer, outcome: Outcome, ctx: &mut Context<Hub>) {

@@ -246,7 +246,9 @@ impl Hub {
             Effect::Read(read) => self.read(*read, ctx),
             Effect::Administer(order) => self.administer(*order, ctx),
             Effect::Wake(extension, time) => {
+                self.wakes += 1;
                 ctx.run_later(time, move |hub, ctx| {
+                    hub.wakes -= 1;
                     hub.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
                         mind.woken(extension, devices, site, fx)
                     });

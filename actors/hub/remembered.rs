@@ -65,7 +65,7 @@ impl Record for Count {
 }
 
 /// All that is known of one session.
-pub(super) struct Remembered {
+pub(crate) struct Remembered {
     pub key: SessionKey,
     state: Option<State>,
     pub handled: Handled,
@@ -94,11 +94,28 @@ pub(super) fn state(device: &Device, link: &Link, site: &Site) -> Option<Vec<u8>
     encode(&state).ok()
 }
 
+/// How many stanzas of each client that may resume were handled, by what it names its session: for
+/// tools that look at a store.
+pub fn counts(rows: Vec<Row>) -> Vec<([u8; 16], u32)> {
+    for (k, v) in &rows {
+        if let Some((key, part, rest)) = SessionKey::split(k) {
+            match part {
+                Part::Handled => eprintln!("DBG {key:?} H {:?}", decode::<Count>(v)),
+                Part::Mark => eprintln!("DBG {key:?} M {rest:?} {:?}", Handled::read(v)),
+                Part::State => eprintln!("DBG {key:?} S {:?}", decode::<State>(v).map(|s| (s.resource, s.token))),
+                _ => {}
+            }
+        }
+    }
+    let counted = |it: Remembered| Some((it.state?.token?, it.handled.count));
+    gather(rows).into_iter().filter_map(counted).collect()
+}
+
 /// Sorts the rows of an account's sessions by session.
-pub(super) fn gather(rows: Vec<Row>) -> Vec<Remembered> {
+pub(crate) fn gather(rows: Vec<Row>) -> Vec<Remembered> {
     let mut found: Vec<Remembered> = Vec::new();
     let mut count = 0;
-    let mut marks: Vec<Mark> = Vec::new();
+    let mut marks: Vec<(u8, Mark)> = Vec::new();
     for (row, value) in rows {
         let Some((key, part, rest)) = SessionKey::split(&row) else {
             continue;
@@ -119,7 +136,11 @@ pub(super) fn gather(rows: Vec<Row>) -> Vec<Remembered> {
         let read = match part {
             Part::State => decode(&value).map(|state| last.state = Some(state)).is_ok(),
             Part::Handled => decode(&value).map(|Count(it)| count = it).is_ok(),
-            Part::Mark => Handled::read(&value).map(|it| marks.push(it)).is_some(),
+            Part::Mark => {
+                let slot = rest.first().copied().unwrap_or_default();
+                let mark = Handled::read(&value);
+                mark.map(|it| marks.push((slot, it))).is_some()
+            }
             Part::Tail => {
                 last.tail.push((number(rest), value.into()));
                 true
@@ -152,7 +173,7 @@ fn number(rest: &[u8]) -> u32 {
     rest.try_into().map_or(0, u32::from_be_bytes)
 }
 
-fn finish(found: &mut [Remembered], count: &mut u32, marks: &mut Vec<Mark>) {
+fn finish(found: &mut [Remembered], count: &mut u32, marks: &mut Vec<(u8, Mark)>) {
     if let Some(last) = found.last_mut() {
         // What must not be lost has its own rows.
         let (tail, unacked) = (&mut last.tail, &last.unacked);

@@ -70,7 +70,8 @@ impl Mind {
             self.part_from(contact, turn);
         }
         if removal.unsubscribe {
-            self.tell(subscription::Request::Unsubscribe, contact, turn);
+            let id = self.tell(subscription::Request::Unsubscribe, contact, turn);
+            self.farewells.said(contact, id, turn.fx.now);
         }
         if removal.unsubscribed {
             self.tell(subscription::Request::Unsubscribed, contact, turn);
@@ -98,6 +99,8 @@ impl Mind {
         Ok(())
     }
 
+    /// RFC 6121 §2.3.2, §2.5.2. The push goes before the result: who hears that it is done finds
+    /// it done, also in a roster that follows the pushes.
     fn roster_set(
         &mut self,
         request: &Stanza,
@@ -108,17 +111,16 @@ impl Mind {
         let edit = Edit::parse(query, &self.account.jid, &limits)?;
         match self.account.roster.admit(edit, &limits)? {
             Edit::Save(item) => {
-                turn.fx.result(request, None);
                 self.save(&item, turn);
             }
             Edit::Remove(contact) => {
                 self.cancel(&contact, turn);
-                turn.fx.result(request, None);
                 self.account.drop_request(&contact, turn.fx);
                 self.account.forget(&contact, turn.fx);
                 self.push(roster::removed_element(&contact), turn);
             }
         }
+        turn.fx.result(request, None);
         Ok(())
     }
 }
@@ -126,17 +128,16 @@ impl Mind {
 /// What somebody hears who asks an account for what is its owner's, or an account that does not
 /// exist for anything: the two must not differ.
 ///
-/// A roster set is `forbidden` (RFC 6121 §2.1.5, §2.3.3; attacks C18); what looks like a roster
-/// push, since it tells a subscription, is no request at all (attacks C17).
+/// A roster set is `forbidden` (RFC 6121 §2.1.5, §2.3.3; attacks C18), also one that says
+/// `subscription='none'`, as clients write it into every set; what looks like a roster push, since
+/// it tells of a subscription there is, is no request at all (attacks C17).
 pub(super) fn not_yours(request: &Stanza) -> StanzaError {
     let query = request
         .child(ns::ROSTER, "query")
         .filter(|_| request.kind == Kind::Iq(IqType::Set));
     let is_push = |item: &Element| {
-        matches!(
-            item.attr("subscription"),
-            Some("none" | "to" | "from" | "both")
-        )
+        let told = item.attr("subscription");
+        matches!(told, Some("to" | "from" | "both"))
     };
     match query {
         Some(query) if !query.children().any(is_push) => StanzaError::new(Condition::Forbidden),

@@ -14,7 +14,7 @@ use crate::site::Site;
 ///
 /// Messages that would be kept for an account are dropped without a word, which §8.5.1 allows: an
 /// error would tell the two apart.
-pub fn incoming(stanza: &Stanza, _site: &Site, fx: &mut Effects) {
+pub fn incoming(stanza: &Stanza, site: &Site, fx: &mut Effects) {
     match stanza.kind {
         Kind::Message(_) => {
             let bare = stanza.to.as_ref().is_some_and(Jid::is_bare);
@@ -29,13 +29,24 @@ pub fn incoming(stanza: &Stanza, _site: &Site, fx: &mut Effects) {
         }
         Kind::Presence(PresenceType::Probe) => presence::deny(stanza, fx),
         Kind::Presence(_) => {}
-        Kind::Iq(IqType::Get | IqType::Set) => {
-            let error = match stanza.to.as_ref().is_some_and(Jid::is_bare) {
-                true => roster::not_yours(stanza),
-                false => StanzaError::new(Condition::ServiceUnavailable),
-            };
-            fx.refuse(stanza, &error);
-        }
+        Kind::Iq(IqType::Get | IqType::Set) => iq(stanza, site, fx),
         Kind::Iq(IqType::Result | IqType::Error) => {}
+    }
+}
+
+/// What a stranger hears of an account that has nothing: what the extension asked for says of one
+/// that does not exist, or that nobody is there.
+fn iq(stanza: &Stanza, site: &Site, fx: &mut Effects) {
+    if !stanza.to.as_ref().is_some_and(Jid::is_bare) {
+        return fx.refuse(stanza, &StanzaError::new(Condition::ServiceUnavailable));
+    }
+    let answerer = stanza.payload().and_then(|payload| {
+        let mut extensions = site.extensions.iter();
+        let its = extensions.find(|it| it.account_namespaces.contains(&payload.ns()))?;
+        Some((its.absent?, payload))
+    });
+    match answerer {
+        Some((answer, payload)) => answer(stanza, &payload, fx),
+        None => fx.refuse(stanza, &roster::not_yours(stanza)),
     }
 }

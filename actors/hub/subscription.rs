@@ -5,6 +5,7 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{PresenceType, Stanza};
 use rookery_protocol::subscription::{self, Direction, Owed, Request, State, Step};
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use super::account;
 use super::mind::{Mind, Turn};
@@ -36,6 +37,9 @@ impl Mind {
         if step.owed == Owed::Unavailable {
             self.part_from(&contact, turn);
         }
+        if let (Request::Unsubscribe, Some(id)) = (request, &stanza.id) {
+            self.farewells.said(&contact, id.clone(), turn.fx.now);
+        }
         if step.pass {
             marks.lasting = true;
             turn.fx.forward(stanza, marks);
@@ -54,6 +58,11 @@ impl Mind {
         let Some(contact) = stanza.from.clone() else {
             return reached;
         };
+        if request == Request::Unsubscribed
+            && self.farewells.is_answer(&contact, stanza, turn.fx.now)
+        {
+            return reached;
+        }
         let (state, approved) = self.account.state(&contact);
         let step = subscription::step(state, approved, Direction::Inbound, request);
         let begins = step.state.pending_in() && !state.pending_in();
@@ -80,14 +89,16 @@ impl Mind {
         reached
     }
 
-    /// Sends one of the four from the bare JID, of the server's own accord.
-    pub(super) fn tell(&self, request: Request, contact: &Jid, turn: &mut Turn) {
-        let stanza = Stanza::presence(PresenceType::from(request)).with_id(random_id());
+    /// Sends one of the four from the bare JID, of the server's own accord; answers its id.
+    pub(super) fn tell(&self, request: Request, contact: &Jid, turn: &mut Turn) -> SmolStr {
+        let id = random_id();
+        let stanza = Stanza::presence(PresenceType::from(request)).with_id(id.clone());
         turn.fx.route(
             stanza
                 .with_from(self.account.jid.clone())
                 .with_to(contact.clone()),
         );
+        id
     }
 
     /// What every step ends with: the rows, the push, and the presence that is owed.

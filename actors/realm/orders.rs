@@ -264,6 +264,22 @@ impl Realm {
 }
 
 impl After {
+    /// Spares the session of this full JID; answers how it is to end, if it is to end at all.
+    pub fn spare(&mut self, session: &Jid) -> Option<StreamError> {
+        let own = session.bare();
+        self.orders.iter_mut().find_map(|(jid, order)| match order {
+            Order::End {
+                resource: None,
+                except: except @ None,
+                error,
+            } if *jid == own => {
+                *except = session.resource().map(SmolStr::new);
+                Some(error.clone())
+            }
+            _ => None,
+        })
+    }
+
     /// The account may not be used any more.
     fn shut_out(jid: Jid, due: bool) -> After {
         After::end(jid, None, None, StreamCondition::NotAuthorized, due)

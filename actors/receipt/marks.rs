@@ -70,6 +70,15 @@ impl Marks {
         }
     }
 
+    /// Rows of earlier marks, and their numbers on the wire: not to be used before all up to those
+    /// is settled.
+    pub fn spare(&mut self, marks: &[(u8, u32)]) {
+        let counts = marks
+            .iter()
+            .map(|(slot, number)| (*slot, number.wrapping_sub(self.shift)));
+        self.slots.extend(counts);
+    }
+
     /// The stanza that makes `count` complete is settled, with a mark that says that all `upto`
     /// was.
     pub fn passed(&mut self, count: u32, upto: u32) {
@@ -109,18 +118,20 @@ pub struct Handled {
     pub count: u32,
     /// Numbers beyond the gap that were handled as well: they are sent again, and not taken twice.
     pub beyond: BTreeSet<u32>,
+    /// The rows that say so: slot and number.
+    pub slots: Vec<(u8, u32)>,
 }
 
 impl Handled {
     /// From the count that was written last, and the marks.
-    pub fn found(count: u32, mut marks: Vec<Mark>) -> Handled {
-        marks.retain(|mark| is_later(mark.number, count));
-        marks.sort_by_key(|mark| mark.number.wrapping_sub(count));
+    pub fn found(count: u32, mut marks: Vec<(u8, Mark)>) -> Handled {
+        marks.retain(|(_, mark)| is_later(mark.number, count));
+        marks.sort_by_key(|(_, mark)| mark.number.wrapping_sub(count));
         let mut found = Handled {
             count,
-            beyond: BTreeSet::new(),
+            ..Handled::default()
         };
-        for mark in &marks {
+        for (_, mark) in &marks {
             if is_later(mark.upto, found.count) {
                 found.count = mark.upto;
             }
@@ -128,9 +139,12 @@ impl Handled {
                 found.count = mark.number;
             }
         }
-        let rest = marks.iter().map(|mark| mark.number);
+        let rest = marks.iter().map(|(slot, mark)| (*slot, mark.number));
         let count = found.count;
-        found.beyond = rest.filter(|number| is_later(*number, count)).collect();
+        found.slots = rest
+            .filter(|(_, number)| is_later(*number, count))
+            .collect();
+        found.beyond = found.slots.iter().map(|(_, number)| *number).collect();
         found
     }
 
@@ -204,6 +218,16 @@ mod tests {
     }
 
     #[test]
+    fn marks_beyond_a_gap_are_spared_until_it_is_closed() {
+        let mut marks = marks(0, 4);
+        marks.spare(&[(0, 6), (1, 9)]);
+        assert_eq!(read(marks.mark(1, 0)), (2, mark(5, 4)));
+        // 5 and 6 are settled: only 9 is told by nothing else.
+        assert_eq!(read(marks.mark(3, 2)), (0, mark(7, 6)));
+        assert_eq!(read(marks.mark(6, 5)), (0, mark(10, 9)));
+    }
+
+    #[test]
     fn what_came_before_does_not_count() {
         let mut marks = marks(10, 0);
         assert!(marks.mark(10, 3).is_none());
@@ -214,7 +238,8 @@ mod tests {
 
     #[test]
     fn the_count_is_found_again() {
-        let found = |count, marks: &[Mark]| Handled::found(count, marks.to_vec());
+        let found =
+            |count, marks: &[Mark]| Handled::found(count, (0..).zip(marks.to_vec()).collect());
         assert_eq!(found(5, &[]).count, 5);
         assert_eq!(found(0, &[mark(2, 1), mark(1, 0)]).count, 2);
         let gap = found(3, &[mark(2, 1), mark(9, 4), mark(6, 3)]);

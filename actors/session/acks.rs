@@ -16,7 +16,7 @@ use rookery_storage::record::encode;
 use rookery_storage::{Frame, Tree};
 use smol_str::SmolStr;
 
-use super::{Counting, FIRST_LINE, Past, Session};
+use super::{Counting, FIRST_LINE, LEAVING, Past, Session};
 use crate::hub::remembered::Count;
 use crate::keeper::Tell;
 use crate::keys::{Part, SessionKey};
@@ -39,6 +39,10 @@ pub struct Acks {
     asked: Option<Instant>,
     /// A timer looks after `asked`.
     watched: bool,
+    /// The client said that it is unavailable, to all.
+    pub leaving: bool,
+    /// A timer asks.
+    asks_later: bool,
     /// The client's `<r/>` waits until this many are settled.
     owes: Option<u32>,
     /// A timer answers the `<r/>` with what has settled by then.
@@ -67,6 +71,8 @@ impl Acks {
             queue: VecDeque::new(),
             asked: None,
             watched: false,
+            leaving: false,
+            asks_later: false,
             owes: None,
             timed: false,
             resumption: None,
@@ -81,6 +87,7 @@ impl Acks {
         let h = u64::from(past.h);
         acks.sent = Outbound::restored(h, h);
         acks.count_for(past.counting, owner);
+        owner.spare_marks(&past.handled.slots);
         acks
     }
 
@@ -303,10 +310,9 @@ impl Session {
                 if acks.queue.is_empty() {
                     acks.queue.shrink_to_fit();
                 }
-                let ask = acks.sent.unacked() > 0;
                 self.to_hub(Mail::Acks(self.device, h));
-                if ask {
-                    self.ask_now(ctx);
+                if self.asks_now(ctx) {
+                    self.ask(ctx);
                 }
             }
             Err(error) => self.end(error, ctx),
@@ -323,17 +329,39 @@ impl Session {
         if let (Some(_), Some(acks)) = (number, self.acks.as_mut()) {
             acks.sent.send();
             acks.queue.push_back(bytes.clone());
-            ask = acks.asked.is_none() && self.stream.is_some();
+            ask = self.asks_now(ctx);
             if ask {
-                self.ask(ctx);
+                self.await_answer(ctx);
             }
         }
         self.to_stream(ToStream::Write { bytes, ask });
     }
 
+    /// Whether an `<r/>` is due. To one who seems to leave it goes later.
+    fn asks_now(&mut self, ctx: &mut Context<Session>) -> bool {
+        let Some(acks) = self.acks.as_mut().filter(|_| self.stream.is_some()) else {
+            return false;
+        };
+        if acks.asked.is_some() || acks.sent.unacked() == 0 {
+            return false;
+        }
+        if acks.leaving && !std::mem::replace(&mut acks.asks_later, true) {
+            ctx.run_later(LEAVING, |session, ctx| {
+                let Some(acks) = session.acks.as_mut() else {
+                    return;
+                };
+                acks.asks_later = false;
+                if acks.asked.is_none() && acks.sent.unacked() > 0 && session.stream.is_some() {
+                    session.ask(ctx);
+                }
+            });
+        }
+        !acks.leaving
+    }
+
     /// Asks the client what it has.
-    pub(super) fn ask_now(&mut self, ctx: &mut Context<Session>) {
-        self.ask(ctx);
+    pub(super) fn ask(&mut self, ctx: &mut Context<Session>) {
+        self.await_answer(ctx);
         self.to_stream(ToStream::Write {
             bytes: Bytes::new(),
             ask: true,
@@ -341,7 +369,7 @@ impl Session {
     }
 
     /// Notes that an `<r/>` is sent now; a client that does not answer in time is gone.
-    fn ask(&mut self, ctx: &mut Context<Session>) {
+    fn await_answer(&mut self, ctx: &mut Context<Session>) {
         let Some(acks) = self.acks.as_mut() else {
             return;
         };
@@ -421,7 +449,7 @@ impl Session {
         let ask = !acks.queue.is_empty();
         self.stream = Some(stream);
         if ask {
-            self.ask_now(ctx);
+            self.ask(ctx);
         }
     }
 }

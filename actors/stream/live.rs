@@ -48,12 +48,15 @@ impl Stream {
         let State::Live(live) = &mut self.state else {
             return;
         };
-        if element.ns() == ns::STREAM_MANAGEMENT {
-            live.session.do_send(ToSession::Management {
-                line: live.line,
-                element: element.to_element(),
-            });
-            return;
+        match (element.ns(), element.name()) {
+            (ns::STREAM_MANAGEMENT, _) => {
+                let (line, element) = (live.line, element.to_element());
+                let management = ToSession::Management { line, element };
+                return live.session.do_send(management);
+            }
+            // The client's own error: nothing to argue about (RFC 6120 §4.9.1.1).
+            (ns::STREAM, "error") => return self.close(None, ctx),
+            _ => {}
         }
         let size = element.len();
         match element.to_stanza() {

@@ -1,5 +1,7 @@
 //! An extension for tests. It keeps every message with a body under the next number of its account,
-//! and panics, reads, writes and notes devices on demand.
+//! and panics, reads, writes, wakes itself and notes devices on demand.
+
+use std::time::Duration;
 
 use rookery_protocol::ns;
 use rookery_protocol::stanza::{Kind as StanzaKind, Stanza};
@@ -20,6 +22,9 @@ pub const ENTRY: Kind = Kind(0x21);
 /// A message that came back from a device: as many rows as times.
 pub const RETURNED: Kind = Kind(0x22);
 
+/// How long it sleeps when it is told to: several times the rest of a Hub.
+pub const WAKE: Duration = Duration::from_millis(600);
+
 /// A list with it alone.
 pub const LIST: List = &[&Extension {
     name: "ledger",
@@ -36,6 +41,8 @@ struct Ledger {
     next: u32,
     returned: u32,
     noted: Vec<DeviceId>,
+    /// It wakes itself again and again.
+    restless: bool,
 }
 
 impl AccountRole for Ledger {
@@ -62,6 +69,11 @@ impl AccountRole for Ledger {
                 return fx.read(request, step, vec![query]);
             }
             "write" => self.put(view, "written", fx),
+            "wake" => fx.wake(WAKE),
+            "wake-for-ever" => {
+                self.restless = true;
+                fx.wake(WAKE);
+            }
             "note" => {
                 if let Origin::Device(device) = fx.origin() {
                     self.noted.push(device);
@@ -96,6 +108,13 @@ impl AccountRole for Ledger {
         let rows = Element::new(NS, "rows").with_attr("count", count);
         if let Some(request) = request {
             fx.result(request, Some(rows));
+        }
+    }
+
+    fn woken(&mut self, view: View, fx: &mut Effects) {
+        match self.restless {
+            true => fx.wake(WAKE),
+            false => self.put(view, "woken", fx),
         }
     }
 

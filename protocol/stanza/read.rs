@@ -223,7 +223,8 @@ fn addressed(name: &str, envelope: &Envelope, is_server: bool) -> Result<Stanza,
     Ok(stanza)
 }
 
-/// RFC 6120 §8.2.3 and §8.3.1: how many children, and an `<error/>` in every error.
+/// RFC 6120 §8.2.3: how many children. An error without an `<error/>` is its sender's fault
+/// (§8.3.1); it goes where it is sent all the same (RFC 6121 §8.5.3.1): who asked waits for it.
 fn check_children(stanza: &Stanza, found: &Outline) -> Result<(), Unreadable> {
     let count = found.children.len();
     match stanza.kind {
@@ -231,14 +232,6 @@ fn check_children(stanza: &Stanza, found: &Outline) -> Result<(), Unreadable> {
             Err(refusal(stanza, Condition::BadRequest))
         }
         Kind::Iq(IqType::Result) if count > 1 => Err(Unreadable::Ignore),
-        _ if stanza.is_error()
-            && !found
-                .children
-                .iter()
-                .any(|child| child.is(ns::CLIENT, "error")) =>
-        {
-            Err(Unreadable::Ignore)
-        }
         _ => Ok(()),
     }
 }

@@ -66,6 +66,14 @@ class Client(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data):
+        # A server that drains may begin its next stream before we have begun ours.
+        old, begins, new = data.partition(b"<?xml")
+        self._feed(old)
+        if begins:
+            self._fresh_parser()
+            self._feed(begins + new)
+
+    def _feed(self, data):
         self._parser.feed(data)
         for event, element in self._parser.read_events():
             if event == "start":

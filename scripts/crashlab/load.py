@@ -274,10 +274,14 @@ def pair_step(world, pair, what):
     actor, other = pair.asker, pair.asked
     if what in ("subscribed", "unsubscribed"):
         actor, other = other, actor
-        actor.requests.discard(other.jid)
     client = world.main_client(actor)
     if client is None or not client.managed:
         return False
+    if what == "subscribe":
+        pair.asked.answered.discard(pair.asker.jid)
+    else:
+        pair.asked.answered.add(pair.asker.jid)
+        pair.asked.requests.discard(pair.asker.jid)
     pair.begin(what)
     world.history.note("invoke", op=what, who=actor.jid, to=other.jid)
 

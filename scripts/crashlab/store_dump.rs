@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rookery::kept::{Message, MessageId};
 use rookery_actors::accounts::Account;
-use rookery_actors::hub::remembered::{Delivery, Whereabouts};
+use rookery_actors::hub::remembered::{Delivery, Whereabouts, counts};
 use rookery_actors::keys::{self, Kind, Part, SessionKey};
 use rookery_protocol::ns;
 use rookery_storage::record::decode;
@@ -56,6 +56,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "damage": scrub.damage.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "losses": losses,
         "dangling": dangling(&all),
+        "handled": counts(all[&Tree::Sessions].clone())
+            .into_iter()
+            .map(|(token, count)| (hex(&token), count))
+            .collect::<HashMap<_, _>>(),
     });
     println!("{shown}");
     messages(&all[&Tree::Accounts], &all[&Tree::Archive]);

@@ -49,6 +49,7 @@ async def visit(world, account):
             client = await world.connect(account, resource, managed)
         if not client.resumed:
             account.requests.clear()
+            account.answered.clear()
         await look(world, account, client)
         if not client.resumed or account.role == "offline":
             client.stanza("<presence/>")
@@ -198,6 +199,7 @@ def read_store(world, reader):
 
 def run_reader(reader, folder):
     done = subprocess.run([str(reader), str(folder)], capture_output=True, text=True, check=False)
+    open("/tmp/dbg.txt", "w").write(done.stderr)
     if done.returncode != 0:
         raise RuntimeError(f"the store cannot be opened: {done.stderr.strip()[-600:]}")
     return done.stdout.splitlines()
@@ -216,6 +218,13 @@ def archives(world, reader, twice):
     for key in ("damage", "losses", "dangling"):
         if facts[key]:
             world.complain("I9", f"{key}: {facts[key][:5]}")
+    for account in world.accounts:
+        for client in account.asleep.values():
+            handled = facts["handled"].get(client.previd, 0)
+            if handled < client.last_h:
+                world.complain("I8", f"{client.jid}: acknowledged {client.last_h}, the store has "
+                                     f"{handled} {client.previd}")
+                import shutil as sh; sh.copy("/tmp/dbg.txt", "/tmp/dbg-found.txt")
     kept = {}
     for row in rows:
         if "unreadable" in row or row["owner"] is None:

@@ -186,6 +186,7 @@ class World:
         return answer
 
     def acknowledged(self, client, h):
+        self.history.note("info", who=client.jid, h=h, sent=client.sent, life=self.life)
         if h > client.sent or h < client.last_h:
             self.complain("I8", f"{client.jid}: h={h} after {client.last_h}, sent {client.sent}")
         client.last_h = h
@@ -230,10 +231,9 @@ class World:
 
     def received(self, account, client, element):
         if element.tag == C + "presence":
-            if element.get("type") == "subscribe":
-                account.requests.add(element.get("from"))
-            elif element.get("type") == "unsubscribe":
-                account.requests.discard(element.get("from"))
+            asker = element.get("from")
+            if element.get("type") == "subscribe" and asker not in account.answered:
+                account.requests.add(asker)
         elif element.tag == C + "message":
             body = element.find(C + "body")
             message = self.messages.get(element.get("id"))

@@ -19,6 +19,11 @@ use tokio::time::{sleep, timeout};
 const DRAIN: Duration = Duration::from_secs(9);
 /// How often the certificate's end is looked at.
 const TENDING: Duration = Duration::from_secs(3_600);
+/// Between two looks whether the service manager has to hear of something; tests wait for it.
+const TELLING: Duration = match cfg!(test) {
+    true => Duration::from_millis(20),
+    false => Duration::from_secs(10),
+};
 
 /// Serves until a signal, or until the server cannot go on.
 pub(super) fn serve(place: &Place, start: Start) -> Result<(), Failure> {
@@ -105,6 +110,7 @@ async fn keep(
         actix_rt::spawn(socket.serve(porter.performer())),
         actix_rt::spawn(Rc::clone(&porter).tend()),
         actix_rt::spawn(Rc::clone(&porter).feed()),
+        actix_rt::spawn(Rc::clone(&porter).tell()),
     ];
     porter.open();
     let left = porter.stay(&mut signals).await;
@@ -132,7 +138,13 @@ impl Porter {
     }
 
     fn status(&self) -> String {
-        format!("Serving {}", self.settings.domains.join(", "))
+        let mut status = format!("Serving {}", self.settings.domains.join(", "));
+        let problems = self.server.problems();
+        if let Some(first) = problems.first() {
+            let count = problems.len();
+            status += &format!("; {count} problems of the store: {first}");
+        }
+        status
     }
 
     /// Obeys signals until one, or an administrator, says stop; an error if the server ends by
@@ -239,6 +251,19 @@ impl Porter {
                 tracing::warn!("{warning}");
             }
             sleep(TENDING).await;
+        }
+    }
+
+    /// Has the service manager show what is wrong, for ever.
+    async fn tell(self: Rc<Self>) {
+        let mut told = self.status();
+        loop {
+            sleep(TELLING).await;
+            let status = self.status();
+            if status != told {
+                self.systemd.status(&status);
+                told = status;
+            }
         }
     }
 

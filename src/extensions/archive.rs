@@ -12,6 +12,7 @@ use std::time::Duration;
 use rookery_actors::effect::{Effects, Millis, Query, Row};
 use rookery_actors::extension::{AccountRole, Direction, Extension, Pass, Spec, View};
 use rookery_actors::keys::{self, AccountId, Kind};
+use rookery_config::settings::Archive as Bounds;
 use rookery_protocol::delivery::{Address, Audience, Delivery, delivery};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::ns;
@@ -36,11 +37,7 @@ const WRAPPERS: &[(&str, &str)] = &[(ns::CARBONS, "received"), (ns::CARBONS, "se
 /// as much after a quick restart.
 const AHEAD: Millis = 5_000;
 
-/// The most messages, and bytes, in one archive; the oldest go first (XEP-0313 §3.2).
-const MAX_ITEMS: u64 = 200_000;
-const MAX_BYTES: u64 = 500 * 1024 * 1024;
-/// How long messages are kept.
-const MAX_AGE: Millis = 365 * DAY;
+/// Between two looks for what is too old.
 const DAY: Millis = 24 * 60 * 60 * 1000;
 /// Rows looked at in one go when old ones are removed: the Hub waits meanwhile.
 const SLICE: usize = 256;
@@ -143,7 +140,7 @@ impl AccountRole for Archive {
         let Some(row) = message.and_then(|message| encode(&message).ok()) else {
             return;
         };
-        let id = self.next(row.len(), view.account.id, fx);
+        let id = self.next(row.len(), view, fx);
         let key = id.key(view.account.id, Place::Archive);
         match pass.direction {
             Direction::Out => {
@@ -183,7 +180,7 @@ impl AccountRole for Archive {
         fx: &mut Effects,
     ) {
         let read = rows.len();
-        let removed = self.trim(rows, fx);
+        let removed = self.trim(rows, &view.site.settings.archive, fx);
         if read == SLICE && removed == SLICE {
             return fx.wake(PAUSE);
         }
@@ -199,14 +196,15 @@ impl AccountRole for Archive {
 
 impl Archive {
     /// The id of the next message, of `size` bytes.
-    fn next(&mut self, size: usize, account: AccountId, fx: &mut Effects) -> MessageId {
+    fn next(&mut self, size: usize, view: View, fx: &mut Effects) -> MessageId {
         self.standing.items += 1;
         self.standing.bytes += size as u64;
-        let id = MessageId::new(self.next_stamp(account, fx));
+        let id = MessageId::new(self.next_stamp(view.account.id, fx));
         if self.standing.trimmed == 0 {
             self.standing.trimmed = fx.now;
         }
-        let is_due = self.is_over(0) || fx.now >= self.standing.trimmed + DAY;
+        let is_over = self.is_over(&view.site.settings.archive, 0);
+        let is_due = is_over || fx.now >= self.standing.trimmed + DAY;
         if is_due && !self.is_trimming {
             self.is_trimming = true;
             fx.wake(PAUSE);
@@ -226,16 +224,17 @@ impl Archive {
     }
 
     /// Removes those of the oldest `rows` that are too old or too many; returns how many.
-    fn trim(&mut self, rows: Vec<Row>, fx: &mut Effects) -> usize {
+    fn trim(&mut self, rows: Vec<Row>, bounds: &Bounds, fx: &mut Effects) -> usize {
         let mut removed = 0;
-        let was_over = self.is_over(0);
+        let was_over = self.is_over(bounds, 0);
+        let keep = bounds.keep.as_millis() as Millis;
         for (key, value) in rows {
             let Some((_, id)) = MessageId::of_key(&key) else {
                 break;
             };
-            let is_old = id.time() + MAX_AGE < fx.now;
+            let is_old = id.time().saturating_add(keep) < fx.now;
             // Under the bounds by a hundredth, so as not to be here again with the next message.
-            let is_too_much = was_over && self.is_over(100);
+            let is_too_much = was_over && self.is_over(bounds, 100);
             if !is_old && !is_too_much {
                 break;
             }
@@ -248,9 +247,10 @@ impl Archive {
     }
 
     /// Whether the archive is over its bounds less one part in `margin` (0: over the bounds).
-    fn is_over(&self, margin: u64) -> bool {
+    fn is_over(&self, bounds: &Bounds, margin: u64) -> bool {
         let less = |bound: u64| bound - bound.checked_div(margin).unwrap_or(0);
-        self.standing.items > less(MAX_ITEMS) || self.standing.bytes > less(MAX_BYTES)
+        let size = less(bounds.size.as_u64());
+        self.standing.items > less(bounds.messages) || self.standing.bytes > size
     }
 
     fn write(&self, account: AccountId, fx: &mut Effects) {

@@ -3,11 +3,12 @@
 //! JID.
 //!
 //! A command has at most one form, which carries all that there is to know; so no session is kept
-//! between the stages, and a session id is only given back.
+//! between the stages, and a form may be sent without having been asked for.
 
 mod admin;
 mod filled;
 mod report;
+mod session;
 
 use rookery_actors::admin::{Command, Outcome};
 use rookery_actors::effect::Effects;
@@ -195,15 +196,21 @@ fn judge(request: &Stanza, payload: &Element, asker: &Asker) -> Result<Next, Tro
         .attr("node")
         .ok_or_else(|| Trouble::Refused(bad_request()))?;
     let task = find(node).ok_or_else(|| Trouble::Refused(unknown(node)))?;
+    let id = payload.attr("sessionid");
+    if id.is_some_and(|id| !session::is_ours(id, asker, node)) {
+        return Err(bad("bad-sessionid"));
+    }
     match payload.attr("action").unwrap_or("execute") {
         "execute" | "complete" => {}
+        // Without an id nothing has begun that could be canceled.
+        "cancel" if id.is_none() => return Err(bad("bad-sessionid")),
         "cancel" => return Ok(Next::Cancel),
         // There is no other stage to go to.
         "prev" | "next" => return Err(bad("bad-action")),
         _ => return Err(bad("malformed-action")),
     }
     let x = payload.child(ns::DATA_FORMS, "x");
-    if x.is_none() && payload.attr("sessionid").is_none() && !task.questions.is_empty() {
+    if x.is_none() && id.is_none() && !task.questions.is_empty() {
         return Ok(Next::Ask(task));
     }
     let filled = filled(payload).ok_or_else(|| bad("bad-payload"))?;
@@ -282,7 +289,9 @@ fn blank(payload: &Element, task: &Task, asker: &Asker) -> Element {
         .fold(offer, Form::with_field);
     let complete = Element::new(ns::ADHOC, "complete");
     let actions = Element::new(ns::ADHOC, "actions").with_attr("execute", "complete");
+    let begun = session::begin(asker, task.node);
     command(payload, "executing")
+        .with_attr("sessionid", begun)
         .with_child(actions.with_child(complete))
         .with_child(form.to_element())
 }

@@ -47,6 +47,7 @@ pub const DISCO: Extension = Extension {
     domain_namespaces: &[ns::DISCO_INFO, ns::DISCO_ITEMS],
     account_namespaces: &[ns::DISCO_INFO, ns::DISCO_ITEMS],
     account: Some(|_| Box::new(Disco)),
+    absent: Some(to_stranger),
     domain: Some(&Disco),
     stream: Some(&Disco),
     ..Extension::NONE
@@ -130,7 +131,6 @@ impl DomainRole for Disco {
 }
 
 impl AccountRole for Disco {
-    /// §8: strangers get service-unavailable, as from an account that does not exist.
     fn iq(&mut self, request: &Stanza, payload: &Element, view: View, fx: &mut Effects) {
         let Some(asker) = request.from.as_ref().map(Jid::bare) else {
             return fx.refuse(request, &unavailable());
@@ -138,7 +138,7 @@ impl AccountRole for Disco {
         let own = view.is_own(request);
         let known = own || view.account.shares_presence_with(&asker);
         if !known || !gets(request, payload, "query") {
-            return fx.refuse(request, &unavailable());
+            return to_stranger(request, payload, fx);
         }
         let answer = match payload.attr("node") {
             None if payload.ns() == ns::DISCO_INFO => Ok(account_info(view.site)),
@@ -161,6 +161,18 @@ impl StreamRole for Disco {
     fn features_after_login(&self, domain: &str, site: &Site) -> Vec<Element> {
         vec![caps::element(domain, site)]
     }
+}
+
+/// §8: who may not see an account's presence hears that it has no items, and nothing else, as from
+/// an account that does not exist.
+fn to_stranger(request: &Stanza, payload: &Element, fx: &mut Effects) {
+    let asks = gets(request, payload, "query") && payload.ns() == ns::DISCO_ITEMS;
+    let answer = if asks {
+        Ok(items())
+    } else {
+        Err(unavailable())
+    };
+    tell(answer, request, payload, fx);
 }
 
 fn account_info(site: &Site) -> Element {

@@ -128,6 +128,10 @@ fn invited(request: &Stanza) -> Stanza {
 
 /// §3.1, §3.1.1: an account for the name and the password that were sent.
 fn newcomer(payload: &Element, domain: &str, site: &Site) -> Result<Command, StanzaError> {
+    // §3.2: who has not logged in has no address, and so nothing to leave.
+    if payload.child(ns::REGISTER, "remove").is_some() {
+        return Err(StanzaError::new(Condition::UnexpectedRequest));
+    }
     let sent = Sent::read(payload, ns::REGISTER)?;
     let (Some(username), Some(password)) = (sent.username, sent.password) else {
         return Err(StanzaError::new(Condition::NotAcceptable));

@@ -87,6 +87,8 @@ fn orders_on_a_store_that_stays() {
         ] {
             assert!(numbers[name].is_u64(), "{name} in {numbers:?}");
         }
+        assert!(numbers["free_bytes"].as_u64() > Some(0), "{numbers:?}");
+        assert_eq!(numbers["store_problems"], serde_json::json!([]));
         server.drain().await;
     });
 }

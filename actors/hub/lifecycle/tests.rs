@@ -133,6 +133,37 @@ fn a_hub_retires_only_when_all_it_wrote_is_on_disk() {
     });
 }
 
+/// What an extension wanted to do later is done, although nobody is there any more.
+#[test]
+fn a_hub_stays_for_the_timers_of_its_extensions() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        ann.say(&ask("1", "wake")).await;
+        ann.hear("id='1'").await;
+        drop(ann);
+        world.retired("ann").await;
+        assert_eq!(world.rows(1, ENTRY).len(), 1, "retired before its timer");
+        world.end().await;
+    });
+}
+
+#[test]
+fn an_extension_that_wakes_for_ever_keeps_no_account_in_memory() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        ann.say(&ask("1", "wake-for-ever")).await;
+        ann.hear("id='1'").await;
+        drop(ann);
+        let begun = std::time::Instant::now();
+        world.retired("ann").await;
+        let bound = settings().engine.retire * super::WAKEFUL;
+        assert!(begun.elapsed() > bound / 2, "{:?}", begun.elapsed());
+        world.end().await;
+    });
+}
+
 #[test]
 fn a_refused_change_is_an_error_and_memory_says_what_the_disk_says() {
     run(async {

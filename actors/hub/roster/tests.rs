@@ -40,7 +40,7 @@ fn an_empty_roster_is_given_as_one() {
     assert!(!heard.wrote);
 }
 
-/// RFC 6121 §2.3.2: the result, and a push to each device that fetched the roster.
+/// RFC 6121 §2.3.2: a push to each device that fetched the roster, then the result.
 #[test]
 fn an_item_is_added() {
     let mut scene = Scene::new();
@@ -62,7 +62,7 @@ fn an_item_is_added() {
                   to='juliet@example.com/balcony'/>";
     heard
         .routed(&[])
-        .to(balcony, &[result, &push("balcony")])
+        .to(balcony, &[&push("balcony"), result])
         .to(chamber, &[&push("chamber")]);
     heard.to(hall, &[]);
     assert!(heard.wrote);
@@ -103,7 +103,8 @@ fn an_update_replaces_name_and_groups_and_nothing_else() {
     scene.assert_item("romeo@example.net", Some(now));
 }
 
-/// RFC 6121 §2.5.2, with the order of §3.2.2: unavailable, then the cancellations, then the push.
+/// RFC 6121 §2.5.2, with the order of §3.2.2: unavailable, then the cancellations, the push,
+/// the result.
 #[test]
 fn a_removal_cancels_the_subscriptions() {
     let mut scene = Scene::new().knows("nurse@example.com", Subscription::Both);
@@ -120,10 +121,10 @@ fn a_removal_cancels_the_subscriptions() {
     heard.to(
         balcony,
         &[
-            "<iq type='result' id='s' from='juliet@example.com' to='juliet@example.com/balcony'/>",
             "<iq type='set' id='?' to='juliet@example.com/balcony'>
              <query xmlns='jabber:iq:roster' ver='1000000'>
              <item jid='nurse@example.com' subscription='remove'/></query></iq>",
+            "<iq type='result' id='s' from='juliet@example.com' to='juliet@example.com/balcony'/>",
         ],
     );
     scene.reload();
@@ -270,6 +271,11 @@ fn nobody_reads_or_changes_the_roster_of_another() {
             "set",
             "<item jid='nurse@example.com'/>",
             "<error type='auth'><forbidden ",
+        ),
+        (
+            "set",
+            "<item jid='nurse@example.com' subscription='none'/>",
+            "<forbidden ",
         ),
         (
             "set",

@@ -1,7 +1,7 @@
 //! RFC 6121 §3 and appendix A, performed.
 
 use rookery_protocol::roster::Item;
-use rookery_protocol::stanza::PresenceType;
+use rookery_protocol::stanza::{PresenceType, Stanza};
 use rookery_protocol::subscription::{Direction, Owed, Request, State, step};
 
 use crate::hub::account::{REQUEST_BYTES, REQUESTS};
@@ -206,6 +206,41 @@ fn who_hears_what() {
     let heard = scene.receives(&notice);
     assert!(heard.log()[1].starts_with(&format!("{}: <presence ", follows.0)));
     heard.to(available, &[]);
+}
+
+/// RFC 6121 A.3.2: the answer to an `unsubscribe` crosses the next `subscribe`.
+#[test]
+fn the_answer_to_a_farewell_is_no_denial() {
+    let asks = format!("<item jid='{ROMEO}' subscription='none' ask='subscribe'/>");
+    let denied = format!("<item jid='{ROMEO}' subscription='none'/>");
+    let answer = |id: &str| from_romeo("unsubscribed").replace("i1", id);
+    let (mut scene, balcony) = standing(State::To, false);
+    scene.sends(balcony, &to_romeo("unsubscribe"));
+    scene.sends(balcony, &to_romeo("subscribe").replace("o1", "o2"));
+    scene.receives(&answer("o1")).nothing();
+    scene.assert_item(ROMEO, Some(&asks));
+    // Once: then it is a denial, whatever its id.
+    scene.receives(&answer("o1"));
+    scene.assert_item(ROMEO, Some(&denied));
+
+    let (mut scene, balcony) = standing(State::Both, false);
+    let remove = format!(
+        "<iq type='set' id='s'><query xmlns='jabber:iq:roster'>
+         <item jid='{ROMEO}' subscription='remove'/></query></iq>"
+    );
+    let heard = scene.sends(balcony, &remove);
+    let mut farewell = heard.envelopes().map(|it| &it.stanza);
+    let farewell = farewell.find(|it| it.kind == Stanza::presence(PresenceType::Unsubscribe).kind);
+    let id = farewell.unwrap().id.clone().unwrap();
+    scene.sends(balcony, &to_romeo("subscribe"));
+    scene.receives(&answer(&id)).nothing();
+    scene.assert_item(ROMEO, Some(&asks));
+    // Late, it is no answer any more.
+    scene.sends(balcony, &to_romeo("unsubscribe"));
+    scene.sends(balcony, &to_romeo("subscribe").replace("o1", "o2"));
+    scene.now += 60_000;
+    scene.receives(&answer("o1"));
+    scene.assert_item(ROMEO, Some(&denied));
 }
 
 /// RFC 6121 §3.1.3: whole, one of each asker, at every initial presence until it is answered, and

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{chat, jid};
+use crate::hub::remembered;
 use crate::messages::Mail;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
 use crate::testing::{Client, World, run, settings};
@@ -337,6 +338,45 @@ fn a_session_outlives_its_hub() {
         assert_eq!(bodies(&mut bob).await, ["one"]);
         bob.say("</stream:stream>").await;
         drop((ann, bob));
+        world.end().await;
+    });
+}
+
+/// Whatever is acknowledged would be found again: at any moment, with many at the disk at once.
+#[test]
+fn what_was_told_is_on_the_disk() {
+    run(async {
+        let users = ["ann", "bob", "cleo", "dan", "eve"]
+            .into_iter()
+            .map(str::to_owned);
+        let world = World::with(settings(), users, LIST);
+        let mut ann = world.login("ann", "a").await;
+        enable(&mut ann).await;
+        let mut sent = 0;
+        for round in 0..150_u32 {
+            for number in 0..round % 13 {
+                let to = ["bob", "cleo", "dan", "eve"][number as usize % 4];
+                ann.say(&match (round + number) % 5 {
+                    0 => format!("<message to='{to}@test' type='headline' id='v'/>"),
+                    _ => format!(
+                        "<message to='{to}@test' type='chat'><body>{round} {number}</body></message>"
+                    ),
+                })
+                .await;
+                sent += 1;
+            }
+            ann.say(REQUEST).await;
+            let mut told: u32 = 0;
+            while told < sent {
+                let answer = ann.hear("<a ").await;
+                told = attribute(&answer, "h").parse().expect("a number");
+                let found = remembered::gather(world.sessions(1));
+                let count = found.first().map_or(0, |session| session.handled.count);
+                assert!(count >= told, "told {told}, found {count}");
+            }
+        }
+        ann.say("</stream:stream>").await;
+        drop(ann);
         world.end().await;
     });
 }

@@ -1,6 +1,7 @@
 //! From elements to stanzas, and the answers to those that are none.
 
 use super::*;
+use crate::error::{Condition, StanzaError};
 
 #[test]
 fn prefixes_of_the_sender_do_not_travel() {
@@ -125,15 +126,28 @@ fn malformed_stanzas_get_the_answer_of_the_specification() {
 #[test]
 fn nobody_answers_errors_and_results() {
     let rows = [
-        "<iq type='error' id='1'/>",
-        "<message type='error'><body/></message>",
-        "<presence type='error'/>",
         "<iq type='result' id='1'><a xmlns='u'/><b xmlns='u'/></iq>",
         "<iq type='result'/>",
         "<iq type='error' id='1' to='@'><error/></iq>",
     ];
     for text in rows {
         assert!(matches!(stanza(text), Err(Unreadable::Ignore)), "{text}");
+    }
+}
+
+/// RFC 6121 §8.5.3.1: the server need not understand an error to deliver it.
+#[test]
+fn errors_that_say_nothing_are_read_and_not_answered() {
+    let rows = [
+        "<iq type='error' id='1'/>",
+        "<message type='error'><body/></message>",
+        "<presence type='error'/>",
+    ];
+    for text in rows {
+        let stanza = stanza(text).unwrap();
+        assert!(stanza.is_error() && stanza.error().is_none(), "{text}");
+        let answer = stanza.error_reply(&StanzaError::new(Condition::BadRequest));
+        assert!(answer.is_none(), "{text}");
     }
 }
 

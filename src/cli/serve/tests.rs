@@ -12,6 +12,8 @@ struct Nothing {
     ends: bool,
     /// An administrator has told it to stop.
     told: bool,
+    /// What is wrong with it, a moment after its start.
+    sick: Option<std::time::Instant>,
     _opening: Opening,
 }
 
@@ -37,7 +39,15 @@ impl Running for Nothing {
         }
     }
 
+    fn problems(&self) -> Vec<String> {
+        let found = self.sick.filter(|since| since.elapsed() > SOON);
+        found.map(|_| "pubsub: a row".into()).into_iter().collect()
+    }
+
     fn told_to_stop(&self) -> Local<()> {
+        if self.sick.is_some() {
+            return Box::pin(sleep(8 * SOON));
+        }
         match self.told {
             true => Box::pin(async {}),
             false => Box::pin(std::future::pending()),
@@ -51,6 +61,9 @@ impl Running for Nothing {
         }
     }
 }
+
+/// When a store that looks well turns out not to be.
+const SOON: Duration = Duration::from_millis(100);
 
 struct Mute;
 
@@ -70,6 +83,7 @@ fn started(
         drains,
         ends,
         told: false,
+        sick: None,
         _opening: opening,
     });
     Box::pin(async { Ok(server as Rc<dyn Running>) })
@@ -80,6 +94,18 @@ fn told_to_stop(opening: Opening) -> Local<Result<Rc<dyn Running>, StartError>> 
         drains: true,
         ends: false,
         told: true,
+        sick: None,
+        _opening: opening,
+    });
+    Box::pin(async { Ok(server as Rc<dyn Running>) })
+}
+
+fn sick(opening: Opening) -> Local<Result<Rc<dyn Running>, StartError>> {
+    let server = Rc::new(Nothing {
+        drains: true,
+        ends: false,
+        told: false,
+        sick: Some(std::time::Instant::now()),
         _opening: opening,
     });
     Box::pin(async { Ok(server as Rc<dyn Running>) })
@@ -172,7 +198,16 @@ fn signals_are_obeyed() {
     assert_eq!(outcome.unwrap_err().text, "the disk is gone");
 
     let opening = Opening::serving(Settings::load(&sources).unwrap()).unwrap();
-    let outcome = actix_rt::System::new().block_on(keep(sources, opening, told_to_stop, ear()));
+    let kept = keep(sources.clone(), opening, told_to_stop, ear());
+    let outcome = actix_rt::System::new().block_on(kept);
     assert!(outcome.is_ok(), "{outcome:?}");
+
+    let opening = Opening::serving(Settings::load(&sources).unwrap()).unwrap();
+    let outcome = actix_rt::System::new().block_on(keep(sources, opening, sick, ear()));
+    assert!(outcome.is_ok(), "{outcome:?}");
+    let serving = "STATUS=Serving a.example";
+    let problem = format!("{serving}; 1 problems of the store: pubsub: a row");
+    let expected = [&format!("READY=1\n{serving}"), &problem, "STOPPING=1"];
+    assert_eq!(self::told(), expected, "told once");
     assert!(before.elapsed() < Duration::from_secs(5));
 }

@@ -344,9 +344,20 @@ fn oldest(times: impl IntoIterator<Item = Millis>, size: usize) -> Vec<Row> {
     times.into_iter().map(row).collect()
 }
 
+/// Small bounds, so that they must be the settings'.
+fn small() -> Scene {
+    let mut scene = Scene::with(|settings| {
+        settings.archive.messages = 40_000;
+        settings.archive.size = rookery_config::Size::mib(200);
+        settings.archive.keep = std::time::Duration::from_secs(40 * 86_400);
+    });
+    scene.connect(0, 0);
+    scene
+}
+
 #[test]
 fn once_a_day_what_is_too_old_goes() {
-    let mut scene = Scene::of(&[0]);
+    let mut scene = small();
     let mut role = Archive::default();
     let text = format!("{CHAT}</message>");
     let wakes = |passage: Passage| {
@@ -372,7 +383,7 @@ fn once_a_day_what_is_too_old_goes() {
     let mut fx = scene.effects();
     role.woken(scene.view(), &mut fx);
     assert!(matches!(fx.list(), [Effect::Read(read)] if read.stops));
-    let old = scene.now - MAX_AGE;
+    let old = scene.now - 40 * DAY;
     role.standing.items = 10;
     let mut fx = scene.effects();
     let rows = oldest([old - 2, old - 1, old, old + 1], 1);
@@ -392,12 +403,14 @@ fn once_a_day_what_is_too_old_goes() {
 
 #[test]
 fn what_is_too_much_goes_in_slices() {
-    let scene = Scene::of(&[0]);
+    const ITEMS: u64 = 40_000;
+    const BYTES: u64 = 200 << 20;
+    let scene = small();
     let mut role = Archive {
         is_trimming: true,
         ..Archive::default()
     };
-    (role.standing.items, role.standing.bytes) = (MAX_ITEMS + 1, 1 << 20);
+    (role.standing.items, role.standing.bytes) = (ITEMS + 1, 1 << 20);
     let mut fx = scene.effects();
     role.read_done(
         0,
@@ -408,9 +421,9 @@ fn what_is_too_much_goes_in_slices() {
     );
     assert_eq!(fx.rows.len(), SLICE);
     assert!(matches!(fx.list(), [Effect::Wake(..)]), "more to come");
-    let goal = MAX_ITEMS - MAX_ITEMS / 100;
+    let goal = ITEMS - ITEMS / 100;
     role.standing.items = goal + 3;
-    role.standing.bytes = MAX_BYTES + 1;
+    role.standing.bytes = BYTES + 1;
     let mut fx = scene.effects();
     role.read_done(
         0,
@@ -419,7 +432,7 @@ fn what_is_too_much_goes_in_slices() {
         scene.view(),
         &mut fx,
     );
-    let removed = MAX_BYTES / 100 / (1 << 20) + 1;
+    let removed = BYTES / 100 / (1 << 20) + 1;
     assert_eq!(fx.rows.len() as u64, removed + 1);
     assert!(fx.list().is_empty() && !role.is_trimming);
 }

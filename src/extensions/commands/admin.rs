@@ -58,14 +58,6 @@ const WELCOME: Question = Question {
     now: |site, asker| text_now(Occasion::Welcome, site, asker),
     ..required("welcome", FieldType::TextMulti, "Welcome message")
 };
-const ADMINS: Question = Question {
-    now: |site, asker| admins_now(site, asker.host),
-    ..optional(required(
-        "adminjids",
-        FieldType::JidMulti,
-        "The administrators",
-    ))
-};
 const DELAY: Question = Question {
     options: &["0", "30", "60", "90", "120", "180", "240", "300"],
     ..optional(required(
@@ -94,6 +86,9 @@ const fn optional(question: Question) -> Question {
 }
 
 /// All commands, in the order of the specification.
+///
+/// Administrators are not edited here (§4.29): who holds an administrator's device must not be able
+/// to keep the power for good, so only who may change the settings makes administrators.
 pub const TASKS: &[Task] = &[
     Task {
         node: "http://jabber.org/protocol/admin#add-user",
@@ -273,13 +268,6 @@ pub const TASKS: &[Task] = &[
         report: report::done,
     },
     Task {
-        node: "http://jabber.org/protocol/admin#edit-admin",
-        name: "Show the administrators",
-        questions: &[ADMINS],
-        order: edit_admin,
-        report: report::done,
-    },
-    Task {
         node: "http://jabber.org/protocol/admin#shutdown",
         name: "Shut down the server",
         questions: &[DELAY, optional(ANNOUNCEMENT)],
@@ -358,14 +346,6 @@ fn nothing(asker: &Asker, occasion: Occasion) -> Result<Command, Trouble> {
     }))
 }
 
-/// §4.29. Who holds an administrator's device must not be able to keep the power for good, so only
-/// who may change the settings makes administrators.
-fn edit_admin(_filled: &Filled, _asker: &Asker) -> Result<Command, Trouble> {
-    let why = "administrators are named in the server's settings, under `admins`";
-    let error = StanzaError::new(Condition::NotAllowed).with_text(why);
-    Err(Trouble::Refused(error))
-}
-
 /// §4.31. The administrator of one domain must not end another (attacks H24).
 fn shut_down(filled: &Filled, asker: &Asker) -> Result<Command, Trouble> {
     if asker.site.domains.len() > 1 {
@@ -393,11 +373,6 @@ fn text_now(occasion: Occasion, site: &Site, asker: &Asker) -> Vec<String> {
     let notice = site.notices.get(occasion, asker.host);
     let text = notice.map(|notice| notice.text).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
-}
-
-fn admins_now(site: &Site, host: &str) -> Vec<String> {
-    let admins = site.admins.iter().filter(|admin| admin.domain() == host);
-    admins.map(ToString::to_string).collect()
 }
 
 /// A command for each account that the form names.

@@ -4,7 +4,7 @@ use rookery_actors::admin::{Failure, User};
 use rookery_actors::notices::{Notice, Occasion};
 
 use super::*;
-use crate::extensions::scene::{Scene, get, only_command, set, verdict};
+use crate::extensions::scene::{Scene, get, jid, only_command, set, verdict};
 
 const ROOT: &str = "root@a.test/desk";
 
@@ -27,7 +27,6 @@ fn second(name: &str, fields: &[(&str, &str)]) -> Element {
     };
     let x = Element::new(ns::DATA_FORMS, "x").with_attr("type", "submit");
     first(name)
-        .with_attr("sessionid", "s1")
         .with_attr("action", "complete")
         .with_child(x.with_children(fields.iter().map(field)))
 }
@@ -159,6 +158,57 @@ fn every_command_asks_first_or_is_done_at_once() {
 }
 
 #[test]
+fn a_session_is_good_for_one_asker_and_one_command() {
+    let scene = Scene::with(|settings| settings.admins.push("zoe@a.test".into()));
+    let says = |from, name: &str, action, id: &str| {
+        let payload = first(name).with_attr("action", action);
+        let payload = payload.with_attr("sessionid", id);
+        scene.reply_of_domain(&Commands, &set(from, "a.test", &payload))
+    };
+    let form = scene.reply_of_domain(&Commands, &asked(&first("add-user")));
+    let id = form
+        .payload()
+        .unwrap()
+        .attr("sessionid")
+        .unwrap()
+        .to_owned();
+    let refused = |answer: Stanza| answer.error().unwrap().extra.unwrap().name().to_owned();
+    for wrong in [
+        "",
+        "s1",
+        "*",
+        &id[1..],
+        &id[..id.len() - 1],
+        &"A".repeat(id.len()),
+    ] {
+        for action in ["cancel", "complete", "execute"] {
+            let answer = says(ROOT, "add-user", action, wrong);
+            assert_eq!(refused(answer), "bad-sessionid", "{action} {wrong}");
+        }
+    }
+    for (asker, name) in [
+        ("zoe@a.test/desk", "add-user"),
+        ("root@a.test/phone", "add-user"),
+        (ROOT, "delete-user"),
+    ] {
+        let answer = says(asker, name, "cancel", &id);
+        assert_eq!(refused(answer), "bad-sessionid", "{asker} {name}");
+    }
+    let another = Scene::new();
+    let late = first("add-user").with_attr("action", "cancel");
+    let late = another.reply_of_domain(&Commands, &asked(&late.with_attr("sessionid", &id)));
+    assert_eq!(refused(late), "bad-sessionid", "of an earlier run");
+
+    assert_eq!(
+        refused(says(ROOT, "add-user", "complete", &id)),
+        "bad-payload"
+    );
+    let canceled = says(ROOT, "add-user", "cancel", &id);
+    assert_eq!(ended(&canceled).0, "canceled");
+    assert_eq!(canceled.payload().unwrap().attr("sessionid"), Some(&*id));
+}
+
+#[test]
 fn an_administrator_may_ask_at_the_own_account() {
     let scene = Scene::with(|settings| settings.admins = vec!["alice@a.test".into()]);
     let request = set(
@@ -186,7 +236,6 @@ fn a_user_is_added() {
     let payload = second("add-user", &fields("one"));
     let done = heard(&payload, Some(Outcome::Done));
     assert_eq!(ended(&done), ("completed".into(), vec![]));
-    assert_eq!(done.payload().unwrap().attr("sessionid"), Some("s1"));
     let exists = heard(&payload, Some(Outcome::Failed(Failure::Exists)));
     assert_eq!(verdict(&exists), "conflict");
     let failed = heard(&second("add-user", &fields("two")), None);
@@ -439,12 +488,13 @@ fn what_is_told_now_stands_in_the_form() {
 }
 
 #[test]
-fn administrators_are_shown_and_not_made() {
-    let form = heard(&first("edit-admin"), None);
-    assert_eq!(field(&form, "adminjids"), ["root@a.test"]);
+fn administrators_are_made_in_the_settings_only() {
+    let scene = Scene::new();
+    let offered = Commands.items("a.test", Some(ns::ADHOC), &jid("root@a.test"), &scene.site);
+    let nodes: Vec<_> = offered.iter().filter_map(|it| it.attr("node")).collect();
+    assert!(nodes.len() > 10 && !nodes.iter().any(|it| it.ends_with("#edit-admin")));
     let answer = heard(&second("edit-admin", &[("adminjids", "eve@a.test")]), None);
-    assert_eq!(verdict(&answer), "not-allowed");
-    assert!(answer.error().unwrap().text.is_some());
+    assert_eq!(verdict(&answer), "feature-not-implemented");
 }
 
 #[test]
@@ -481,7 +531,7 @@ fn an_announcement_goes_to_the_domain() {
 fn actions_and_nodes_that_there_are_not() {
     let extra = |answer: &Stanza| answer.error().unwrap().extra.unwrap().name().to_owned();
     let act = |action| heard(&first("add-user").with_attr("action", action), None);
-    assert_eq!(ended(&act("cancel")).0, "canceled");
+    assert_eq!(extra(&act("cancel")), "bad-sessionid");
     assert_eq!(extra(&act("prev")), "bad-action");
     assert_eq!(extra(&act("next")), "bad-action");
     assert_eq!(extra(&act("dance")), "malformed-action");

@@ -1,7 +1,8 @@
 //! What the server and an account tell of themselves, and to whom.
 
 use super::*;
-use crate::extensions::scene::{Scene, get, set, verdict};
+use crate::extensions::scene::{NOW, Scene, get, only_answer, set, text, verdict};
+use rookery_actors::effect::Origin;
 
 fn about(namespace: &str, node: &str) -> Element {
     let query = Element::new(namespace, "query");
@@ -122,14 +123,27 @@ fn an_account_tells_its_owner_and_its_contacts() {
     }
 }
 
+/// §8 of XEP-0030: information is refused, and there are no items, be there an account or not.
 #[test]
 fn to_strangers_an_account_looks_like_none() {
     let mut scene = Scene::new();
     scene.enter("phone");
-    for namespace in [ns::DISCO_INFO, ns::DISCO_ITEMS] {
-        for node in ["", ns::ADHOC, "nothing"] {
+    let absent = DISCO.absent.unwrap();
+    for node in ["", ns::ADHOC, "nothing"] {
+        for namespace in [ns::DISCO_INFO, ns::DISCO_ITEMS] {
             let answer = account(&scene, "eve@evil.test/r", namespace, node);
-            assert_eq!(verdict(&answer), "service-unavailable");
+            if namespace == ns::DISCO_INFO {
+                assert_eq!(verdict(&answer), "service-unavailable");
+            } else {
+                let items = answer.payload().unwrap();
+                assert_eq!(items.children().count(), 0);
+                assert_eq!(items.attr("node").unwrap_or_default(), node);
+            }
+            let query = about(namespace, node);
+            let mut fx = Effects::new(NOW, Origin::Elsewhere);
+            let request = get("eve@evil.test/r", "alice@a.test", &query);
+            absent(&request, &query, &mut fx);
+            assert_eq!(text(&only_answer(&fx)), text(&answer));
         }
     }
 }

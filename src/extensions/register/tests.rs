@@ -93,6 +93,14 @@ fn what_is_missing_or_impossible_is_not_acceptable() {
 }
 
 #[test]
+fn nobody_leaves_who_has_not_come() {
+    for sent in ["<remove/>".to_owned(), format!("<remove/>{ADA}")] {
+        let answer = before(&open(), IqType::Set, &sent).unwrap_err();
+        assert_eq!(verdict(&answer), "unexpected-request", "{sent}");
+    }
+}
+
+#[test]
 fn the_outcome_is_told_to_the_newcomer() {
     let scene = open();
     let request = Stanza::iq(IqType::Set, "r1").with_child(&query(ADA));

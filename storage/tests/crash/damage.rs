@@ -370,7 +370,10 @@ fn damage_in_the_rows_is_found_by_reads_and_by_the_scrub() {
     let copy = files.copy();
     assert!(copy.shelf.lose_row(archive, 3));
     let store = copy.open(false).unwrap();
+    assert_eq!(store.stats().damaged, 0);
     let found = store.scrub().unwrap().damage;
+    let stats = store.stats();
+    assert_eq!((stats.damaged, &stats.damage), (1, &found), "it is shown");
     assert!(
         matches!(
             found[..],
@@ -391,8 +394,15 @@ fn damage_in_the_rows_is_found_by_reads_and_by_the_scrub() {
         let mut slow = None;
         while slow.is_none() {
             slow = store.scrub_some(2);
+            assert!(store.stats().damaged > 0, "it stays shown meanwhile");
         }
         assert_eq!(slow.unwrap(), report, "slowly it finds the same");
+        assert_eq!(store.stats().damaged, report.damaged);
+        // Flipped back, the next round takes it off.
+        assert!(copy.shelf.flip_bit(slot, nth, 77));
+        sound(&store).unwrap();
+        assert_eq!(store.stats().damage, []);
+        assert!(copy.shelf.flip_bit(slot, nth, 77));
         let all = store.range(
             if slot == archive {
                 Tree::Archive

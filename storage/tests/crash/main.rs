@@ -2,7 +2,9 @@
 //! afterwards is compared with what it promised.
 
 mod damage;
+mod formats;
 mod kill;
+mod kill_points;
 mod power_cut;
 mod refusal;
 mod sled_files;

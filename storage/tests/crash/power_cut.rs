@@ -122,7 +122,10 @@ impl Machine {
                     self.acked = sequence;
                 }
                 // Refused, and nothing of it is there: it comes again.
-                Err(StoreError::Full(_)) if !self.disk.is_off() => continue,
+                Err(StoreError::Full(_)) if !self.disk.is_off() => match store.checkpoint() {
+                    Ok(()) | Err(StoreError::Full(_)) => continue,
+                    Err(_) => return,
+                },
                 Err(_) => {
                     self.sent += batch;
                     return;

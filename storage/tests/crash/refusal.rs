@@ -1,6 +1,13 @@
-//! Disks that refuse: full, failing, and sled breaking in the middle. (Faults B08, B09, B11.)
+//! Disks that refuse or dawdle: full, failing, out of descriptors, slow, and sled breaking in the
+//! middle. (Faults B08, B09, B11 to B13.)
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rookery_storage::{
     Frame, Options, ShelfChoice, Store, StoreError, Tree,
@@ -165,6 +172,93 @@ fn a_mark_that_finds_no_room_comes_later() {
     sound(&bench.store).unwrap();
     assert_eq!(bench.store.stats().checkpointed, 22);
     assert_eq!(bench.held_after_power_cut(), 22);
+}
+
+/// Fault B12: no checkpoint, no new segment, and no harm, until there are descriptors again.
+#[test]
+fn a_want_of_descriptors_is_told_and_passes() {
+    let (mut refused, mut unnamed) = (0, 0);
+    // Each of the calls of a checkpoint that begins a segment in turn.
+    for operation in 1..12 {
+        let (disk, shelf) = (SimulatedDisk::new(), MemoryShelf::new());
+        let options = Options {
+            segment: 5_000,
+            ..options(&disk, &shelf)
+        };
+        let store = Store::open(Path::new("/data"), options).unwrap();
+        let mut held = 0;
+        for _ in 0..2 {
+            (0..10).for_each(|_| held = store.commit(vec![frame(held + 1)]).unwrap());
+            disk.plan(disk.operations() + operation, Fault::NoDescriptor);
+            match store.checkpoint() {
+                Ok(()) => {}
+                Err(StoreError::Full(_)) => refused += 1,
+                Err(other) => panic!("call {operation}: {other}"),
+            }
+            // What is refused meanwhile is refused whole.
+            match store.commit(vec![frame(held + 1)]) {
+                Ok(sequence) => held = sequence,
+                // The mark does not name the new segment: its loss would show nowhere.
+                Err(StoreError::Full(_)) => unnamed += 1,
+                Err(other) => panic!("call {operation}: {other}"),
+            }
+            let bench = Bench {
+                store: Store::temporary(),
+                disk: disk.clone(),
+                shelf: shelf.clone(),
+            };
+            assert_eq!(bench.held_after_power_cut(), held, "call {operation}");
+            let killed = Bench {
+                disk: disk.after_kill(),
+                ..bench
+            };
+            assert_eq!(killed.held_after_power_cut(), held, "call {operation}");
+            store.checkpoint().unwrap();
+            assert_eq!(store.commit(vec![frame(held + 1)]), Ok(held + 1));
+            held += 1;
+        }
+    }
+    assert!(refused > 8 && unnamed > 1, "{refused} {unnamed}");
+}
+
+/// Fault B13: a slow disk holds up whoever commits, and nobody else.
+#[test]
+fn a_slow_disk_stalls_commits_and_neither_reads_nor_figures() {
+    let slow = Duration::from_millis(800);
+    let bench = Bench::new();
+    bench.disk.set_slow(Some(slow));
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let committed = scope.spawn(|| bench.store.commit(vec![frame(21)]));
+        thread::sleep(slow / 8);
+        assert_eq!(bench.store.counter(Tree::Meta, b"frames"), Ok(20));
+        let rows = |tree| {
+            let range = rookery_storage::KeyRange::all();
+            let direction = rookery_storage::Direction::Forward;
+            bench
+                .store
+                .range(tree, &range, 10, direction)
+                .unwrap()
+                .len()
+        };
+        assert!(rows(Tree::Archive) > 0);
+        assert_eq!(
+            (bench.store.sequence(), bench.store.stats().sequence),
+            (20, 20)
+        );
+        assert!(begun.elapsed() < slow, "{:?}", begun.elapsed());
+        assert!(!committed.is_finished());
+        assert_eq!(committed.join().unwrap(), Ok(21));
+        assert!(begun.elapsed() >= slow);
+        // The same while the checkpoint syncs.
+        let begun = Instant::now();
+        let checkpoint = scope.spawn(|| bench.store.checkpoint());
+        thread::sleep(slow / 8);
+        assert!(rows(Tree::Account) > 0);
+        assert_eq!(bench.store.stats().checkpointed, 20);
+        assert!(begun.elapsed() < slow, "{:?}", begun.elapsed());
+        assert_eq!(checkpoint.join().unwrap(), Ok(()));
+    });
 }
 
 #[test]

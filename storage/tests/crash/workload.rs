@@ -35,7 +35,12 @@ impl Dice {
 
 fn bytes(n: u64, len: usize) -> Vec<u8> {
     let mut dice = Dice(n);
-    (0..len).map(|_| dice.next() as u8).collect()
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        bytes.extend_from_slice(&dice.next().to_be_bytes());
+    }
+    bytes.truncate(len);
+    bytes
 }
 
 /// Mostly a message, sometimes a long one, seldom an avatar.

@@ -22,6 +22,20 @@ fn without_an_address() {
     }
 }
 
+/// §8.5.3.1: an error reaches the device that it is sent to, also one that says nothing.
+#[test]
+fn errors_arrive() {
+    let world = World::start();
+    let mut juliet = arrives(&world, "juliet@a.test/balcony");
+    let mut romeo = arrives(&world, "romeo@b.test/foo");
+    for kind in ["message", "presence", "iq"] {
+        let error = format!("<{kind} type='error' id='e' to='juliet@a.test/balcony'/>");
+        romeo.says(&error);
+        juliet.hears(&error);
+    }
+    romeo.hears_nothing();
+}
+
 /// RFC 6120 §8.1.5, §8.1.3: the language of the stream is stamped, `to` and `id` stay.
 #[test]
 fn what_is_stamped_and_what_stays() {

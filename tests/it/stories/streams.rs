@@ -106,6 +106,21 @@ fn one_stream_breaks() {
     desk.ping();
 }
 
+/// RFC 6120 §4.9.1.1: who is told of an error closes the stream, and says nothing of errors.
+#[test]
+fn the_client_gives_up() {
+    let world = World::start();
+    let mut phone = world.online("alice@a.test/phone");
+    let mut desk = world.online("alice@a.test/desk");
+    phone.drains();
+    desk.drains();
+    phone.says("<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>");
+    assert_eq!(phone.client.hear(), Ok(Heard::End));
+    phone.client.closed(PATIENCE).expect("the connection ends");
+    desk.hears("<presence type='unavailable' from='alice@a.test/phone'/>");
+    desk.ping();
+}
+
 /// Stanzas arrive whole however the bytes are cut.
 #[test]
 fn bytes_are_cut_anywhere() {
