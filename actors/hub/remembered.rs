@@ -97,16 +97,6 @@ pub(super) fn state(device: &Device, link: &Link, site: &Site) -> Option<Vec<u8>
 /// How many stanzas of each client that may resume were handled, by what it names its session: for
 /// tools that look at a store.
 pub fn counts(rows: Vec<Row>) -> Vec<([u8; 16], u32)> {
-    for (k, v) in &rows {
-        if let Some((key, part, rest)) = SessionKey::split(k) {
-            match part {
-                Part::Handled => eprintln!("DBG {key:?} H {:?}", decode::<Count>(v)),
-                Part::Mark => eprintln!("DBG {key:?} M {rest:?} {:?}", Handled::read(v)),
-                Part::State => eprintln!("DBG {key:?} S {:?}", decode::<State>(v).map(|s| (s.resource, s.token))),
-                _ => {}
-            }
-        }
-    }
     let counted = |it: Remembered| Some((it.state?.token?, it.handled.count));
     gather(rows).into_iter().filter_map(counted).collect()
 }

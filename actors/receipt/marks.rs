@@ -131,10 +131,13 @@ impl Handled {
             count,
             ..Handled::default()
         };
+        // All of them first: what one says of another's predecessors it may have said in its row.
         for (_, mark) in &marks {
             if is_later(mark.upto, found.count) {
                 found.count = mark.upto;
             }
+        }
+        for (_, mark) in &marks {
             if mark.number == found.count.wrapping_add(1) {
                 found.count = mark.number;
             }
@@ -244,6 +247,8 @@ mod tests {
         assert_eq!(found(0, &[mark(2, 1), mark(1, 0)]).count, 2);
         let gap = found(3, &[mark(2, 1), mark(9, 4), mark(6, 3)]);
         assert_eq!((gap.count, gap.beyond), (4, BTreeSet::from([6, 9])));
+        // The mark of 4 was written over by that of 6.
+        assert_eq!(found(0, &[mark(5, 3), mark(6, 4)]).count, 6);
         // Round the corner (XEP-0198 §4).
         let wrapped = found(u32::MAX, &[mark(1, 0), mark(3, 1)]);
         assert_eq!((wrapped.count, wrapped.beyond), (1, BTreeSet::from([3])));

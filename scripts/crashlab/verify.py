@@ -199,7 +199,6 @@ def read_store(world, reader):
 
 def run_reader(reader, folder):
     done = subprocess.run([str(reader), str(folder)], capture_output=True, text=True, check=False)
-    open("/tmp/dbg.txt", "w").write(done.stderr)
     if done.returncode != 0:
         raise RuntimeError(f"the store cannot be opened: {done.stderr.strip()[-600:]}")
     return done.stdout.splitlines()
@@ -223,8 +222,7 @@ def archives(world, reader, twice):
             handled = facts["handled"].get(client.previd, 0)
             if handled < client.last_h:
                 world.complain("I8", f"{client.jid}: acknowledged {client.last_h}, the store has "
-                                     f"{handled} {client.previd}")
-                import shutil as sh; sh.copy("/tmp/dbg.txt", "/tmp/dbg-found.txt")
+                                     f"{handled}")
     kept = {}
     for row in rows:
         if "unreadable" in row or row["owner"] is None:
