@@ -85,6 +85,7 @@ class World:
             account.clients[resource] = client
             return client
         await client.bind(resource)
+        self.history.note("info", op="bound", who=client.jid, life=self.life)
         if managed:
             client.on_ack, client.on_request = self.acknowledged, self.requested
             await client.enable()
@@ -108,6 +109,7 @@ class World:
             client.last_number = {}
             return False
         self.counts["sessions resumed"] += 1
+        self.history.note("info", op="resumed", who=client.jid, life=self.life, had=old.handled)
         client.resumed = True
         self.acknowledged(client, h)
         for _, _, message in client.pending:
