@@ -3,8 +3,8 @@
 //! The names are held in memory, so that a stanza to nobody wakes nothing. Passwords are kept as
 //! SCRAM keys only.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -158,6 +158,16 @@ impl Accounts {
     /// The number of the account of a bare JID, if there is one.
     pub fn id(&self, bare: &str) -> Option<AccountId> {
         self.names.read().known.get(bare).map(|known| known.id)
+    }
+
+    /// The bare JIDs of the accounts with these numbers.
+    pub fn with_ids(&self, ids: &HashSet<AccountId>) -> Vec<Jid> {
+        let names = self.names.read();
+        let known = names.known.iter();
+        known
+            .filter(|(_, known)| ids.contains(&known.id))
+            .filter_map(|(name, _)| Jid::parse(name).ok())
+            .collect()
     }
 
     /// How many there are.

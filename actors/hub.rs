@@ -6,6 +6,7 @@
 //! and its receipt says lost.
 
 pub mod account;
+mod acks;
 mod allowance;
 mod binding;
 pub mod devices;
@@ -21,6 +22,7 @@ pub mod mind;
 mod park;
 mod perform;
 mod presence;
+pub mod remembered;
 mod roster;
 pub mod server;
 pub mod stranger;
@@ -88,8 +90,8 @@ pub struct Hub {
     later: Frame,
     /// A timer commits them if nothing else does.
     flush_due: bool,
-    /// Commands that are being done for this account.
-    commands: u32,
+    /// Commands that are being done for this account, and sessions that have yet to end.
+    pending: u32,
     /// Timers of extensions that will go off.
     wakes: u32,
     used: Instant,
@@ -102,6 +104,8 @@ pub struct Hub {
     heritage: Option<Heritage>,
     /// Takes what this Hub leaves, should it die.
     will: Option<oneshot::Sender<Box<Estate>>>,
+    /// The sessions of an earlier life of the server have been looked at.
+    restored: bool,
     lifeline: Lifeline,
 }
 
@@ -151,7 +155,7 @@ impl Hub {
                 missed: VecDeque::new(),
                 later: Frame::new(),
                 flush_due: false,
-                commands: 0,
+                pending: 0,
                 wakes: 0,
                 used: Instant::now(),
                 resting: None,
@@ -159,6 +163,7 @@ impl Hub {
                 shy: false,
                 heritage: birth.heritage,
                 will: Some(birth.will),
+                restored: false,
                 lifeline,
             };
             Context::with_receiver(birth.mailbox).run(hub);
@@ -197,6 +202,8 @@ impl Hub {
         let decided = catch_unwind(AssertUnwindSafe(|| decision(mind, devices, site, &mut fx)));
         if decided.is_ok() {
             self.perform(fx, waits, ctx);
+            self.remember();
+            self.flush_soon(ctx);
             return true;
         }
         self.panicked();
@@ -306,9 +313,12 @@ impl Hub {
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
             Order::Drain(error) => {
+                // Who may see whom is looked at when the server has started again: whoever comes
+                // back in time was never away.
                 self.flush();
-                for (_, link) in &self.links {
-                    link.send(ToSession::End(error.clone()));
+                for (_, link) in &mut self.links {
+                    link.send(ToSession::Shutdown(error.clone()));
+                    link.leave();
                 }
             }
         }
@@ -325,8 +335,10 @@ impl Hub {
                 fx.deliver_bytes(device, bytes);
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
-            Mail::Acknowledged(device) => self.count(device),
+            Mail::Resume(resume) => self.resume(*resume, ctx),
+            Mail::Acknowledged(device, resumable) => self.count(device, resumable),
             Mail::Acks(device, h) => self.acked(device, h, ctx),
+            Mail::Lost(device) => self.lost(device, ctx),
             Mail::Gone(device) => self.gone(device, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
             Mail::Order(order) => self.order(order, ctx),

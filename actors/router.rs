@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
@@ -58,6 +59,18 @@ impl Realm {
         self.directory.send_or_start(key.as_str(), mail, |birth| {
             Hub::start(self, key.clone(), birth)
         })
+    }
+
+    /// A stanza that no device will ever get: who asked something is told (RFC 6121 §8.5.3.2.3).
+    pub fn bounce(self: &Arc<Realm>, bytes: Bytes) {
+        if bytes.starts_with(b"<iq")
+            && let Ok(stanza) = Stanza::parse_stored(bytes)
+            && let Some(reply) =
+                stanza.error_reply(&StanzaError::new(Condition::ServiceUnavailable))
+            && reply.to.as_ref().is_some_and(|to| to.local().is_some())
+        {
+            self.route(Envelope::plain(reply));
+        }
     }
 
     /// Mail came back: a stanza is refused, or, where nobody needed to be woken, is done with.

@@ -4,30 +4,39 @@ use actix::prelude::*;
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
-use rookery_storage::Tree;
+use rookery_storage::{Frame, Tree};
 use std::sync::atomic::Ordering;
 
 use super::{Hub, Missed, State};
 use crate::effect::Origin;
 use crate::hub::devices::{Device, DeviceId, Devices};
-use crate::hub::link::Link;
+use crate::hub::link::{Link, Unacked};
+use crate::keys::{AccountId, SessionKey};
 use crate::messages::{Bind, Bound, ToSession};
-use crate::session::Session;
-use crate::site::random_id;
+use crate::session::{FIRST_LINE, Session};
+use crate::site::{random, random_id};
 
 /// How often the extensions are told of a session's end that makes them panic.
 const TRIES: u8 = 2;
 
 impl Hub {
     pub(super) fn bind(&mut self, bind: Bind, ctx: &mut Context<Hub>) {
-        let answer = match self.state {
-            State::Account(_) => self.bound(&bind, ctx),
+        let answer = match &self.state {
+            State::Account(mind) => {
+                let account = mind.account.id;
+                self.bound(&bind, account, ctx)
+            }
             _ => Err(StanzaError::new(Condition::NotAuthorized)),
         };
         bind.answer(answer);
     }
 
-    fn bound(&mut self, bind: &Bind, ctx: &mut Context<Hub>) -> Result<Box<Bound>, StanzaError> {
+    fn bound(
+        &mut self,
+        bind: &Bind,
+        account: AccountId,
+        ctx: &mut Context<Hub>,
+    ) -> Result<Box<Bound>, StanzaError> {
         // RFC 6120 §7.6.2.1, §7.7.2: what the client asks for if it is a resource at all, else one
         // of ours.
         let wanted = bind.resource.as_ref();
@@ -47,7 +56,7 @@ impl Hub {
             // dead connection.
             self.end(old, StreamError::new(StreamCondition::Conflict));
             self.gone(old, ctx);
-        } else if self.devices.len() >= self.realm.site.settings.c2s.sessions {
+        } else if self.connected() >= self.realm.site.settings.c2s.sessions {
             let limit = Element::new(ns::XMPP_ERRORS, "resource-limit-exceeded");
             return Err(StanzaError::new(Condition::ResourceConstraint)
                 .with_kind(ErrorType::Wait)
@@ -59,11 +68,17 @@ impl Hub {
         // Never used twice on this server: what a session of a dead Hub says is said for nobody.
         let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
         let (session, owner) = Session::begin(&self.realm, jid.clone(), id, stream, bind.peer);
+        let key = SessionKey::new(account, u64::from_be_bytes(random()));
         let mut device = Device::new(id, jid.clone(), self.realm.site.now());
         device.trusted = self.realm.gate.trusts(bind.peer);
         self.devices.add(device);
-        self.links.push((id, Link::new(session.clone())));
-        Ok(Box::new(Bound::new(jid, session, owner)))
+        self.links.push((id, Link::new(session.clone(), key)));
+        Ok(Box::new(Bound::new(jid, FIRST_LINE, session, owner)))
+    }
+
+    /// Sessions that have a stream.
+    fn connected(&self) -> usize {
+        self.devices.iter().filter(|device| !device.away).count()
     }
 
     pub(super) fn end(&mut self, device: DeviceId, error: StreamError) {
@@ -100,12 +115,10 @@ impl Hub {
         let (Some(link), Some(device)) = (link, self.devices.remove(device)) else {
             return;
         };
-        let (mut rows, mut kept) = link.close();
+        let traces = link.traces();
+        let mut unacked = link.close();
         // What still waits for the disk comes behind it, before anything that comes from now on.
-        for unacked in self.withdraw(device.id) {
-            rows.push(unacked.row);
-            kept.push(unacked.kept);
-        }
+        unacked.extend(self.withdraw(device.id));
         if matches!(self.state, State::Loading) {
             // The rows are found on disk, with nobody's name on them.
             let device = Box::new(device);
@@ -114,8 +127,8 @@ impl Hub {
             let again = Box::new(device.clone());
             let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
                 mind.gone(device, devices, site, fx);
-                rows.into_iter()
-                    .for_each(|row| fx.delete(Tree::Account, row));
+                traces.erase(&mut fx.rows);
+                let kept = forget(unacked, &mut fx.rows);
                 if !kept.is_empty() {
                     mind.returned(kept, devices, site, fx);
                 }
@@ -152,4 +165,15 @@ impl Hub {
             });
         }
     }
+}
+
+/// Takes the rows of deliveries away that will not be acknowledged any more; the archive rows they
+/// stood for.
+pub(super) fn forget(unacked: Vec<Unacked>, frame: &mut Frame) -> Vec<Vec<u8>> {
+    // What was no message is of no use to another session.
+    let forget = |unacked: Unacked| {
+        frame.delete(Tree::Sessions, unacked.row);
+        unacked.kept
+    };
+    unacked.into_iter().filter_map(forget).collect()
 }

@@ -67,9 +67,16 @@ impl Hub {
             if *self.realm.closing.borrow() {
                 // It was told to the dead one.
                 let error = StreamError::new(StreamCondition::SystemShutdown);
-                link.send(ToSession::End(error));
+                link.send(ToSession::Shutdown(error));
             }
         }
+        let away = self
+            .links
+            .iter()
+            .filter_map(|(id, link)| Some((*id, link.away?)));
+        let away: Vec<_> = away.collect();
+        away.into_iter()
+            .for_each(|(id, loss)| self.expire_in_time(id, loss, ctx));
         self.let_go(ctx);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::keys::Kind;
 use crate::messages::Mail;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
 use crate::testing::{World, jid, run, settings};
@@ -71,7 +70,7 @@ fn a_delivery_is_written_when_it_can_no_longer_be_lost() {
         drop((ann, bob));
         world.retired("bob").await;
         assert_eq!(world.rows(2, RETURNED).len(), 1);
-        assert!(world.rows(2, Kind::UNACKED).is_empty());
+        assert!(world.sessions(2).is_empty());
         world.end().await;
     });
 }
@@ -116,100 +115,7 @@ fn deliveries_held_for_a_device_that_goes_come_back() {
             .map(|(_, kept)| kept)
             .collect();
         assert_eq!(returned, entries);
-        assert!(world.rows(2, Kind::UNACKED).is_empty());
-        world.end().await;
-    });
-}
-
-/// Its answer could come in the client's next stream, before the header.
-#[test]
-fn who_leaves_is_not_asked_at_once() {
-    run(async {
-        let world = World::new(&["ann"], LIST);
-        let mut ann = world.login("ann", "a").await;
-        ann.say(ENABLE).await;
-        ann.hear("<enabled").await;
-        ann.say("<presence/>").await;
-        ann.hear("<r ").await;
-        ann.say("<presence type='unavailable'/><a xmlns='urn:xmpp:sm:3' h='1'/>")
-            .await;
-        let told = std::time::Instant::now();
-        ann.hear("type='unavailable'").await;
-        // It does not close the stream: then it is asked.
-        assert!(ann.next().await.expect("a request").starts_with("<r "));
-        assert!(told.elapsed() >= super::LEAVING);
-        // Back again, it is asked at once.
-        ann.say("<a xmlns='urn:xmpp:sm:3' h='2'/><presence id='p'/>")
-            .await;
-        let back = std::time::Instant::now();
-        ann.hear("id='p'").await;
-        assert!(ann.next().await.expect("a request").starts_with("<r "));
-        assert!(back.elapsed() < super::LEAVING / 2);
-        drop(ann);
-        world.end().await;
-    });
-}
-
-#[test]
-fn who_acknowledges_nothing_ends_and_loses_nothing() {
-    run(async {
-        let mut settings = settings();
-        settings.acks.stanzas = 5;
-        settings.acks.timeout = Duration::from_secs(3600);
-        let users = ["ann", "bob"].into_iter().map(str::to_owned);
-        let world = World::with(settings, users, LIST);
-        let (mut ann, mut bob) = (
-            world.online("ann", "a").await,
-            world.online("bob", "b").await,
-        );
-        bob.say(ENABLE).await;
-        bob.hear("<enabled").await;
-        let sent = 5 * super::FAR + 1;
-        for number in 0..sent {
-            ann.say(&chat(&format!("n{number}"))).await;
-        }
-        let last = bob.rest().await.pop().expect("a last word");
-        assert!(last.contains("policy-violation"), "{last}");
-        drop((ann, bob));
-        world.retired("bob").await;
-        assert_eq!(world.rows(2, ENTRY).len(), sent);
-        assert_eq!(world.rows(2, RETURNED).len(), sent);
-        world.end().await;
-    });
-}
-
-#[test]
-fn who_acknowledges_too_little_for_too_long_ends() {
-    run(async {
-        let mut settings = settings();
-        settings.acks.stanzas = 2;
-        settings.acks.timeout = Duration::from_millis(100);
-        let users = ["ann", "bob"].into_iter().map(str::to_owned);
-        let world = World::with(settings, users, LIST);
-        let (mut ann, mut bob) = (
-            world.online("ann", "a").await,
-            world.online("bob", "b").await,
-        );
-        bob.say(ENABLE).await;
-        bob.hear("<enabled").await;
-        for body in ["one", "two", "three"] {
-            ann.say(&chat(body)).await;
-        }
-        // It answers at once, always the same: alive, but three are more than two.
-        let end = loop {
-            let Some(heard) = bob.next().await else {
-                panic!("no last word")
-            };
-            match heard {
-                heard if heard.starts_with("<r ") => {
-                    bob.say("<a xmlns='urn:xmpp:sm:3' h='0'/>").await;
-                }
-                heard if heard.contains("stream:error") => break heard,
-                _ => {}
-            }
-        };
-        assert!(end.contains("policy-violation"), "{end}");
-        drop((ann, bob));
+        assert!(world.sessions(2).is_empty());
         world.end().await;
     });
 }
@@ -258,3 +164,5 @@ fn a_panic_in_a_session_costs_its_stream_and_its_contacts_hear() {
         world.end().await;
     });
 }
+
+mod resumption;

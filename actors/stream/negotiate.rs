@@ -14,10 +14,11 @@ use rookery_protocol::stanza::Stanza;
 use smol_str::SmolStr;
 use tracing::info;
 
-use super::{Live, State, Stream};
+use super::live::Live;
+use super::{State, Stream};
 use crate::admin::{Command, Failure, Outcome};
 use crate::extension::{Before, StreamRole};
-use crate::messages::{Bind, Bound, Mail};
+use crate::messages::{Bind, Bound, Mail, Resume, Resumed};
 use crate::realm::Realm;
 use crate::transport::Transport;
 
@@ -106,8 +107,20 @@ impl Stream {
                 let bind = Bind::new(account.clone(), resource, ctx.address(), self.peer);
                 self.realm.post(&account, Mail::Bind(Box::new(bind)), true);
             }
-            // Sessions are not resumable: the machine refuses `<resume/>` by itself.
-            Action::Resume { .. } => {}
+            Action::Resume {
+                account,
+                previd,
+                h,
+                lang,
+            } => {
+                if let State::Negotiating(negotiation) = &mut self.state {
+                    negotiation.lang = lang;
+                }
+                let stream = ctx.address();
+                let resume = Resume::new(account.clone(), previd, h, stream, self.peer);
+                self.realm
+                    .post(&account, Mail::Resume(Box::new(resume)), true);
+            }
             Action::Established { lang, .. } => self.established(lang, ctx),
             Action::Close(error) => {
                 if let Some(error) = error {
@@ -246,6 +259,34 @@ impl Stream {
         self.happened(Happened::Bound(happened), ctx);
     }
 
+    /// The answer to the wish for an earlier session.
+    pub(super) fn resumed(
+        &mut self,
+        answer: Result<Box<Resumed>, Condition>,
+        ctx: &mut Context<Stream>,
+    ) {
+        let State::Negotiating(negotiation) = &mut self.state else {
+            return;
+        };
+        match answer {
+            Ok(resumed) => {
+                let Resumed {
+                    bound,
+                    previd,
+                    handled,
+                } = *resumed;
+                let lang = negotiation.lang.take();
+                negotiation.bound = Some(bound);
+                self.happened(Happened::Resumed { handled, previd }, ctx);
+                self.established(lang, ctx);
+            }
+            Err(condition) => {
+                let handled = None;
+                self.happened(Happened::NotResumed { condition, handled }, ctx);
+            }
+        }
+    }
+
     fn established(&mut self, lang: Option<SmolStr>, ctx: &mut Context<Stream>) {
         let State::Negotiating(negotiation) = &mut self.state else {
             return;
@@ -253,6 +294,7 @@ impl Stream {
         let Some(bound) = negotiation.bound.take() else {
             return;
         };
+        let line = bound.line;
         let Some((session, owner)) = bound.take() else {
             return;
         };
@@ -260,6 +302,8 @@ impl Stream {
         self.reader.set_limits(limits_after(&self.realm));
         let live = Live {
             session,
+            line,
+            clean: false,
             owner,
             lang,
         };

@@ -114,8 +114,13 @@ pub enum Event {
     Answered(Stanza),
     /// After [`Action::Bind`]: the full JID, or why there is none.
     Bound(Result<Jid, StanzaError>),
-    /// After [`Action::Resume`]: somebody else goes on with this stream.
-    Resumed,
+    /// After [`Action::Resume`]: the session goes on with this stream.
+    Resumed {
+        /// What it had handled.
+        handled: u32,
+        /// By what the client named it.
+        previd: SmolStr,
+    },
     /// After [`Action::Resume`]: the client may bind instead.
     NotResumed {
         /// Usually `item-not-found`.
@@ -296,7 +301,10 @@ impl Client {
             (Waiting::Session(request), Event::Bound(result)) => {
                 self.bound(&request, result, out)?;
             }
-            (Waiting::Resumption, Event::Resumed) => self.over = true,
+            (Waiting::Resumption, Event::Resumed { handled, previd }) => {
+                out.element(&stream_management::resumed(&previd, u64::from(handled)));
+                self.over = true;
+            }
             (Waiting::Resumption, Event::NotResumed { condition, handled }) => {
                 out.element(&stream_management::failed(condition, handled));
             }
@@ -445,7 +453,7 @@ impl fmt::Debug for Event {
             Event::Checked(_) => "Checked",
             Event::Answered(_) => "Answered",
             Event::Bound(_) => "Bound",
-            Event::Resumed => "Resumed",
+            Event::Resumed { .. } => "Resumed",
             Event::NotResumed { .. } => "NotResumed",
         })
     }

@@ -126,6 +126,8 @@ class Account:
     role: str
     passwords: Subject = None
     clients: dict = field(default_factory=dict)
+    # resource -> the client whose line broke, if its session can be resumed
+    asleep: dict = field(default_factory=dict)
     sent: int = 0
     # how often its line broke while the server lived
     stretch: int = 0
@@ -134,6 +136,8 @@ class Account:
     # roster version -> what the roster was
     version: tuple | None = None
     requests: set = field(default_factory=set)
+    # askers who were answered, or asked no more, perhaps before their request was read
+    answered: set = field(default_factory=set)
     # sender -> number of the last message seen for the first time
     newest: dict = field(default_factory=dict)
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use rookery_protocol::sasl::Password;
 
 use crate::admin::{Command, Outcome};
-use crate::keys::Kind;
 use crate::testing::ledger::{ENTRY, LIST, NS, RETURNED};
 use crate::testing::{World, jid, run, settings};
 
@@ -313,7 +312,7 @@ fn unacknowledged_deliveries_come_back_once() {
         world.retired("bob").await;
         let returned = world.rows(2, RETURNED);
         assert_eq!(returned.len(), 2, "{returned:?}");
-        assert!(world.rows(2, Kind::UNACKED).is_empty());
+        assert!(world.sessions(2).is_empty());
         world.end().await;
     });
 }
@@ -429,13 +428,13 @@ fn what_panics_as_it_comes_back_is_left_alone() {
         // His session ends, and the row of the delivery stays.
         drop(bob);
         world.retired("bob").await;
-        assert_eq!(world.rows(2, Kind::UNACKED).len(), 1);
+        assert_eq!(world.deliveries(2).len(), 1);
         let panics = world.panics();
         let mut bob = world.online("bob", "b").await;
         ann.say(&chat("bob", "two")).await;
         bob.hear("<body>two</body>").await;
         assert_eq!(world.panics(), panics + 1);
-        assert_eq!(world.rows(2, Kind::UNACKED).len(), 1);
+        assert_eq!(world.deliveries(2).len(), 1);
         drop((ann, bob));
         world.end().await;
     });

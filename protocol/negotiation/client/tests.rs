@@ -120,7 +120,10 @@ impl Stage {
             "timeout" => Event::Fail(StreamCondition::ConnectionTimeout.into()),
             "oversized" => Event::Fail(StreamCondition::PolicyViolation.into()),
             "conflict" => Event::Bound(Err(Condition::Conflict.into())),
-            "resumed" => Event::Resumed,
+            "resumed" => Event::Resumed {
+                handled: 5,
+                previd: "some-id".into(),
+            },
             "not resumed" => {
                 let condition = Condition::ItemNotFound;
                 Event::NotResumed {

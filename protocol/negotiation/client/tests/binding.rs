@@ -157,7 +157,11 @@ fn stream_management() {
     play(
         resumable.clone(),
         false,
-        &format!("{asked}* resumed\n< <presence/>"),
+        &format!(
+            "{asked}* resumed\n\
+             <resumed xmlns='urn:xmpp:sm:3' h='5' previd='some-id'/>\n\
+             < <presence/>"
+        ),
     );
     let bind = "< <iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>\n\
         bind alice@a.test -";
