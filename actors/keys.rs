@@ -23,6 +23,8 @@ impl Kind {
     pub const REQUEST: Kind = Kind(0x03);
     /// A delivery that its session has not acknowledged; then the session's id and a serial number.
     pub const UNACKED: Kind = Kind(0x04);
+    /// A client of the account; then its key.
+    pub const CLIENT: Kind = Kind(0x40);
     /// The first kind of an extension's.
     pub const EXTENSIONS: Kind = Kind(0x10);
 

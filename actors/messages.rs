@@ -7,12 +7,14 @@ use actix::prelude::*;
 use bytes::Bytes;
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
+use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_protocol::xml::Element;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
-use crate::effect::Envelope;
+use crate::clients::ClientKey;
+use crate::effect::{Envelope, Millis};
 use crate::hub::devices::DeviceId;
 use crate::keeper::Committed;
 use crate::receipt::{Owner, Receipt};
@@ -78,6 +80,10 @@ pub struct Bind {
     pub account: Jid,
     /// The resource the client asked for.
     pub resource: Option<SmolStr>,
+    /// Which client it is, if it said so.
+    pub client: Option<ClientKey>,
+    /// How it asks, if by XEP-0386.
+    pub bind2: Option<Box<Bind2>>,
     pub peer: IpAddr,
     stream: Option<Addr<Stream>>,
 }
@@ -94,9 +100,18 @@ impl Bind {
         Bind {
             account,
             resource,
+            client: None,
+            bind2: None,
             peer,
             stream,
         }
+    }
+
+    /// The same of a client that said which it is, or that asks by XEP-0386.
+    pub fn of_client(self: Bind, client: Option<ClientKey>, bind2: Option<Box<Bind2>>) -> Bind {
+        let mut bind = self;
+        (bind.client, bind.bind2) = (client, bind2);
+        bind
     }
 
     /// The stream that asks; `None` once it was answered.
@@ -126,6 +141,8 @@ impl Drop for Bind {
 /// The answer to [`Bind`]. Dropped untaken, because the stream is gone, it ends the session.
 pub struct Bound {
     pub jid: Jid,
+    /// What goes into `<bound/>` (XEP-0386).
+    pub inline: Vec<Element>,
     session: Option<(Addr<Session>, Arc<Owner>)>,
 }
 
@@ -134,6 +151,7 @@ impl Bound {
     pub fn new(jid: Jid, session: Addr<Session>, owner: Arc<Owner>) -> Bound {
         Bound {
             jid,
+            inline: Vec::new(),
             session: Some((session, owner)),
         }
     }
@@ -164,6 +182,11 @@ pub enum Order {
     },
     /// Which resources are connected, and is the user at each (see `Device::active`)?
     Resources(oneshot::Sender<Vec<(String, bool)>>),
+    /// Which clients are connected, and since when? Those that did not say which they are come
+    /// with their resource.
+    Clients(oneshot::Sender<Vec<(ClientKey, Millis, Option<SmolStr>)>>),
+    /// End the sessions of a client.
+    EndClient(ClientKey, StreamError),
     /// Write this to all available devices.
     Announce(Box<Stanza>),
     /// End everything in an orderly way: the server is stopping.

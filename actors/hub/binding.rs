@@ -2,12 +2,15 @@
 
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
+use rookery_protocol::jid::Jid;
+use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
 use rookery_storage::Tree;
 use std::sync::atomic::Ordering;
 
 use super::{Hub, Missed, State};
+use crate::clients::ClientKey;
 use crate::effect::Origin;
 use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::hub::link::Link;
@@ -27,14 +30,25 @@ impl Hub {
     fn bound(&mut self, bind: &Bind, ctx: &mut Context<Hub>) -> Result<Box<Bound>, StanzaError> {
         // RFC 6120 §7.6.2.1, §7.7.2: what the client asks for if it is a resource at all, else one
         // of ours.
-        let wanted = bind.resource.as_ref();
-        let jid = match wanted.and_then(|it| self.jid.with_resource(it).ok()) {
+        let jid = match &bind.bind2 {
+            Some(bind2) => self.tagged(bind2, bind.client),
+            None => {
+                let wanted = bind.resource.as_ref();
+                wanted.and_then(|it| self.jid.with_resource(it).ok())
+            }
+        };
+        let jid = match jid {
             Some(jid) => jid,
             None => {
                 let ours = self.jid.with_resource(&random_id()[..16]);
                 ours.map_err(|_| Condition::BadRequest)?
             }
         };
+        if let (Some(_), Some(client)) = (&bind.bind2, bind.client) {
+            // XEP-0386 §4.2: it is here, so its earlier session is a dead connection.
+            let error = StreamError::new(StreamCondition::Conflict);
+            self.end_client(client, &error, ctx);
+        }
         let taken = jid
             .resource()
             .and_then(|it| self.devices.with_resource(it))
@@ -57,10 +71,63 @@ impl Hub {
         let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
         let (session, owner) = Session::begin(&self.realm, jid.clone(), id, stream, bind.peer);
         let mut device = Device::new(id, jid.clone(), self.realm.site.now());
+        device.client = bind.client;
         device.trusted = self.realm.gate.trusts(bind.peer);
         self.devices.add(device);
         self.links.push((id, Link::new(session.clone())));
-        Ok(Box::new(Bound::new(jid, session, owner)))
+        let mut bound = Bound::new(jid, session, owner);
+        if let Some(bind2) = &bind.bind2 {
+            bound.inline = self.bind_features(id, bind2, ctx);
+        }
+        Ok(Box::new(bound))
+    }
+
+    /// The full JID of a device that binds by XEP-0386: its tag, and behind it what is the same
+    /// each time for one client and tells nothing of it (§4.2.1).
+    fn tagged(&self, bind2: &Bind2, client: Option<ClientKey>) -> Option<Jid> {
+        let account = self.realm.accounts.id(self.jid.as_str())?;
+        let ours = match client {
+            Some(client) => client.resource(&*self.realm.secret, account),
+            None => random_id()[..16].to_owned(),
+        };
+        let tagged = bind2.tag.as_ref().map(|tag| format!("{tag}/{ours}"));
+        let tagged = tagged.and_then(|it| self.jid.with_resource(&it).ok());
+        tagged.or_else(|| self.jid.with_resource(&ours).ok())
+    }
+
+    /// Has the extensions do what a device asks for while it binds.
+    fn bind_features(
+        &mut self,
+        device: DeviceId,
+        bind2: &Bind2,
+        ctx: &mut Context<Hub>,
+    ) -> Vec<Element> {
+        // XEP-0198 inline: `<enable/>` is the engine's own, and not among the features yet.
+        let mut features = vec![Element::new(ns::BIND2, "bind")];
+        features.extend(bind2.inline.iter().cloned());
+        let mut answers = Vec::new();
+        self.decide(Origin::Device(device), ctx, |mind, devices, site, fx| {
+            answers = mind.bind(device, &features, devices, site, fx);
+        });
+        answers
+    }
+
+    /// Ends the sessions of a client.
+    pub(super) fn end_client(
+        &mut self,
+        client: ClientKey,
+        error: &StreamError,
+        ctx: &mut Context<Hub>,
+    ) {
+        let devices = self.devices.iter();
+        let ids: Vec<DeviceId> = devices
+            .filter(|device| device.client_key() == client)
+            .map(|device| device.id)
+            .collect();
+        for id in ids {
+            self.end(id, error.clone());
+            self.gone(id, ctx);
+        }
     }
 
     pub(super) fn end(&mut self, device: DeviceId, error: StreamError) {

@@ -7,15 +7,16 @@ use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError, StreamCondition, StreamError};
 use rookery_protocol::framer::Limits;
 use rookery_protocol::jid::Jid;
-use rookery_protocol::negotiation::client::{Action, Event as Happened};
+use rookery_protocol::negotiation::client::{self, Action, Admission, ClientId, Event as Happened};
 use rookery_protocol::reader::Event;
-use rookery_protocol::sasl::{Account, Lookup, PasswordCheck, Verdict};
+use rookery_protocol::sasl::{Hash, PasswordCheck, ScramKeys, Verdict};
 use rookery_protocol::stanza::Stanza;
 use smol_str::SmolStr;
 use tracing::info;
 
 use super::{Live, State, Stream};
 use crate::admin::{Command, Failure, Outcome};
+use crate::clients::ClientKey;
 use crate::extension::{Before, StreamRole};
 use crate::messages::{Bind, Bound, Mail};
 use crate::realm::Realm;
@@ -90,16 +91,29 @@ impl Stream {
             // The pump does it when `<proceed/>` is written: see `upgrading`.
             Action::StartTls(_) => self.upgrade_due = true,
             Action::Restart => self.reader.restart(),
-            Action::Fetch(account) => self.fetch(account, ctx),
+            Action::Fetch { account, client } => self.fetch(account, client, ctx),
             Action::Check(check) => self.check(check, ctx),
+            Action::Upgrade {
+                account,
+                hash,
+                keys,
+            } => self.upgrade_keys(account, hash, keys, ctx),
+            Action::Admit(admission) => self.let_in(*admission, ctx),
             Action::CountFailure => {
                 info!(peer = %self.peer, "a login failed");
                 self.realm.gate.failed(self.peer, Instant::now());
             }
             Action::Ask { domain, iq } => self.ask(domain, iq, ctx),
-            Action::Bind { account, resource } => {
+            Action::Bind {
+                account,
+                resource,
+                client,
+                bind2,
+            } => {
                 let resource = resource.map(SmolStr::from);
-                let bind = Bind::new(account.clone(), resource, ctx.address(), self.peer);
+                let client = client.as_ref().map(ClientKey::of);
+                let bind = Bind::new(account.clone(), resource, ctx.address(), self.peer)
+                    .of_client(client, bind2);
                 self.realm.post(&account, Mail::Bind(Box::new(bind)), true);
             }
             // Sessions are not resumable: the machine refuses `<resume/>` by itself.
@@ -130,17 +144,9 @@ impl Stream {
         }
     }
 
-    fn fetch(&mut self, account: Jid, ctx: &mut Context<Stream>) {
+    fn fetch(&mut self, account: Jid, client: Option<ClientId>, ctx: &mut Context<Stream>) {
         let realm = Arc::clone(&self.realm);
-        let read = async move {
-            match realm.accounts.row(&realm.keeper, account.as_str()).await {
-                Some(row) => Lookup::Found(Account {
-                    credentials: row.credentials,
-                    disabled: row.disabled,
-                }),
-                None => Lookup::Absent,
-            }
-        };
+        let read = async move { realm.lookup(&account, client.as_ref()).await };
         ctx.spawn(read.into_actor(self).map(|lookup, stream, ctx| {
             stream.happened(Happened::Fetched(lookup), ctx);
         }));
@@ -157,6 +163,32 @@ impl Stream {
         };
         ctx.spawn(work.into_actor(self).map(|verdict, stream, ctx| {
             stream.happened(Happened::Checked(verdict), ctx);
+        }));
+    }
+
+    fn upgrade_keys(
+        &mut self,
+        account: Jid,
+        hash: Hash,
+        keys: ScramKeys,
+        ctx: &mut Context<Stream>,
+    ) {
+        let realm = Arc::clone(&self.realm);
+        let work = async move {
+            let accounts = &realm.accounts;
+            let done = accounts.complete(&realm.keeper, &account, hash, keys).await;
+            done.is_ok()
+        };
+        ctx.spawn(work.into_actor(self).map(|done, stream, ctx| {
+            stream.happened(Happened::Upgraded(done), ctx);
+        }));
+    }
+
+    fn let_in(&mut self, admission: Admission, ctx: &mut Context<Stream>) {
+        let realm = Arc::clone(&self.realm);
+        let work = async move { realm.admit(admission).await };
+        ctx.spawn(work.into_actor(self).map(|result, stream, ctx| {
+            stream.happened(Happened::Admitted(result), ctx);
         }));
     }
 
@@ -230,10 +262,10 @@ impl Stream {
             return;
         };
         let happened = match answer {
-            Ok(bound) => {
-                let jid = bound.jid.clone();
+            Ok(mut bound) => {
+                let (jid, inline) = (bound.jid.clone(), std::mem::take(&mut bound.inline));
                 negotiation.bound = Some(bound);
-                Ok(jid)
+                Ok(client::Bound { jid, inline })
             }
             Err(error) => Err(error),
         };
