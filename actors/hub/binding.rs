@@ -216,3 +216,62 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rookery_config::Settings;
+
+    use super::*;
+    use crate::effect::Effects;
+    use crate::extension::{AccountRole, Extension, View};
+    use crate::hub::mind::Mind;
+    use crate::keys::AccountId;
+    use crate::site::Site;
+
+    struct Binder;
+
+    impl AccountRole for Binder {
+        fn bind(
+            &mut self,
+            device: DeviceId,
+            feature: &Element,
+            view: View,
+            fx: &mut Effects,
+        ) -> Option<Element> {
+            assert!(view.devices.get(device).is_some());
+            match feature.ns() {
+                ns::BIND2 => Some(Element::new(ns::MAM, "metadata")),
+                ns::CARBONS => {
+                    fx.note(device);
+                    None
+                }
+                _ => None,
+            }
+        }
+    }
+
+    const BINDER: Extension = Extension {
+        account: Some(|_| Box::new(Binder)),
+        bind_features: &[ns::CARBONS],
+        ..Extension::NONE
+    };
+
+    #[test]
+    fn extensions_are_asked_for_the_session_and_for_each_feature() {
+        let site = Site::new(Settings::default(), &[&BINDER]);
+        let account = Jid::parse("ann@test").unwrap();
+        let mut mind = Mind::load(AccountId(1), account.clone(), Vec::new(), &site);
+        let (mut devices, id) = (Devices::default(), DeviceId(7));
+        devices.add(Device::new(id, account.with_resource("x").unwrap(), 0));
+        let mut fx = Effects::new(0, Origin::Device(id));
+        let wanted = [(ns::BIND2, "bind"), (ns::CARBONS, "enable"), ("urn:x", "y")];
+        let wanted = wanted.map(|(ns, name)| Element::new(ns, name));
+        let told = mind.bind(id, &wanted, &mut devices, &site, &mut fx);
+        assert_eq!(told, [Element::new(ns::MAM, "metadata")]);
+        assert_eq!(
+            devices.get(id).unwrap().noted,
+            [0],
+            "and may note the device"
+        );
+    }
+}

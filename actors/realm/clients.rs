@@ -229,3 +229,6 @@ fn put(
     frame.put(Tree::Account, key.row(id), value);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
