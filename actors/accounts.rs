@@ -3,8 +3,8 @@
 //! The names are held in memory, so that a stanza to nobody wakes nothing. Passwords are kept as
 //! SCRAM keys only.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -171,6 +171,16 @@ impl Accounts {
     /// and which account it is tells nobody (XEP-0480).
     pub fn lacking(&self) -> Vec<Hash> {
         self.lacking.clone()
+    }
+
+    /// The bare JIDs of the accounts with these numbers.
+    pub fn with_ids(&self, ids: &HashSet<AccountId>) -> Vec<Jid> {
+        let names = self.names.read();
+        let known = names.known.iter();
+        known
+            .filter(|(_, known)| ids.contains(&known.id))
+            .filter_map(|(name, _)| Jid::parse(name).ok())
+            .collect()
     }
 
     /// How many there are.

@@ -14,7 +14,7 @@ use crate::effect::Millis;
 use crate::keys::{self, AccountId, Kind};
 
 /// Stands for a client within its account; what it is made of cannot be read off it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct ClientKey([u8; 16]);
 
 /// The record of a client.

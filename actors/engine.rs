@@ -1,5 +1,6 @@
 //! Starts the parts of a server in their order, and stops them in the other.
 
+use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,9 +13,11 @@ use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::negotiation::client::{
     Domain, Limits as LoginLimits, Plaintext, Settings as Login,
 };
+use rookery_protocol::ns;
 use rookery_protocol::sasl::{Decoy, Hash, Mechanism};
-use rookery_storage::{Frame, Store, StoreError};
-use tokio::sync::{Semaphore, watch};
+use rookery_storage::Direction::Forward;
+use rookery_storage::{Frame, KeyRange, Store, StoreError, Tree};
+use tokio::sync::{Semaphore, oneshot, watch};
 use zeroize::Zeroizing;
 
 use crate::accounts::Accounts;
@@ -22,6 +25,7 @@ use crate::directory::{Bounds, Directory};
 use crate::extension::List;
 use crate::gate::Gate;
 use crate::keeper::{Fatal, Keeper};
+use crate::keys;
 use crate::lane::{Lanes, Threads};
 use crate::listener::{Listener, Port};
 use crate::messages::{Mail, Order};
@@ -111,6 +115,7 @@ impl Engine {
         });
         let registry = Registry::new(Arc::downgrade(&realm)).start();
         realm.registry.get_or_init(|| registry);
+        recall(&realm)?;
         Ok(Engine { realm, threads })
     }
 
@@ -138,9 +143,10 @@ impl Engine {
                 .directory
                 .send(&key, Mail::Order(Order::Drain(error.clone())));
         }
-        let streams = || realm.gauges.streams.load(Ordering::Relaxed);
+        let gauges = &realm.gauges;
+        let left = || [&gauges.streams, &gauges.sessions].map(|it| it.load(Ordering::Relaxed));
         let deadline = tokio::time::Instant::now() + DRAIN;
-        while streams() > 0 && tokio::time::Instant::now() < deadline {
+        while left() != [0, 0] && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(LOOK).await;
         }
         threads.join();
@@ -158,6 +164,29 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("a thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+/// Starts the Hubs of accounts that had sessions when the server ended, so that these are there to
+/// be resumed, and to hear what happens meanwhile.
+fn recall(realm: &Arc<Realm>) -> Result<(), StoreError> {
+    let mut accounts = HashSet::new();
+    let mut range = KeyRange::all();
+    let store = realm.keeper.store();
+    // One row of each account is enough.
+    while let Some((key, _)) = store.range(Tree::Sessions, &range, 1, Forward)?.pop()
+        && let Some((account, ..)) = keys::split(&key)
+    {
+        accounts.insert(account);
+        let Some(next) = account.0.checked_add(1) else {
+            break;
+        };
+        range = KeyRange::all().after(&next.to_be_bytes());
+    }
+    for jid in realm.accounts.with_ids(&accounts) {
+        // Nobody waits for the answer.
+        realm.post(&jid, Mail::Probe(oneshot::channel().0), true);
+    }
+    Ok(())
 }
 
 fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -201,6 +230,7 @@ fn login(site: &Site, secret: &[u8], upgrades: Vec<Hash>) -> Login {
         tokens: settings.clients.remembered > 0,
         bind_features: (site.extensions.iter())
             .flat_map(|extension| extension.bind_features)
+            .chain(&[ns::STREAM_MANAGEMENT])
             .map(|it| (*it).into())
             .collect(),
         upgrades,
@@ -208,7 +238,7 @@ fn login(site: &Site, secret: &[u8], upgrades: Vec<Hash>) -> Login {
             .flat_map(|it| it.namespaces())
             .map(|it| (*it).into())
             .collect(),
-        resumption: false,
+        resumption: !settings.acks.resume.is_zero(),
         limits: LoginLimits {
             failures: settings.limits.failures,
             tries: settings.limits.failures * 4,

@@ -194,6 +194,12 @@ pub trait AccountRole: Send {
     /// These archive rows were delivered to a device that never acknowledged them and is gone.
     fn returned(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
 
+    /// The stanza in an archive row of this extension's, as it is delivered to a device that never
+    /// acknowledged it and is there again.
+    fn again(&self, key: &[u8], row: &[u8], view: View) -> Option<Stanza> {
+        None
+    }
+
     /// These kept rows were delivered to a device that has acknowledged them.
     fn taken(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
 

@@ -6,6 +6,7 @@
 //! and its receipt says lost.
 
 pub mod account;
+mod acks;
 mod allowance;
 mod binding;
 pub mod devices;
@@ -19,6 +20,7 @@ pub mod mind;
 mod park;
 mod perform;
 mod presence;
+pub mod remembered;
 mod roster;
 pub mod server;
 pub mod stranger;
@@ -82,13 +84,15 @@ pub struct Hub {
     later: Frame,
     /// A timer commits them if nothing else does.
     flush_due: bool,
-    /// Commands that are being done for this account.
-    commands: u32,
+    /// Commands that are being done for this account, and sessions that have yet to end.
+    pending: u32,
     used: Instant,
     resting: Option<SpawnHandle>,
     spent: u32,
     /// What came back from earlier sessions made the account panic: the rows stay where they are.
     shy: bool,
+    /// The sessions of an earlier life of the server have been looked at.
+    restored: bool,
     /// A predecessor died, and what it had handed to the disk may not be there yet.
     after_death: bool,
     lifeline: Lifeline,
@@ -140,11 +144,12 @@ impl Hub {
                 missed: VecDeque::new(),
                 later: Frame::new(),
                 flush_due: false,
-                commands: 0,
+                pending: 0,
                 used: Instant::now(),
                 resting: None,
                 spent: 0,
                 shy: false,
+                restored: false,
                 after_death: birth.after_death,
                 lifeline,
             };
@@ -184,6 +189,8 @@ impl Hub {
         let decided = catch_unwind(AssertUnwindSafe(|| decision(mind, devices, site, &mut fx)));
         if decided.is_ok() {
             self.perform(fx, waits, ctx);
+            self.remember();
+            self.flush_soon(ctx);
             return true;
         }
         self.panicked();
@@ -295,9 +302,12 @@ impl Hub {
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
             Order::Drain(error) => {
+                // Who may see whom is looked at when the server has started again: whoever comes
+                // back in time was never away.
                 self.flush();
-                for (_, link) in &self.links {
-                    link.send(ToSession::End(error.clone()));
+                for (_, link) in &mut self.links {
+                    link.send(ToSession::Shutdown(error.clone()));
+                    link.leave();
                 }
             }
         }
@@ -314,8 +324,10 @@ impl Hub {
                 fx.deliver_bytes(device, bytes);
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
-            Mail::Acknowledged(device) => self.count(device),
+            Mail::Resume(resume) => self.resume(*resume, ctx),
+            Mail::Acknowledged(device, resumable) => self.count(device, resumable),
             Mail::Acks(device, h) => self.acked(device, h, ctx),
+            Mail::Lost(device) => self.lost(device, ctx),
             Mail::Gone(device) => self.gone(device, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
             Mail::Order(order) => self.order(order, ctx),

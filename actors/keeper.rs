@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use rookery_protocol::error::Condition;
-use rookery_storage::{Direction, Frame, Store, StoreError};
+use rookery_storage::{Direction, Frame, Store, StoreError, Tree};
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
@@ -138,7 +138,10 @@ impl Keeper {
 
     /// Commits `frame`; then settles `receipt` and tells `tell`. An empty frame waits for those
     /// before it.
-    pub fn commit(&self, frame: Frame, receipt: Receipt, tell: Tell) {
+    pub fn commit(&self, mut frame: Frame, receipt: Receipt, tell: Tell) {
+        if let Some((key, mark)) = receipt.mark() {
+            frame.put(Tree::Sessions, key, mark);
+        }
         #[cfg(feature = "seeded-bugs")]
         let receipt = match rookery_storage::seeded_bugs::is_on("ack-before-commit") {
             true => {
@@ -373,7 +376,7 @@ mod tests {
 
     use rookery_protocol::stanza::{Kind, MessageType};
     use rookery_storage::testing::{Fault, MemoryShelf, SimulatedDisk};
-    use rookery_storage::{Options, ShelfChoice, Tree};
+    use rookery_storage::{Options, ShelfChoice};
 
     use super::*;
     use crate::receipt::{Bounds, Head, Owner};

@@ -21,8 +21,6 @@ impl Kind {
     pub const FACT: Kind = Kind(0x02);
     /// A subscription request that waits for an answer, whole; then the asker's bare JID.
     pub const REQUEST: Kind = Kind(0x03);
-    /// A delivery that its session has not acknowledged; then the session's id and a serial number.
-    pub const UNACKED: Kind = Kind(0x04);
     /// A client of the account; then its key.
     pub const CLIENT: Kind = Kind(0x40);
     /// The first kind of an extension's.
@@ -62,6 +60,66 @@ pub fn loaded_of_extensions(account: AccountId) -> KeyRange {
         row(account, Kind::EXTENSIONS, &[]),
         row(account, Kind::ON_DEMAND, &[]),
     )
+}
+
+/// What a row in `Tree::Sessions` is of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Part {
+    /// The session itself: what is needed to go on with it.
+    State = 0,
+    /// How many of its client's stanzas were handled.
+    Handled = 1,
+    /// A stanza of its client that was handled; then a slot.
+    Mark = 2,
+    /// A delivery that its client has not acknowledged; then a serial number.
+    Unacked = 3,
+    /// Bytes that its client had not acknowledged when the server stopped; then their number.
+    Tail = 4,
+}
+
+/// The beginning of the keys of a session's rows: whose it is, and a random number, so that no
+/// other session ever meets them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SessionKey([u8; 12]);
+
+impl SessionKey {
+    /// The session `id` of `account`.
+    pub fn new(account: AccountId, id: u64) -> SessionKey {
+        let mut key = [0; 12];
+        key[..4].copy_from_slice(&account.0.to_be_bytes());
+        key[4..].copy_from_slice(&id.to_be_bytes());
+        SessionKey(key)
+    }
+
+    /// The key of one of its rows.
+    pub fn row(self, part: Part, rest: &[u8]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(13 + rest.len());
+        key.extend_from_slice(&self.0);
+        key.push(part as u8);
+        key.extend_from_slice(rest);
+        key
+    }
+
+    /// All its rows.
+    pub fn rows(self) -> KeyRange {
+        KeyRange::prefix(&self.0)
+    }
+
+    /// Whether this is the key of one of its rows.
+    pub fn has(self, row: &[u8]) -> bool {
+        row.starts_with(&self.0)
+    }
+
+    /// Whose row this is, and which.
+    pub fn split(row: &[u8]) -> Option<(SessionKey, Part, &[u8])> {
+        let (key, rest) = row.split_first_chunk::<12>()?;
+        let (part, rest) = rest.split_first()?;
+        use Part::*;
+        let parts = [State, Handled, Mark, Unacked, Tail];
+        let part = parts.into_iter().find(|it| *it as u8 == *part)?;
+        Some((SessionKey(*key), part, rest))
+    }
 }
 
 /// Everything of an account.

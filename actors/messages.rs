@@ -18,7 +18,7 @@ use crate::effect::{Envelope, Millis};
 use crate::hub::devices::DeviceId;
 use crate::keeper::Committed;
 use crate::receipt::{Owner, Receipt};
-use crate::session::Session;
+use crate::session::{Counting, Session};
 use crate::stream::Stream;
 
 /// Mail to a Hub.
@@ -31,10 +31,14 @@ pub enum Mail {
     Incoming(Box<Envelope>),
     /// A session answers its client itself: written in order with the rest, and counted.
     Answer(DeviceId, Bytes),
-    /// A session counts acknowledgements from here on (XEP-0198).
-    Acknowledged(DeviceId),
+    /// A stream wants a session back.
+    Resume(Box<Resume>),
+    /// A session counts acknowledgements from here on (XEP-0198); whether it may be resumed.
+    Acknowledged(DeviceId, bool),
     /// The client has this many of what was counted (XEP-0198 `h`).
     Acks(DeviceId, u32),
+    /// The stream of a session that can be resumed is gone.
+    Lost(DeviceId),
     /// A session ended.
     Gone(DeviceId),
     /// The Hub's commits up to this ticket ended.
@@ -138,20 +142,93 @@ impl Drop for Bind {
     }
 }
 
-/// The answer to [`Bind`]. Dropped untaken, because the stream is gone, it ends the session.
+/// A stream that is authenticated wants a session back. Dropped unanswered it says that there is
+/// none.
+pub struct Resume {
+    /// The bare JID.
+    pub account: Jid,
+    /// By what the client names the session.
+    pub previd: SmolStr,
+    /// What the client has.
+    pub h: u32,
+    pub peer: IpAddr,
+    stream: Option<Addr<Stream>>,
+}
+
+impl Resume {
+    /// The wish of `stream`, whose connection comes from `peer`.
+    pub fn new(
+        account: Jid,
+        previd: SmolStr,
+        h: u32,
+        stream: Addr<Stream>,
+        peer: IpAddr,
+    ) -> Resume {
+        let stream = Some(stream);
+        Resume {
+            account,
+            previd,
+            h,
+            peer,
+            stream,
+        }
+    }
+
+    /// The session will answer.
+    pub fn take(&mut self) -> Option<Addr<Stream>> {
+        self.stream.take()
+    }
+
+    /// There is no such session, or none that could be had.
+    pub fn refuse(mut self, condition: Condition) {
+        if let Some(stream) = self.stream.take() {
+            stream.do_send(ToStream::Resumed(Err(condition)));
+        }
+    }
+
+    /// The stream ends.
+    pub fn fail(mut self, error: StreamError) {
+        if let Some(stream) = self.stream.take() {
+            stream.do_send(ToStream::Close(error));
+        }
+    }
+}
+
+impl Drop for Resume {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            stream.do_send(ToStream::Resumed(Err(Condition::ItemNotFound)));
+        }
+    }
+}
+
+/// A session for a stream: the answer to [`Bind`], or to [`Resume`]. Dropped untaken, because the
+/// stream is gone, it says so to the session.
 pub struct Bound {
     pub jid: Jid,
     /// What goes into `<bound/>` (XEP-0386).
     pub inline: Vec<Element>,
+    /// The number of the stream among those of the session.
+    pub line: u32,
     session: Option<(Addr<Session>, Arc<Owner>)>,
+}
+
+/// A session goes on.
+pub struct Resumed {
+    pub bound: Box<Bound>,
+    /// By what the client named it.
+    pub previd: SmolStr,
+    /// What of the client's was handled.
+    pub handled: u32,
 }
 
 impl Bound {
     /// A session that waits for its stream.
-    pub fn new(jid: Jid, session: Addr<Session>, owner: Arc<Owner>) -> Bound {
+    pub fn new(jid: Jid, line: u32, session: Addr<Session>, owner: Arc<Owner>) -> Bound {
         Bound {
             jid,
             inline: Vec::new(),
+            line,
             session: Some((session, owner)),
         }
     }
@@ -165,7 +242,10 @@ impl Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         if let Some((session, _)) = self.session.take() {
-            session.do_send(ToSession::StreamClosed);
+            session.do_send(ToSession::StreamClosed {
+                line: self.line,
+                clean: false,
+            });
         }
     }
 }
@@ -198,27 +278,34 @@ pub enum ToSession {
     /// Its stream read a stanza, which was admitted with this size. An unreadable one comes with
     /// its answer.
     Received {
+        line: u32,
         stanza: Result<Box<Stanza>, Option<Box<Stanza>>>,
         size: usize,
     },
     /// Its stream read an element of stream management.
-    Management(Element),
+    Management { line: u32, element: Element },
     /// To be written; `number` where it is counted.
     Deliver { bytes: Bytes, number: Option<u32> },
     /// Deliveries are counted from here on: the Hub's answer to [`Mail::Acknowledged`].
-    Counting,
+    Counting(Counting),
+    /// The same from the beginning, and the client is told otherwise (XEP-0386).
+    CountingInline(Counting),
+    /// Go on with this stream; its client has `h`.
+    Resume { stream: Addr<Stream>, h: u32 },
     /// Receipts settled: see the ledger.
     Settled,
     /// Something was lost: see the ledger.
     Lost,
     /// The stream may read on.
-    Resume,
+    Resumable,
     /// Nothing was read for long: is the client still there?
     Idle,
-    /// The stream is gone.
-    StreamClosed,
+    /// A stream is gone; `clean`: because its client or we closed it.
+    StreamClosed { line: u32, clean: bool },
     /// Say this and end.
     End(StreamError),
+    /// Say this; the session goes on when the server has started again.
+    Shutdown(StreamError),
     /// The Hub is gone.
     HubGone,
 }
@@ -231,6 +318,8 @@ impl Message for ToSession {
 pub enum ToStream {
     /// The answer to a wish for a resource.
     Bound(Result<Box<Bound>, StanzaError>),
+    /// The answer to a wish for an earlier session.
+    Resumed(Result<Box<Resumed>, Condition>),
     /// Bytes for the peer; `ask`: an `<r/>` behind them (XEP-0198).
     Write { bytes: Bytes, ask: bool },
     /// Reading may go on.

@@ -16,6 +16,13 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{Kind, Stanza};
 use smol_str::SmolStr;
 
+mod marks;
+
+use crate::effect::Row;
+use crate::keys::SessionKey;
+use marks::Marks;
+pub use marks::{Handled, Mark, is_later};
+
 /// How much may be unsettled; at either bound the stream is not read until some settle.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -82,10 +89,14 @@ struct Ledger {
     open: VecDeque<Entry>,
     lost: Vec<(Head, Condition)>,
     watched: bool,
+    /// Of a session that can be resumed.
+    marks: Option<Box<Marks>>,
 }
 
 struct Entry {
     settled: bool,
+    /// A mark on the disk says that it is handled, and so is everything up to this count.
+    marked: Option<u32>,
     size: usize,
     head: Head,
 }
@@ -121,6 +132,7 @@ impl Owner {
         let mut ledger = self.ledger.lock();
         ledger.open.push_back(Entry {
             settled: false,
+            marked: None,
             size,
             head,
         });
@@ -139,6 +151,39 @@ impl Owner {
             return self.admitted();
         }
         self.ledger.lock().base
+    }
+
+    /// From now on what is handled is marked on the disk, under the keys of this session: what came
+    /// after `since`, for which the wire has the count `handled`.
+    pub fn mark_for(&self, session: SessionKey, since: u32, handled: u32) {
+        self.ledger.lock().marks = Some(Box::new(Marks::new(session, since, handled)));
+    }
+
+    /// How many stanzas from the first are settled without a gap as the disk knows, where that
+    /// matters: the count that would be found after a crash. Else like [`Owner::settled`].
+    pub fn durable(&self) -> u32 {
+        #[cfg(feature = "seeded-bugs")]
+        if rookery_storage::seeded_bugs::is_on("ack-what-came") {
+            return self.admitted();
+        }
+        let ledger = self.ledger.lock();
+        ledger
+            .marks
+            .as_ref()
+            .map_or(ledger.base, |marks| marks.durable())
+    }
+
+    /// The disk says that everything up to this count is settled.
+    pub fn written(&self, count: u32) {
+        if let Some(marks) = &mut self.ledger.lock().marks {
+            marks.written(count);
+        }
+    }
+
+    /// A stanza that was [`Owner::admit`]ted is not looked at: its stream is not the session's any
+    /// more.
+    pub fn dismiss(&self, size: usize) {
+        self.freed(size);
     }
 
     /// How many stanzas were let in.
@@ -166,6 +211,19 @@ impl Owner {
         bytes.min(self.bounds.bytes / 2)
     }
 
+    fn mark(&self, number: u32) -> Option<Row> {
+        let mut ledger = self.ledger.lock();
+        let ledger = &mut *ledger;
+        let index = number.wrapping_sub(ledger.base) as usize;
+        let entry = ledger.open.get_mut(index)?;
+        let row = ledger
+            .marks
+            .as_mut()?
+            .mark(number.wrapping_add(1), ledger.base)?;
+        entry.marked = Some(ledger.base);
+        Some(row)
+    }
+
     fn within(&self, bounds: Bounds) -> bool {
         self.open_stanzas.load(Ordering::SeqCst) < bounds.stanzas
             && self.open_bytes.load(Ordering::SeqCst) < bounds.bytes
@@ -174,7 +232,8 @@ impl Owner {
     fn close(&self, number: u32, lost: Option<Condition>) {
         let mut freed = None;
         let mut grew = false;
-        let mut ledger = self.ledger.lock();
+        let mut guard = self.ledger.lock();
+        let ledger = &mut *guard;
         let index = number.wrapping_sub(ledger.base) as usize;
         if let Some(entry) = ledger.open.get_mut(index).filter(|entry| !entry.settled) {
             entry.settled = true;
@@ -183,10 +242,14 @@ impl Owner {
                 let head = entry.head.clone();
                 ledger.lost.push((head, condition));
             }
-            while ledger.open.front().is_some_and(|entry| entry.settled) {
-                ledger.open.pop_front();
+            while ledger.open.front().is_some_and(|entry| entry.settled)
+                && let Some(entry) = ledger.open.pop_front()
+            {
                 ledger.base = ledger.base.wrapping_add(1);
                 grew = true;
+                if let (Some(marks), Some(upto)) = (&mut ledger.marks, entry.marked) {
+                    marks.passed(ledger.base, upto);
+                }
             }
             if ledger.open.is_empty() {
                 ledger.open.shrink_to(4);
@@ -194,16 +257,21 @@ impl Owner {
         }
         let tell = grew && std::mem::take(&mut ledger.watched);
         ledger.watched &= !tell;
-        drop(ledger);
+        drop(guard);
         let Some(size) = freed else { return };
-        self.open_stanzas.fetch_sub(1, Ordering::SeqCst);
-        self.open_bytes.fetch_sub(size, Ordering::SeqCst);
         if lost.is_some() {
             (self.notify)(Notice::Lost);
         }
         if tell {
             (self.notify)(Notice::Settled);
         }
+        self.freed(size);
+    }
+
+    /// One stanza of this size takes no room any more.
+    fn freed(&self, size: usize) {
+        self.open_stanzas.fetch_sub(1, Ordering::SeqCst);
+        self.open_bytes.fetch_sub(size, Ordering::SeqCst);
         // Half of it, rounded up: a bound of one must open again.
         let half = Bounds {
             stanzas: self.bounds.stanzas.div_ceil(2),
@@ -234,6 +302,12 @@ impl Receipt {
     /// Whether somebody waits for this receipt.
     pub fn is_some(&self) -> bool {
         self.owner.is_some()
+    }
+
+    /// The row that goes into the frame which takes care of the stanza, so that a session that is
+    /// resumed after a crash knows that it was handled. `None` where nobody could ask.
+    pub fn mark(&self) -> Option<Row> {
+        self.owner.as_ref()?.mark(self.number)
     }
 
     /// Final care was taken of the stanza.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
@@ -47,6 +48,18 @@ impl Realm {
         };
         if let Err((mail, why)) = sent {
             self.returned(mail, why, wakes);
+        }
+    }
+
+    /// A stanza that no device will ever get: who asked something is told (RFC 6121 §8.5.3.2.3).
+    pub fn bounce(self: &Arc<Realm>, bytes: Bytes) {
+        if bytes.starts_with(b"<iq")
+            && let Ok(stanza) = Stanza::parse_stored(bytes)
+            && let Some(reply) =
+                stanza.error_reply(&StanzaError::new(Condition::ServiceUnavailable))
+            && reply.to.as_ref().is_some_and(|to| to.local().is_some())
+        {
+            self.route(Envelope::plain(reply));
         }
     }
 

@@ -1,10 +1,14 @@
 //! The Session of a full JID: counts what its client sends and what it is sent (XEP-0198), makes
 //! the receipts, and stands between the Stream, which may go, and the Hub.
+//!
+//! A session that can be resumed outlives its Stream: without one it only collects, until a client
+//! comes that names it, or its Hub says that its time is over. Streams are numbered as *lines*, so
+//! that what an earlier one still says is not heard.
 
-use std::collections::VecDeque;
+mod acks;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -13,27 +17,33 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::client::after_bind;
 use rookery_protocol::ns;
 use rookery_protocol::stanza::{IqType, Kind, PresenceType, Stanza};
-use rookery_protocol::stream_management::{self as management, Misuse, Outbound};
+use rookery_protocol::stream_management::{self as management, Misuse};
 use rookery_protocol::xml::Element;
 use tracing::debug;
 
 use crate::hub::devices::DeviceId;
+use crate::keys::SessionKey;
 use crate::lifeline::Lifeline;
 use crate::messages::{Mail, Outgoing, ToSession, ToStream};
 use crate::realm::Realm;
-use crate::receipt::{Bounds, Head, Notice, Owner};
+use crate::receipt::{Bounds, Handled, Head, Notice, Owner, Receipt};
 use crate::site::random_id;
 use crate::stream::Stream;
+use acks::Acks;
+pub(crate) use acks::previd;
 
-/// Over this many times `acks.stanzas` or `acks.size` unacknowledged a session ends at once.
-const FAR: usize = 16;
+/// The line of the stream with which a session begins.
+pub const FIRST_LINE: u32 = 0;
 
 /// A Session.
 pub struct Session {
     realm: Arc<Realm>,
     jid: Jid,
     device: DeviceId,
-    stream: Addr<Stream>,
+    /// `None`: it waits for one.
+    stream: Option<Addr<Stream>>,
+    /// The number of that stream, or of the last.
+    line: u32,
     owner: Arc<Owner>,
     acks: Option<Box<Acks>>,
     /// It ended in an orderly way.
@@ -41,24 +51,22 @@ pub struct Session {
     _lifeline: Lifeline,
 }
 
-/// What stream management counts.
-struct Acks {
-    /// Stanzas that were let in before `<enable/>`: they do not count.
-    before: u32,
-    sent: Outbound,
-    /// Sizes of what is not acknowledged, oldest first, and their sum.
-    sizes: VecDeque<u32>,
-    size: usize,
-    /// Since when more is not acknowledged than may be.
-    behind: Option<Instant>,
-    /// When the `<r/>` that is not answered yet was sent.
-    asked: Option<Instant>,
-    /// A timer looks after `asked`.
-    watched: bool,
-    /// The client's `<r/>` waits until this many are settled.
-    owes: Option<u32>,
-    /// A timer answers the `<r/>` with what has settled by then.
-    timed: bool,
+/// How a session counts, as its Hub says.
+#[derive(Clone, Copy)]
+pub struct Counting {
+    /// By this its client may name it when it comes back.
+    pub token: Option<[u8; 16]>,
+    /// Where its rows lie.
+    pub key: SessionKey,
+}
+
+/// A session before the server started again.
+pub struct Past {
+    /// What was handled of its client's.
+    pub handled: Handled,
+    /// What the client has.
+    pub h: u32,
+    pub counting: Counting,
 }
 
 impl Session {
@@ -71,6 +79,22 @@ impl Session {
         peer: IpAddr,
     ) -> (Addr<Session>, Arc<Owner>) {
         debug!(%jid, %peer, "a session begins");
+        Session::start(realm, jid, device, Some(stream), None)
+    }
+
+    /// Goes on with a session of before the server started again; it waits for its stream.
+    pub fn revive(realm: &Arc<Realm>, jid: Jid, device: DeviceId, past: Past) -> Addr<Session> {
+        debug!(%jid, "a session goes on");
+        Session::start(realm, jid, device, None, Some(past)).0
+    }
+
+    fn start(
+        realm: &Arc<Realm>,
+        jid: Jid,
+        device: DeviceId,
+        stream: Option<Addr<Stream>>,
+        past: Option<Past>,
+    ) -> (Addr<Session>, Arc<Owner>) {
         let mut made = None;
         let address = Session::create(|ctx| {
             let to_self = ctx.address();
@@ -83,10 +107,11 @@ impl Session {
                 to_self.do_send(match notice {
                     Notice::Settled => ToSession::Settled,
                     Notice::Lost => ToSession::Lost,
-                    Notice::Resume => ToSession::Resume,
+                    Notice::Resume => ToSession::Resumable,
                 })
             });
             made = Some(Arc::clone(&owner));
+            let acks = past.map(|past| Box::new(Acks::of_past(past, &owner)));
             let lifeline = Lifeline::session(realm);
             let realm = Arc::clone(realm);
             Session {
@@ -94,8 +119,9 @@ impl Session {
                 jid,
                 device,
                 stream,
+                line: FIRST_LINE,
                 owner,
-                acks: None,
+                acks,
                 over: false,
                 _lifeline: lifeline,
             }
@@ -126,12 +152,33 @@ impl Session {
             self.jid.clone()
         });
         let receipt = self.owner.receipt(Head::of(&stanza), size);
+        if self.was_handled() {
+            return self.swallow(&stanza, receipt);
+        }
         let device = self.device;
         self.to_hub(Mail::Outgoing(Box::new(Outgoing {
             device,
             stanza,
             receipt,
         })));
+    }
+
+    /// Whether the stanza that was just counted was handled before the server started again, beyond
+    /// a gap: its client could not know.
+    fn was_handled(&mut self) -> bool {
+        let admitted = self.owner.admitted();
+        self.acks
+            .as_mut()
+            .is_some_and(|acks| acks.swallows(admitted))
+    }
+
+    /// What was done is not done twice; who asked for it hears that it was.
+    fn swallow(&mut self, stanza: &Stanza, receipt: Receipt) {
+        receipt.settle();
+        if let Kind::Iq(IqType::Set) = stanza.kind {
+            let reply = stanza.result_reply(None);
+            self.to_hub(Mail::Answer(self.device, reply.to_bytes()));
+        }
     }
 
     /// A stanza that cannot be read is counted like any other, and answered.
@@ -175,21 +222,12 @@ impl Session {
         };
         use management::Command;
         match command {
-            Command::Enable { .. } if self.acks.is_none() => {
-                self.acks = Some(Box::new(Acks {
-                    before: self.owner.admitted(),
-                    sent: Outbound::default(),
-                    sizes: VecDeque::new(),
-                    size: 0,
-                    behind: None,
-                    asked: None,
-                    watched: false,
-                    owes: None,
-                    timed: false,
-                }));
+            Command::Enable { resume, .. } if self.acks.is_none() => {
+                self.acks = Some(Box::new(Acks::since(self.owner.admitted())));
+                let resumable = resume && !self.realm.site.settings.acks.resume.is_zero();
                 // `<enabled/>` goes out when the Hub has begun to count: what it sent before does
                 // not count.
-                self.to_hub(Mail::Acknowledged(self.device));
+                self.to_hub(Mail::Acknowledged(self.device, resumable));
             }
             Command::Request if self.acks.is_some() => self.asked(ctx),
             Command::Answer { h } if self.acks.is_some() => self.answered(h, ctx),
@@ -199,155 +237,11 @@ impl Session {
         }
     }
 
-    /// The client asks how many were handled.
-    fn asked(&mut self, ctx: &mut Context<Session>) {
-        let (settled, admitted) = (self.owner.settled(), self.owner.admitted());
-        if settled == admitted || !self.owner.watch() {
-            return self.answer();
-        }
-        let Some(acks) = self.acks.as_mut() else {
-            return;
-        };
-        acks.owes = Some(admitted);
-        if !std::mem::replace(&mut acks.timed, true) {
-            ctx.run_later(self.realm.site.settings.acks.delay, |session, _| {
-                let Some(acks) = session.acks.as_mut() else {
-                    return;
-                };
-                acks.timed = false;
-                // What has settled by now; the rest follows unasked.
-                if acks.owes.is_some() {
-                    session.answer();
-                }
-            });
-        }
-    }
-
-    fn settled(&mut self) {
-        let settled = self.owner.settled();
-        let Some(acks) = self.acks.as_mut() else {
-            return;
-        };
-        let Some(owes) = acks.owes else { return };
-        let enough = owes.wrapping_sub(settled) as i32 <= 0;
-        if enough || !self.owner.watch() {
-            acks.owes = None;
-            self.answer();
-        }
-    }
-
-    /// Writes `<a/>` with what is settled without a gap.
-    fn answer(&mut self) {
-        let Some(acks) = self.acks.as_ref() else {
-            return;
-        };
-        let handled = self.owner.settled().wrapping_sub(acks.before);
-        // Stanzas of before `<enable/>` that are still open: none of those after them counts yet.
-        let handled = if handled > u32::MAX / 2 { 0 } else { handled };
-        let mut bytes = Vec::new();
-        management::write_answer(u64::from(handled), &mut bytes);
-        self.stream.do_send(ToStream::Write {
-            bytes: bytes.into(),
-            ask: false,
-        });
-    }
-
-    /// The client says how many it has.
-    fn answered(&mut self, h: u32, ctx: &mut Context<Session>) {
-        let Some(acks) = self.acks.as_mut() else {
-            return;
-        };
-        acks.asked = None;
-        match acks.sent.acknowledge(h) {
-            Ok(0) => {}
-            Ok(count) => {
-                for size in acks.sizes.drain(..acks.sizes.len().min(count as usize)) {
-                    acks.size -= size as usize;
-                }
-                acks.behind = acks.behind.filter(|_| acks.over(&self.realm, 1));
-                let ask = acks.sent.unacked() > 0;
-                self.to_hub(Mail::Acks(self.device, h));
-                if ask {
-                    self.ask(ctx);
-                    self.stream.do_send(ToStream::Write {
-                        bytes: Bytes::new(),
-                        ask: true,
-                    });
-                }
-            }
-            Err(error) => self.end(error, ctx),
-        }
-    }
-
-    fn deliver(&mut self, bytes: Bytes, number: Option<u32>, ctx: &mut Context<Session>) {
-        let mut ask = false;
-        if let (Some(_), Some(acks)) = (number, self.acks.as_mut()) {
-            acks.sent.send();
-            acks.sizes
-                .push_back(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-            acks.size += bytes.len();
-            if acks.over(&self.realm, 1) {
-                acks.behind.get_or_insert_with(Instant::now);
-            }
-            if acks.over(&self.realm, FAR) {
-                return self.too_slow(ctx);
-            }
-            ask = acks.asked.is_none();
-            if ask {
-                self.ask(ctx);
-            }
-        }
-        self.stream.do_send(ToStream::Write { bytes, ask });
-    }
-
-    /// Notes that an `<r/>` is sent now; a client that does not answer in time is gone.
-    fn ask(&mut self, ctx: &mut Context<Session>) {
-        let Some(acks) = self.acks.as_mut() else {
-            return;
-        };
-        acks.asked = Some(Instant::now());
-        if !std::mem::replace(&mut acks.watched, true) {
-            self.watch(ctx);
-        }
-    }
-
-    fn watch(&mut self, ctx: &mut Context<Session>) {
-        let patience = self.realm.site.settings.acks.timeout;
-        ctx.run_later(patience, move |session, ctx| {
-            let Some(acks) = session.acks.as_mut() else {
-                return;
-            };
-            let over = |since: Option<Instant>| since.is_some_and(|it| it.elapsed() >= patience);
-            if over(acks.behind) {
-                return session.too_slow(ctx);
-            }
-            if over(acks.asked) {
-                let error = StreamError::new(StreamCondition::ConnectionTimeout);
-                return session.end(error.with_text("no acknowledgement came"), ctx);
-            }
-            match acks.asked.or(acks.behind) {
-                None => acks.watched = false,
-                Some(_) => session.watch(ctx),
-            }
-        });
-    }
-
-    /// The client acknowledges, but not enough: what it has not goes to its other devices, or
-    /// waits until it comes back.
-    fn too_slow(&mut self, ctx: &mut Context<Session>) {
-        let error = StreamError::new(StreamCondition::PolicyViolation);
-        self.end(error.with_text("too much is not acknowledged"), ctx);
-    }
-
     /// Nothing was heard for long: asks whether the client is there (XEP-0199, or XEP-0198 where it
     /// is on).
     fn probe(&mut self, ctx: &mut Context<Session>) {
         if self.acks.is_some() {
-            self.ask(ctx);
-            return self.stream.do_send(ToStream::Write {
-                bytes: Bytes::new(),
-                ask: true,
-            });
+            return self.ask_now(ctx);
         }
         let ping = Stanza::iq(IqType::Get, random_id())
             .with_from(self.jid.to_domain())
@@ -358,31 +252,77 @@ impl Session {
 
     fn write(&self, element: &Element) {
         let bytes = Bytes::from(element.to_bytes(ns::CLIENT));
-        self.stream.do_send(ToStream::Write { bytes, ask: false });
+        self.to_stream(ToStream::Write { bytes, ask: false });
+    }
+
+    fn to_stream(&self, message: ToStream) {
+        if let Some(stream) = &self.stream {
+            stream.do_send(message);
+        }
+    }
+
+    /// The stream is gone. Whoever can come back may.
+    fn stream_closed(&mut self, line: u32, clean: bool, ctx: &mut Context<Session>) {
+        if line != self.line || self.is_waiting() {
+            return;
+        }
+        match self.is_resumable() && !clean {
+            true => self.hibernate(),
+            false => self.leave(ctx),
+        }
+    }
+
+    fn hibernate(&mut self) {
+        self.stream = None;
+        if let Some(acks) = self.acks.as_mut() {
+            acks.pause();
+        }
+        self.to_hub(Mail::Lost(self.device));
+    }
+
+    /// The connection is as good as lost.
+    fn time_out(&mut self, error: StreamError, ctx: &mut Context<Session>) {
+        match self.is_resumable() {
+            true => {
+                self.to_stream(ToStream::Close(error));
+                self.hibernate();
+            }
+            false => self.end(error, ctx),
+        }
     }
 
     fn end(&mut self, error: StreamError, ctx: &mut Context<Session>) {
-        self.stream.do_send(ToStream::Close(error));
+        self.to_stream(ToStream::Close(error));
         self.leave(ctx);
     }
 
     fn leave(&mut self, ctx: &mut Context<Session>) {
         self.over = true;
+        let unacked = self.acks.as_mut().map(|acks| acks.take_queue());
+        for bytes in unacked.into_iter().flatten() {
+            self.realm.bounce(bytes);
+        }
         self.to_hub(Mail::Gone(self.device));
         ctx.stop();
     }
 
+    /// The server stops. When it starts again the session is found in the store.
+    fn shut_down(&mut self, error: StreamError, ctx: &mut Context<Session>) {
+        self.over = true;
+        self.save();
+        self.to_stream(ToStream::Close(error));
+        ctx.stop();
+    }
+
+    /// The Hub died, and with it what it knew of this session. Its successor finds in the store
+    /// what could be resumed.
+    fn hub_gone(&mut self, ctx: &mut Context<Session>) {
+        let error = StreamError::new(StreamCondition::InternalServerError);
+        self.shut_down(error, ctx);
+    }
+
     fn to_hub(&self, mail: Mail) {
         self.realm.post(&self.jid.bare(), mail, false);
-    }
-}
-
-impl Acks {
-    /// Whether more than `times` what may be is not acknowledged.
-    fn over(&self, realm: &Realm, times: usize) -> bool {
-        let bounds = &realm.site.settings.acks;
-        self.sizes.len() > bounds.stanzas.saturating_mul(times)
-            || self.size > (bounds.size.get()).saturating_mul(times)
     }
 }
 
@@ -391,7 +331,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         if !self.over {
             let (jid, device) = (self.jid.bare(), self.device);
-            self.stream.do_send(ToStream::SessionDied { jid, device });
+            self.to_stream(ToStream::SessionDied { jid, device });
         }
     }
 }
@@ -405,27 +345,37 @@ impl Handler<ToSession> for Session {
 
     fn handle(&mut self, message: ToSession, ctx: &mut Context<Session>) {
         match message {
+            // The client sends again what an earlier stream did not get through.
+            ToSession::Received { line, size, .. } if line != self.line => {
+                self.owner.dismiss(size);
+            }
             ToSession::Received {
                 stanza: Ok(stanza),
                 size,
+                ..
             } => self.received(stanza, size),
             ToSession::Received {
                 stanza: Err(reply),
                 size,
+                ..
             } => self.unreadable(reply, size),
-            ToSession::Management(element) => self.management(&element, ctx),
-            ToSession::Deliver { bytes, number } => self.deliver(bytes, number, ctx),
-            ToSession::Counting => self.write(&management::enabled(None)),
-            ToSession::Settled => self.settled(),
-            ToSession::Lost => self.lost(),
-            ToSession::Resume => self.stream.do_send(ToStream::Resume),
-            ToSession::Idle => self.probe(ctx),
-            ToSession::StreamClosed => self.leave(ctx),
-            ToSession::End(error) => self.end(error, ctx),
-            ToSession::HubGone => {
-                let error = StreamError::new(StreamCondition::InternalServerError);
-                self.end(error, ctx);
+            ToSession::Management { line, element } => {
+                if line == self.line {
+                    self.management(&element, ctx);
+                }
             }
+            ToSession::Deliver { bytes, number } => self.deliver(bytes, number, ctx),
+            ToSession::Counting(counting) => self.counting(counting),
+            ToSession::CountingInline(counting) => self.counting_inline(counting),
+            ToSession::Resume { stream, h } => self.resume(stream, h, ctx),
+            ToSession::Settled => self.go_on(ctx),
+            ToSession::Lost => self.lost(),
+            ToSession::Resumable => self.to_stream(ToStream::Resume),
+            ToSession::Idle => self.probe(ctx),
+            ToSession::StreamClosed { line, clean } => self.stream_closed(line, clean, ctx),
+            ToSession::End(error) => self.end(error, ctx),
+            ToSession::Shutdown(error) => self.shut_down(error, ctx),
+            ToSession::HubGone => self.hub_gone(ctx),
         }
     }
 }

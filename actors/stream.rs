@@ -4,6 +4,7 @@
 //! It never waits: what takes time (TLS, the store, a key derivation, the Hub) is asked for, and
 //! until the answer comes nothing more is read, so that a client that sends ahead is slowed by TCP.
 
+mod live;
 mod negotiate;
 mod patience;
 mod pump;
@@ -18,19 +19,18 @@ use actix::prelude::*;
 use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::negotiation::STREAM_END;
 use rookery_protocol::negotiation::client::{Client, Event as Happened};
-use rookery_protocol::reader::{Event, RawElement, StreamKind, StreamReader};
+use rookery_protocol::reader::{Event, StreamKind, StreamReader};
 use rookery_protocol::sasl::ChannelBindings;
-use rookery_protocol::stanza::{Stanza, Unreadable};
 use rookery_protocol::stream_management;
 use smol_str::SmolStr;
 use tracing::debug;
 
 use crate::gate::{Bucket, Pending};
 use crate::lifeline::Lifeline;
-use crate::messages::{Bound, Mail, ToSession, ToStream};
+use crate::messages::{Bound, Mail, ToStream};
 use crate::realm::Realm;
-use crate::receipt::Owner;
 use crate::transport::{Transport, secure};
+use live::Live;
 
 /// After our last word the peer has this long to take it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -95,19 +95,14 @@ struct Negotiation {
     secured: bool,
     /// A registration form was fetched: the person needs time (limits table).
     registering: bool,
+    /// The `xml:lang` of a stream that wants its session back.
+    lang: Option<SmolStr>,
     /// What the Hub gave, until the machine has told the client.
     bound: Option<Box<Bound>>,
     /// Waits for the server to stop.
     closing: SpawnHandle,
     /// Its place among those who have not logged in.
     _pending: Pending,
-}
-
-/// A stream with its session.
-struct Live {
-    session: Addr<crate::session::Session>,
-    owner: Arc<Owner>,
-    lang: Option<SmolStr>,
 }
 
 struct Rates {
@@ -136,6 +131,7 @@ impl Stream {
                 began: now,
                 secured: false,
                 registering: false,
+                lang: None,
                 bound: None,
                 closing: Stream::await_closing(&realm, ctx),
                 _pending: pending,
@@ -328,76 +324,6 @@ impl Stream {
         }
     }
 
-    fn live(&mut self, event: Event, ctx: &mut Context<Stream>) {
-        match event {
-            Event::Element(element) => self.element(element, ctx),
-            Event::Oversized(oversized) => {
-                let reply = oversized.reply().map(Box::new);
-                let State::Live(live) = &self.state else {
-                    return;
-                };
-                let size = live.owner.size_of_skipped(oversized.len);
-                self.admit(Err(reply), size, ctx);
-            }
-            Event::Whitespace => {}
-            Event::Close => self.close(None, ctx),
-            // X28: a second header while no restart is due.
-            Event::Open(_) => self.fail(StreamError::new(StreamCondition::InvalidXml), ctx),
-        }
-    }
-
-    fn element(&mut self, element: RawElement, ctx: &mut Context<Stream>) {
-        let State::Live(live) = &mut self.state else {
-            return;
-        };
-        if element.ns() == rookery_protocol::ns::STREAM_MANAGEMENT {
-            live.session
-                .do_send(ToSession::Management(element.to_element()));
-            return;
-        }
-        let size = element.len();
-        match element.to_stanza() {
-            Ok(mut stanza) => {
-                if stanza.lang.is_none() {
-                    // RFC 6120 §8.1.5: the stream's language where a stanza has none.
-                    stanza.lang.clone_from(&live.lang);
-                }
-                self.admit(Ok(Box::new(stanza)), size, ctx);
-            }
-            Err(Unreadable::Reply(reply)) => self.admit(Err(Some(reply)), size, ctx),
-            Err(Unreadable::Ignore) => self.admit(Err(None), size, ctx),
-            Err(Unreadable::Stream(error)) => self.fail(error, ctx),
-        }
-    }
-
-    /// Hands a stanza to the session, and stops reading at the bound on what is not settled.
-    fn admit(
-        &mut self,
-        stanza: Result<Box<Stanza>, Option<Box<Stanza>>>,
-        size: usize,
-        ctx: &mut Context<Stream>,
-    ) {
-        let State::Live(live) = &self.state else {
-            return;
-        };
-        let go_on = live.owner.admit(size);
-        live.session.do_send(ToSession::Received { stanza, size });
-        if !go_on {
-            self.paused = true;
-            return;
-        }
-        if let Some(rates) = &mut self.rates {
-            let limits = &self.realm.site.settings.limits;
-            let (rate, burst) = (
-                f64::from(limits.stanza_rate),
-                f64::from(limits.stanza_burst),
-            );
-            if let Some(wait) = rates.stanzas.take(1.0, rate, burst, self.heard) {
-                self.pause_for(wait, ctx);
-            }
-        }
-    }
-
     /// One `<r/>` for all that is delivered in one wake, so that its answer covers the last.
     fn ask_if_due(&mut self) {
         if std::mem::take(&mut self.ask_due) {
@@ -425,6 +351,12 @@ impl Stream {
     fn close(&mut self, error: Option<StreamError>, ctx: &mut Context<Stream>) {
         if matches!(self.state, State::Closing) {
             return;
+        }
+        if let State::Live(live) = &mut self.state {
+            live.clean = error.as_ref().is_none_or(|error| {
+                use StreamCondition::{ConnectionTimeout, SystemShutdown};
+                !matches!(error.condition, ConnectionTimeout | SystemShutdown)
+            });
         }
         if let Some(error) = error {
             debug!(peer = %self.peer, condition = error.condition.as_str(), "a stream ends");
@@ -466,19 +398,13 @@ impl Handler<ToStream> for Stream {
             }
             ToStream::Resume => self.resume(ctx),
             ToStream::Bound(answer) => self.bound(answer, ctx),
+            ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
             ToStream::SessionDied { jid, device } => {
                 self.realm.post(&jid, Mail::Gone(device), false);
                 self.fail(StreamError::new(StreamCondition::InternalServerError), ctx);
             }
         }
-    }
-}
-
-impl Drop for Live {
-    /// However the stream ends, its session hears.
-    fn drop(&mut self) {
-        self.session.do_send(ToSession::StreamClosed);
     }
 }
 

@@ -46,6 +46,9 @@ pub struct World {
     engine: Engine,
     /// The disk under it.
     pub disk: SlowDisk,
+    shelf: MemoryShelf,
+    settings: Settings,
+    extensions: List,
 }
 
 /// Runs a test in an actix system of its own.
@@ -77,6 +80,17 @@ pub fn settings() -> Settings {
     settings
 }
 
+/// Opens the store.
+fn open(disk: &SlowDisk, shelf: &MemoryShelf) -> Store {
+    let options = Options {
+        background: false,
+        disk: Arc::new(disk.clone()),
+        shelf: ShelfChoice::Memory(shelf.clone()),
+        ..Options::default()
+    };
+    Store::open(Path::new("/world"), options).expect("a store in memory opens")
+}
+
 impl World {
     /// A server with these accounts.
     pub fn new(users: &[&str], extensions: List) -> World {
@@ -93,14 +107,8 @@ impl World {
         users: impl Iterator<Item = String>,
         extensions: List,
     ) -> World {
-        let disk = SlowDisk::new(SimulatedDisk::new());
-        let options = Options {
-            background: false,
-            disk: Arc::new(disk.clone()),
-            shelf: ShelfChoice::Memory(MemoryShelf::new()),
-            ..Options::default()
-        };
-        let store = Store::open(Path::new("/world"), options).expect("a store in memory opens");
+        let (disk, shelf) = (SlowDisk::new(SimulatedDisk::new()), MemoryShelf::new());
+        let store = open(&disk, &shelf);
         let password = Password::prepare(PASSWORD).expect("a password");
         let credentials = Credentials::derive(&password, [7; 16], 1);
         let mut frame = Frame::new();
@@ -115,9 +123,15 @@ impl World {
             frame.put(Tree::Accounts, format!("{user}@{DOMAIN}"), row);
         }
         store.commit(vec![frame]).expect("a store in memory writes");
+        store.close().expect("a store in memory closes");
+        drop(store);
+        World::start(settings, extensions, disk, shelf)
+    }
+
+    fn start(settings: Settings, extensions: List, disk: SlowDisk, shelf: MemoryShelf) -> World {
         let engine = Engine::start(Start {
-            settings,
-            store,
+            settings: settings.clone(),
+            store: open(&disk, &shelf),
             extensions,
             tls: mute(),
             secret: [0; 32],
@@ -126,6 +140,9 @@ impl World {
         World {
             engine: engine.expect("an engine starts"),
             disk,
+            shelf,
+            settings,
+            extensions,
         }
     }
 
@@ -195,6 +212,24 @@ impl World {
     /// How many panics were caught.
     pub fn panics(&self) -> u64 {
         self.realm().gauges.panics.load(Ordering::Relaxed)
+    }
+
+    /// Rows of an account's sessions.
+    pub fn sessions(&self, account: u32) -> Vec<Row> {
+        self.range(Tree::Sessions, &keys::everything(AccountId(account)))
+    }
+
+    /// Stops the server as SIGTERM does, and starts it on the same store. Its clients hear it.
+    pub async fn restart(self) -> World {
+        let World {
+            engine,
+            disk,
+            shelf,
+            settings,
+            extensions,
+        } = self;
+        engine.stop().await;
+        World::start(settings, extensions, disk, shelf)
     }
 
     /// Rows of a kind of an account.

@@ -138,6 +138,9 @@ section! {
         pub plaintext: Plaintext = Plaintext::Never,
         /// Connected sessions of one account.
         pub sessions: usize = 10,
+        /// Sessions of one account that wait for their clients to come back; over it the oldest
+        /// ends.
+        pub hibernating: usize = 10,
         /// Silence after which the server pings.
         #[serde(with = "span")]
         pub idle: Duration = 5 * MINUTE,
@@ -274,8 +277,8 @@ section! {
 section! {
     /// Stream management (XEP-0198).
     pub struct Acks {
-        /// Stanzas not yet acknowledged that one session may have for longer than `timeout`; with
-        /// sixteen times as many it ends at once.
+        /// Stanzas not yet acknowledged that one session may have in memory. What comes then waits
+        /// in the store if it must last.
         pub stanzas: usize = 1_000,
         /// Their bytes.
         pub size: Size = Size::mib(1),
@@ -285,6 +288,10 @@ section! {
         /// How long an `<r/>` waits for the disk before it is answered with what is there.
         #[serde(with = "span")]
         pub delay: Duration = Duration::from_millis(100),
+        /// How long a session waits for its client when the connection is lost, or the server has
+        /// started again; zero: not at all.
+        #[serde(with = "span")]
+        pub resume: Duration = 600 * SECOND,
     }
 }
 

@@ -96,7 +96,6 @@ impl Account {
                 Kind::CONTACT => read_item(rest, &value).map(|item| items.push(item)),
                 Kind::REQUEST => read_request(rest, &value).map(|it| self.requests.push(it)),
                 Kind::FACT => self.read_fact(rest, &value),
-                Kind::UNACKED => Some(()),
                 _ => {
                     others.push((key, value));
                     continue;

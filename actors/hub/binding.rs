@@ -6,28 +6,37 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
-use rookery_storage::Tree;
+use rookery_storage::{Frame, Tree};
 use std::sync::atomic::Ordering;
 
 use super::{Hub, Missed, State};
 use crate::clients::ClientKey;
 use crate::effect::Origin;
 use crate::hub::devices::{Device, DeviceId, Devices};
-use crate::hub::link::Link;
+use crate::hub::link::{Link, Unacked};
+use crate::keys::{AccountId, SessionKey};
 use crate::messages::{Bind, Bound, ToSession};
-use crate::session::Session;
-use crate::site::random_id;
+use crate::session::{FIRST_LINE, Session};
+use crate::site::{random, random_id};
 
 impl Hub {
     pub(super) fn bind(&mut self, bind: Bind, ctx: &mut Context<Hub>) {
-        let answer = match self.state {
-            State::Account(_) => self.bound(&bind, ctx),
+        let answer = match &self.state {
+            State::Account(mind) => {
+                let account = mind.account.id;
+                self.bound(&bind, account, ctx)
+            }
             _ => Err(StanzaError::new(Condition::NotAuthorized)),
         };
         bind.answer(answer);
     }
 
-    fn bound(&mut self, bind: &Bind, ctx: &mut Context<Hub>) -> Result<Box<Bound>, StanzaError> {
+    fn bound(
+        &mut self,
+        bind: &Bind,
+        account: AccountId,
+        ctx: &mut Context<Hub>,
+    ) -> Result<Box<Bound>, StanzaError> {
         // RFC 6120 §7.6.2.1, §7.7.2: what the client asks for if it is a resource at all, else one
         // of ours.
         let jid = match &bind.bind2 {
@@ -58,7 +67,7 @@ impl Hub {
             // dead connection.
             self.end(old, StreamError::new(StreamCondition::Conflict));
             self.gone(old, ctx);
-        } else if self.devices.len() >= self.realm.site.settings.c2s.sessions {
+        } else if self.connected() >= self.realm.site.settings.c2s.sessions {
             let limit = Element::new(ns::XMPP_ERRORS, "resource-limit-exceeded");
             return Err(StanzaError::new(Condition::ResourceConstraint)
                 .with_kind(ErrorType::Wait)
@@ -70,12 +79,13 @@ impl Hub {
         // Never used twice on this server: what a session of a dead Hub says is said for nobody.
         let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
         let (session, owner) = Session::begin(&self.realm, jid.clone(), id, stream, bind.peer);
+        let key = SessionKey::new(account, u64::from_be_bytes(random()));
         let mut device = Device::new(id, jid.clone(), self.realm.site.now());
         device.client = bind.client;
         device.trusted = self.realm.gate.trusts(bind.peer);
         self.devices.add(device);
-        self.links.push((id, Link::new(session.clone())));
-        let mut bound = Bound::new(jid, session, owner);
+        self.links.push((id, Link::new(session.clone(), key)));
+        let mut bound = Bound::new(jid, FIRST_LINE, session, owner);
         if let Some(bind2) = &bind.bind2 {
             bound.inline = self.bind_features(id, bind2, ctx);
         }
@@ -102,13 +112,17 @@ impl Hub {
         bind2: &Bind2,
         ctx: &mut Context<Hub>,
     ) -> Vec<Element> {
-        // XEP-0198 inline: `<enable/>` is the engine's own, and not among the features yet.
+        // XEP-0198 §8.1: the engine's own, and first, so that what the others deliver counts.
+        let enable = |wish: &&Element| wish.is(ns::STREAM_MANAGEMENT, "enable");
+        let enable = bind2.inline.iter().find(enable);
+        let enabled = enable.and_then(|wish| self.count_inline(device, wish));
         let mut features = vec![Element::new(ns::BIND2, "bind")];
         features.extend(bind2.inline.iter().cloned());
         let mut answers = Vec::new();
         self.decide(Origin::Device(device), ctx, |mind, devices, site, fx| {
             answers = mind.bind(device, &features, devices, site, fx);
         });
+        answers.extend(enabled);
         answers
     }
 
@@ -128,6 +142,11 @@ impl Hub {
             self.end(id, error.clone());
             self.gone(id, ctx);
         }
+    }
+
+    /// Sessions that have a stream.
+    fn connected(&self) -> usize {
+        self.devices.iter().filter(|device| !device.away).count()
     }
 
     pub(super) fn end(&mut self, device: DeviceId, error: StreamError) {
@@ -164,12 +183,10 @@ impl Hub {
         let (Some(link), Some(device)) = (link, self.devices.remove(device)) else {
             return;
         };
-        let (mut rows, mut kept) = link.close();
+        let traces = link.traces();
+        let mut unacked = link.close();
         // What still waits for the disk comes behind it, before anything that comes from now on.
-        for unacked in self.withdraw(device.id) {
-            rows.push(unacked.row);
-            kept.push(unacked.kept);
-        }
+        unacked.extend(self.withdraw(device.id));
         if matches!(self.state, State::Loading) {
             // The rows are found on disk, with nobody's name on them.
             let device = Box::new(device);
@@ -181,8 +198,8 @@ impl Hub {
             let again = Box::new(device.clone());
             let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
                 mind.gone(device, devices, site, fx);
-                rows.into_iter()
-                    .for_each(|row| fx.delete(Tree::Account, row));
+                traces.erase(&mut fx.rows);
+                let kept = forget(unacked, &mut fx.rows);
                 if !kept.is_empty() {
                     mind.returned(kept, devices, site, fx);
                 }
@@ -215,6 +232,17 @@ impl Hub {
             });
         }
     }
+}
+
+/// Takes the rows of deliveries away that will not be acknowledged any more; the archive rows they
+/// stood for.
+pub(super) fn forget(unacked: Vec<Unacked>, frame: &mut Frame) -> Vec<Vec<u8>> {
+    // What was no message is of no use to another session.
+    let forget = |unacked: Unacked| {
+        frame.delete(Tree::Sessions, unacked.row);
+        unacked.kept
+    };
+    unacked.into_iter().filter_map(forget).collect()
 }
 
 #[cfg(test)]

@@ -38,6 +38,10 @@ pub struct Device {
     pub trusted: bool,
     /// It acknowledges what it is sent (XEP-0198).
     pub acknowledges: bool,
+    /// Its stream is gone, and its session waits for another (XEP-0198 §5).
+    pub away: bool,
+    /// Something changed that a server which starts again must know.
+    pub changed: bool,
     /// Extensions that noted it: see [`crate::effect::Effects::note`].
     pub noted: Vec<u16>,
 }
@@ -56,6 +60,8 @@ impl Device {
             since,
             trusted: false,
             acknowledges: false,
+            away: false,
+            changed: false,
             noted: Vec::new(),
         }
     }
@@ -96,6 +102,13 @@ impl Device {
         }
         self.directed.push(to.clone());
     }
+
+    /// Forgets those who were sent directed presence and need not be told any more.
+    pub fn forget_directed(&mut self, gone: impl Fn(&Jid) -> bool) {
+        let before = self.directed.len();
+        self.directed.retain(|it| !gone(it));
+        self.changed |= self.directed.len() < before;
+    }
 }
 
 /// All devices of one user, in the order in which they came.
@@ -120,11 +133,14 @@ impl Devices {
         self.0.iter().find(|device| device.id == id)
     }
 
+    /// One of them, to be changed in a way that is [remembered](Device::changed).
     pub fn get_mut(&mut self, id: DeviceId) -> Option<&mut Device> {
-        self.0.iter_mut().find(|device| device.id == id)
+        let device = self.0.iter_mut().find(|device| device.id == id)?;
+        device.changed = true;
+        Some(device)
     }
 
-    /// All of them, to be changed.
+    /// All of them, to be changed; who does says so in [`Device::changed`].
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
         self.0.iter_mut()
     }

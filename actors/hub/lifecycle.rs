@@ -2,7 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rookery_protocol::error::{StreamCondition, StreamError};
@@ -13,12 +14,17 @@ use tracing::{error, warn};
 use super::perform::{Held, What};
 use super::{Hub, Missed, State};
 use crate::effect::{Origin, Query, Row};
-use crate::hub::devices::Devices;
+use crate::hub::devices::{DeviceId, Devices};
+use crate::hub::link::Link;
 use crate::hub::mind::Mind;
+use crate::hub::remembered::{self, Remembered, Whereabouts};
 use crate::keeper::{Committed, Tell};
-use crate::keys::{self, AccountId, Kind};
+use crate::keys::{self, AccountId};
 use crate::messages::{Mail, Order};
 use crate::receipt::Receipt;
+
+/// After a start of the server all Hubs that had sessions are there again within this time.
+const ALL_BACK: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// Reads the account; until it is there no mail is handled. What the Hub itself has handed to
@@ -42,28 +48,34 @@ impl Hub {
                 realm.keeper.committed(Frame::new()).await;
             }
             let (tree, range) = (Tree::Account, keys::loaded(id));
-            let all = Query::Range {
+            let all = |tree, range| Query::Range {
                 tree,
                 range,
                 limit: usize::MAX,
                 backwards: false,
             };
-            realm.keeper.rows(vec![all]).await
+            let rows = realm.keeper.rows(vec![all(tree, range)]);
+            let sessions = all(Tree::Sessions, keys::everything(id));
+            let (rows, sessions) = tokio::join!(rows, realm.keeper.rows(vec![sessions]));
+            rows.zip(sessions)
         };
         ctx.wait(rows.into_actor(self).map(move |rows, hub, ctx| {
             hub.ended = hub.ended.max(upto);
             match rows {
-                Some(rows) => hub.loaded(id, rows, ctx),
+                Some((rows, sessions)) => hub.loaded(id, rows, sessions, ctx),
                 // Nothing may be decided from half of an account.
                 None => hub.fall(ctx),
             }
         }));
     }
 
-    fn loaded(&mut self, id: AccountId, rows: Vec<Row>, ctx: &mut Context<Hub>) {
-        let (unacked, rows): (Vec<Row>, Vec<Row>) = rows
-            .into_iter()
-            .partition(|(key, _)| matches!(keys::split(key), Some((_, Kind::UNACKED, _))));
+    fn loaded(
+        &mut self,
+        id: AccountId,
+        rows: Vec<Row>,
+        sessions: Vec<Row>,
+        ctx: &mut Context<Hub>,
+    ) {
         let (site, jid) = (&self.realm.site, self.jid.clone());
         match catch_unwind(AssertUnwindSafe(|| Mind::load(id, jid, rows, site))) {
             Ok(mind) => self.state = State::Account(Box::new(mind)),
@@ -72,32 +84,68 @@ impl Hub {
                 return self.fall(ctx);
             }
         }
+        let sessions = self.restore(sessions, ctx);
         if !self.devices.is_empty() {
             self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
                 mind.rejoined(devices, site, fx)
             });
         }
-        self.redeliver(unacked, ctx);
+        self.redeliver(sessions, ctx);
         self.catch_up(ctx);
+    }
+
+    /// Sessions of an earlier life of the server: those that may be resumed wait for their clients,
+    /// the others end as if their connections had broken. What is left has no device.
+    fn restore(&mut self, rows: Vec<Row>, ctx: &mut Context<Hub>) -> Vec<Remembered> {
+        let mut sessions = remembered::gather(rows);
+        sessions.retain(|it| !self.links.iter().any(|(_, link)| link.key == it.key));
+        if std::mem::replace(&mut self.restored, true) {
+            return sessions;
+        }
+        let mut rest = Vec::new();
+        for session in sessions {
+            let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
+            match session.device(id, &self.jid, &self.realm.site) {
+                Some((device, Some(token))) => {
+                    self.devices.add(device);
+                    self.links.push((id, Link::restored(session, token)));
+                    self.expire_in_time(id, 0, ctx);
+                }
+                Some((device, None)) => {
+                    // Its contacts' sessions must be there again to hear that it is not.
+                    self.pending += 1;
+                    ctx.run_later(ALL_BACK, move |hub, ctx| {
+                        hub.pending -= 1;
+                        hub.depart(Box::new(device), false, ctx);
+                    });
+                    rest.push(session);
+                }
+                None => rest.push(session),
+            }
+        }
+        rest
     }
 
     /// What a session of an earlier life was sent and never acknowledged is delivered again; the
     /// deliveries of sessions that live now are in their links.
-    fn redeliver(&mut self, unacked: Vec<Row>, ctx: &mut Context<Hub>) {
-        let lost: Vec<Row> = unacked
-            .into_iter()
-            .filter(|(key, _)| !self.links.iter().any(|(_, link)| link.owns(key)))
-            .filter(|(key, _)| !self.held.iter().any(|held| held.keeps(key)))
-            .collect();
+    fn redeliver(&mut self, lost: Vec<Remembered>, ctx: &mut Context<Hub>) {
         if lost.is_empty() || self.shy {
             return;
         }
         let loaded = matches!(self.state, State::Account(_));
         let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-            let (rows, kept): (Vec<_>, Vec<_>) = lost.into_iter().unzip();
-            rows.into_iter()
-                .for_each(|row| fx.delete(Tree::Account, row));
-            mind.returned(kept, devices, site, fx)
+            let mut kept = Vec::new();
+            for session in lost {
+                fx.rows.delete_range(Tree::Sessions, session.key.rows());
+                let stanzas = session.unacked.into_iter().map(|(_, _, it)| it.stanza);
+                kept.extend(stanzas.filter_map(|stanza| match stanza {
+                    Whereabouts::Archive(kept) => Some(kept),
+                    Whereabouts::Here(_) => None,
+                }));
+            }
+            if !kept.is_empty() {
+                mind.returned(kept, devices, site, fx)
+            }
         });
         // It would panic for ever. The rows wait for a better program.
         self.shy = loaded && !decided;
@@ -159,7 +207,7 @@ impl Hub {
         let removed = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
             mind.removed(devices, site, fx);
             fx.delete(Tree::Accounts, name);
-            for tree in [Tree::Account, Tree::Archive] {
+            for tree in [Tree::Account, Tree::Archive, Tree::Sessions] {
                 fx.rows.delete_range(tree, keys::everything(id));
             }
         });
@@ -196,7 +244,7 @@ impl Hub {
             return;
         }
         let recent = self.used.elapsed() < self.realm.site.settings.engine.retire / 2;
-        let busy = !self.held.is_empty() || !self.parked.is_empty() || self.commands > 0;
+        let busy = !self.held.is_empty() || !self.parked.is_empty() || self.pending > 0;
         if recent || busy {
             return self.rest(ctx);
         }

@@ -1,94 +1,327 @@
 //! The shell's side of one device: its Session, and what was delivered to it and not acknowledged
 //! yet.
+//!
+//! A device that acknowledges (XEP-0198) is delivered to by number. When more waits for its
+//! acknowledgement than memory should hold, or when its session is only a row yet because the
+//! server started again, the link is *shelved*: what must not be lost is then kept as rows alone,
+//! and is read and delivered when there is room and somebody to take it.
 
 use std::collections::VecDeque;
 
 use actix::prelude::*;
 use bytes::Bytes;
+use rookery_storage::{Frame, Tree};
 
-use crate::keys::{self, AccountId, Kind};
+use crate::hub::remembered::{Delivery, Remembered, Whereabouts};
+use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
+use crate::receipt::{Handled, is_later};
 use crate::session::Session;
 use crate::site::random;
 
+/// The most that need not last and is kept for a shelved device, in stanzas and in bytes. Over it
+/// the oldest is dropped.
+const VOLATILE: usize = 256;
+const VOLATILE_BYTES: usize = 256 * 1024;
+
 /// A device's Session, as its Hub holds it.
 pub struct Link {
-    session: Addr<Session>,
+    session: Option<Addr<Session>>,
+    pub key: SessionKey,
     acks: Option<Box<Acks>>,
+    shelved: Option<Box<Shelved>>,
     /// Deliveries to it that wait for the disk; what comes later queues behind them.
     pub held: u32,
+    /// Of these, rows that go to the shelved.
+    pub shelving: u32,
+    /// By this the client names the session when it comes back (XEP-0198 `previd`).
+    pub token: Option<[u8; 16]>,
+    /// It has a row, so that a server that starts again knows of it.
+    pub written: bool,
+    /// Its stream is gone, and it waits for another; counts how often that happened.
+    pub away: Option<u32>,
+    losses: u32,
+    /// Of before the server started again, while no Session has been told.
+    pub past: Option<Past>,
     open: bool,
 }
 
-/// Numbers of what is delivered to a session that acknowledges (XEP-0198).
+/// Numbers of what is delivered to a session that acknowledges.
+#[derive(Default)]
 struct Acks {
-    /// Names the session in the keys of its rows: random, so that no later session meets them.
-    id: u64,
     /// The last part of the keys of its rows.
     serial: u32,
     /// The number of the last stanza that was delivered.
     sent: u32,
-    /// What was delivered under which number and must not be lost.
-    unacked: VecDeque<(u32, Unacked)>,
+    /// The last `h`.
+    heard: u32,
+    unacked: VecDeque<Sent>,
+    /// Bytes of what is unacknowledged.
+    bytes: usize,
+}
+
+struct Sent {
+    number: u32,
+    size: u32,
+    unacked: Option<Box<Unacked>>,
+}
+
+/// What a shelved link keeps.
+#[derive(Default)]
+struct Shelved {
+    /// Need not last; written when there is room.
+    volatile: VecDeque<Bytes>,
+    volatile_bytes: usize,
+    /// To be read and delivered, in order.
+    rows: VecDeque<Unacked>,
+    /// It is being done.
+    reading: bool,
+}
+
+/// What a session did and had not done before the server started again.
+pub struct Past {
+    /// What of its client's was handled.
+    pub handled: Handled,
+    /// What its client may not have got and need not last, by number.
+    pub tail: Vec<(u32, Bytes)>,
 }
 
 /// A delivery that must not be lost.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Unacked {
     /// The key of the row that is there until the delivery is acknowledged.
     pub row: Vec<u8>,
-    /// The key of the archive row that holds the stanza.
-    pub kept: Vec<u8>,
+    /// The key of the archive row that holds the stanza; `None`: the row has it itself.
+    pub kept: Option<Vec<u8>>,
+}
+
+impl Unacked {
+    /// What its row says, once it has a number or none.
+    fn delivery(&self, number: Option<u32>, bytes: &[u8]) -> Delivery {
+        let stanza = match &self.kept {
+            Some(kept) => Whereabouts::Archive(kept.clone()),
+            None => Whereabouts::Here(bytes.to_vec()),
+        };
+        Delivery { number, stanza }
+    }
+}
+
+/// What a delivery asks of the store.
+pub enum Keep {
+    /// Nothing: it may get lost.
+    No,
+    /// It is the stanza of this archive row.
+    Archived(Vec<u8>),
+    /// It belongs to a change that is on disk: a session that can be resumed must not miss it.
+    Change,
+}
+
+/// What becomes of a delivery.
+pub enum Way {
+    /// Write it, under this number if deliveries are counted.
+    Session(Option<u32>),
+    /// Its row is all there is for now.
+    Shelved,
+}
+
+/// How much of a session may be unacknowledged in memory.
+#[derive(Clone, Copy)]
+pub struct Room {
+    pub stanzas: usize,
+    pub bytes: usize,
 }
 
 impl Link {
     /// A link to a session that does not acknowledge yet.
-    pub fn new(session: Addr<Session>) -> Link {
+    pub fn new(session: Addr<Session>, key: SessionKey) -> Link {
         Link {
-            session,
+            session: Some(session),
+            key,
             acks: None,
+            shelved: None,
             held: 0,
+            shelving: 0,
+            token: None,
+            written: false,
+            away: None,
+            losses: 0,
+            past: None,
             open: true,
         }
     }
 
-    /// Tells the session something.
+    /// A link to a session that ran before the server started again.
+    pub fn restored(remembered: Remembered, token: [u8; 16]) -> Link {
+        let mut acks = Acks::default();
+        let mut shelved = Shelved::default();
+        for (serial, row, delivery) in remembered.unacked {
+            acks.serial = acks.serial.max(serial);
+            let kept = match delivery.stanza {
+                Whereabouts::Archive(kept) => Some(kept),
+                Whereabouts::Here(_) => None,
+            };
+            let unacked = Unacked { row, kept };
+            match delivery.number {
+                Some(number) => acks.unacked.push_back(Sent {
+                    number,
+                    size: 0,
+                    unacked: Some(Box::new(unacked)),
+                }),
+                None => shelved.rows.push_back(unacked),
+            }
+        }
+        let past = Past {
+            handled: remembered.handled,
+            tail: remembered.tail,
+        };
+        Link {
+            session: None,
+            key: remembered.key,
+            acks: Some(Box::new(acks)),
+            shelved: Some(Box::new(shelved)),
+            held: 0,
+            shelving: 0,
+            token: Some(token),
+            written: true,
+            away: Some(0),
+            losses: 0,
+            past: Some(past),
+            open: true,
+        }
+    }
+
+    /// Tells the session something, if there is one.
     pub fn send(&self, message: ToSession) {
-        self.session.do_send(message);
+        if let Some(session) = &self.session {
+            session.do_send(message);
+        }
     }
 
-    /// Counts from here on.
-    pub fn count(&mut self) {
-        let id = u64::from_be_bytes(random());
-        self.acks = Some(Box::new(Acks {
-            id,
-            serial: 0,
-            sent: 0,
-            unacked: VecDeque::new(),
-        }));
+    /// Counts from here on; makes the token by which the session may be resumed.
+    pub fn count(&mut self, resumable: bool) {
+        self.acks = Some(Box::default());
+        self.token = resumable.then(random);
     }
 
-    /// The row that keeps a delivery of the archive row `kept` until the session acknowledges it,
-    /// if it ever does.
-    pub fn keeps(&mut self, account: AccountId, kept: Vec<u8>) -> Option<Unacked> {
-        let acks = self.acks.as_mut()?;
-        acks.serial = acks.serial.wrapping_add(1);
-        let mut rest = acks.id.to_be_bytes().to_vec();
-        rest.extend_from_slice(&acks.serial.to_be_bytes());
-        Some(Unacked {
-            row: keys::row(account, Kind::UNACKED, &rest),
-            kept,
-        })
+    /// Its stream is gone; answers the number of this loss.
+    pub fn lose(&mut self) -> u32 {
+        self.losses += 1;
+        self.away = Some(self.losses);
+        self.losses
     }
 
-    /// Hands a stanza to the session, numbered if deliveries are counted.
-    pub fn deliver(&mut self, bytes: Bytes, unacked: Option<Unacked>) {
-        let number = self.acks.as_mut().map(|acks| {
-            acks.sent = acks.sent.wrapping_add(1);
-            acks.unacked.extend(unacked.map(|it| (acks.sent, it)));
-            acks.sent
+    /// Numbers a delivery, or shelves it where there is no room. If it must not be lost the answer
+    /// has the row that keeps it.
+    pub fn assign(
+        &mut self,
+        bytes: &[u8],
+        keep: Keep,
+        room: Room,
+    ) -> (Way, Option<(Unacked, Delivery)>) {
+        let Some(acks) = self.acks.as_mut() else {
+            return (Way::Session(None), None);
+        };
+        if self.shelved.is_none() && acks.is_full(room) {
+            self.shelved = Some(Box::default());
+        }
+        let shelved = self.shelved.is_some();
+        let kept = match keep {
+            Keep::Archived(kept) => Some(Some(kept)),
+            Keep::Change if self.token.is_some() => Some(None),
+            Keep::Change | Keep::No => None,
+        };
+        let unacked = kept.map(|kept| {
+            acks.serial = acks.serial.wrapping_add(1);
+            let row = self.key.row(Part::Unacked, &acks.serial.to_be_bytes());
+            Unacked { row, kept }
         });
+        let number = (!shelved).then(|| acks.number(bytes.len(), unacked.clone()));
+        let row = unacked.map(|unacked| {
+            let delivery = unacked.delivery(number, bytes);
+            (unacked, delivery)
+        });
+        match shelved {
+            true => (Way::Shelved, row),
+            false => (Way::Session(number), row),
+        }
+    }
+
+    /// Hands a stanza to the session.
+    pub fn deliver(&self, bytes: Bytes, number: Option<u32>) {
         self.send(ToSession::Deliver { bytes, number });
+    }
+
+    /// Keeps what need not last for a shelved device; gives back what is dropped for it.
+    pub fn shelve_volatile(&mut self, bytes: Bytes) -> Option<Bytes> {
+        let shelved = self.shelved.get_or_insert_default();
+        shelved.volatile_bytes += bytes.len();
+        shelved.volatile.push_back(bytes);
+        let over = shelved.volatile.len() > VOLATILE || shelved.volatile_bytes > VOLATILE_BYTES;
+        if !over {
+            return None;
+        }
+        let dropped = shelved.volatile.pop_front()?;
+        shelved.volatile_bytes -= dropped.len();
+        Some(dropped)
+    }
+
+    /// A shelved device's row is on disk.
+    pub fn shelve(&mut self, unacked: Unacked) {
+        self.shelved.get_or_insert_default().rows.push_back(unacked);
+    }
+
+    /// Whether something shelved could be delivered now. If so it is being done from now on.
+    pub fn begin_unshelving(&mut self, room: Room) -> bool {
+        let can = self.session.is_some() && self.away.is_none();
+        let (Some(acks), Some(shelved)) = (&self.acks, &mut self.shelved) else {
+            return false;
+        };
+        let half = Room {
+            stanzas: room.stanzas.div_ceil(2),
+            bytes: room.bytes.div_ceil(2),
+        };
+        let begins = can && !shelved.reading && !acks.is_full(half);
+        shelved.reading |= begins;
+        begins
+    }
+
+    /// What is shelved and comes next; `None`: nothing is shelved any more.
+    pub fn next_shelved(&mut self, batch: usize) -> Option<(Vec<Bytes>, Vec<Unacked>)> {
+        let shelved = self.shelved.as_mut()?;
+        shelved.volatile_bytes = 0;
+        let volatile: Vec<Bytes> = std::mem::take(&mut shelved.volatile).into();
+        let rows = shelved.rows.len().min(batch);
+        let rows: Vec<Unacked> = shelved.rows.drain(..rows).collect();
+        if rows.is_empty() && volatile.is_empty() {
+            shelved.reading = false;
+            if self.shelving == 0 {
+                self.shelved = None;
+            }
+            return None;
+        }
+        Some((volatile, rows))
+    }
+
+    /// The batch was delivered, or put back.
+    pub fn end_unshelving(&mut self, back: Vec<Unacked>) {
+        if let Some(shelved) = self.shelved.as_mut() {
+            shelved.reading = false;
+            for unacked in back.into_iter().rev() {
+                shelved.rows.push_front(unacked);
+            }
+        }
+    }
+
+    /// Numbers a delivery that was shelved and need not last.
+    pub fn number(&mut self, size: usize) -> u32 {
+        self.acks.get_or_insert_default().number(size, None)
+    }
+
+    /// Numbers a delivery whose row was shelved; that is written again as the answer says.
+    pub fn number_row(&mut self, bytes: &[u8], unacked: Unacked) -> (u32, Delivery) {
+        let acks = self.acks.get_or_insert_default();
+        let number = acks.number(bytes.len(), Some(unacked.clone()));
+        (number, unacked.delivery(Some(number), bytes))
     }
 
     /// The client has everything up to `h`: what need not be kept for it any more.
@@ -97,11 +330,17 @@ impl Link {
             return Vec::new();
         };
         let mut acked = Vec::new();
-        // Modulo 2^32 (XEP-0198 §4): numbers up to `h` lie at most half the circle behind it.
-        while let Some((number, _)) = acks.unacked.front()
-            && h.wrapping_sub(*number) < u32::MAX / 2
+        while acks
+            .unacked
+            .front()
+            .is_some_and(|sent| !is_later(sent.number, h))
+            && let Some(sent) = acks.unacked.pop_front()
         {
-            acked.extend(acks.unacked.pop_front().map(|(_, unacked)| unacked));
+            acks.bytes -= sent.size as usize;
+            acked.extend(sent.unacked.map(|unacked| *unacked));
+        }
+        if is_later(h, acks.heard) {
+            acks.heard = h;
         }
         if acks.unacked.is_empty() {
             acks.unacked.shrink_to_fit();
@@ -109,29 +348,124 @@ impl Link {
         acked
     }
 
-    /// Whether this row is of a delivery of this session.
-    pub fn owns(&self, row: &[u8]) -> bool {
-        let Some((_, _, rest)) = keys::split(row) else {
-            return false;
-        };
-        self.acks
-            .as_ref()
-            .is_some_and(|acks| rest.starts_with(&acks.id.to_be_bytes()))
+    /// Whether `h` of a client that comes back is more than it was ever sent (XEP-0198 §6). A
+    /// server that started again does not know: there the client's word holds.
+    pub fn exceeds(&self, h: u32) -> Option<u32> {
+        let acks = self.acks.as_ref()?;
+        (self.past.is_none() && is_later(h, acks.sent)).then_some(acks.sent)
     }
 
-    /// The session ended: the rows of what it never acknowledged, and the archive rows they stand
-    /// for.
-    pub fn close(mut self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-        self.open = false;
-        let unacked = self
-            .acks
-            .take()
-            .map(|acks| acks.unacked)
-            .unwrap_or_default();
-        unacked
+    /// The session is there again, for a client that has `h`: counting goes on from that, and what
+    /// it has not is delivered again behind it. `tail` need not last.
+    pub fn revive(&mut self, session: Addr<Session>, h: u32, tail: Vec<(u32, Bytes)>) {
+        self.session = Some(session);
+        for (_, bytes) in tail
             .into_iter()
-            .map(|(_, unacked)| (unacked.row, unacked.kept))
-            .unzip()
+            .filter(|(number, _)| is_later(*number, h))
+            .rev()
+        {
+            self.shelved
+                .get_or_insert_default()
+                .volatile
+                .push_front(bytes);
+        }
+        let acks = self.acks.get_or_insert_default();
+        acks.sent = h;
+        acks.heard = h;
+        acks.bytes = 0;
+        let lost = acks.unacked.drain(..).filter_map(|sent| sent.unacked);
+        let shelved = self.shelved.get_or_insert_default();
+        for (place, unacked) in lost.enumerate() {
+            shelved.rows.insert(place, *unacked);
+        }
+    }
+
+    /// A delivery that was numbered will not take place; those behind it move up. The rows that now
+    /// say a wrong number, with the right one, as far as they can be written again: others say one
+    /// too many, which after a crash may bring their stanza twice.
+    pub fn retract(&mut self, number: u32) -> Vec<(Vec<u8>, Delivery)> {
+        let Some(acks) = self.acks.as_mut() else {
+            return Vec::new();
+        };
+        let Some(place) = acks.unacked.iter().position(|sent| sent.number == number) else {
+            return Vec::new();
+        };
+        if let Some(sent) = acks.unacked.remove(place) {
+            acks.bytes -= sent.size as usize;
+        }
+        acks.sent = acks.sent.wrapping_sub(1);
+        let mut moved = Vec::new();
+        for sent in acks.unacked.iter_mut().skip(place) {
+            sent.number = sent.number.wrapping_sub(1);
+            if let Some(unacked) = &sent.unacked
+                && unacked.kept.is_some()
+            {
+                let delivery = unacked.delivery(Some(sent.number), &[]);
+                moved.push((unacked.row.clone(), delivery));
+            }
+        }
+        moved
+    }
+
+    /// The rows there may be of it.
+    pub fn traces(&self) -> Traces {
+        Traces {
+            key: self.key,
+            resumable: self.token.is_some(),
+            written: self.written,
+        }
+    }
+
+    /// The session ended: what it never acknowledged and must not be lost, in order.
+    pub fn close(mut self) -> Vec<Unacked> {
+        self.open = false;
+        let acks = self.acks.take().map(|acks| acks.unacked);
+        let sent = acks.unwrap_or_default().into_iter();
+        let mut unacked: Vec<Unacked> =
+            sent.filter_map(|sent| sent.unacked.map(|it| *it)).collect();
+        unacked.extend(self.shelved.take().into_iter().flat_map(|it| it.rows));
+        unacked
+    }
+
+    /// The server stops: the session goes on when it starts again.
+    pub fn leave(&mut self) {
+        self.open = false;
+    }
+}
+
+/// Which rows a session has.
+#[derive(Clone, Copy)]
+pub struct Traces {
+    key: SessionKey,
+    resumable: bool,
+    written: bool,
+}
+
+impl Traces {
+    /// Takes them all away.
+    pub fn erase(self, frame: &mut Frame) {
+        if self.resumable {
+            frame.delete_range(Tree::Sessions, self.key.rows());
+        } else if self.written {
+            frame.delete(Tree::Sessions, self.key.row(Part::State, &[]));
+        }
+    }
+}
+
+impl Acks {
+    fn is_full(&self, room: Room) -> bool {
+        self.unacked.len() >= room.stanzas || self.bytes >= room.bytes
+    }
+
+    fn number(&mut self, size: usize, unacked: Option<Unacked>) -> u32 {
+        self.sent = self.sent.wrapping_add(1);
+        self.bytes += size;
+        self.unacked.push_back(Sent {
+            number: self.sent,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            unacked: unacked.map(Box::new),
+        });
+        self.sent
     }
 }
 
@@ -140,7 +474,7 @@ impl Drop for Link {
     /// back.
     fn drop(&mut self) {
         if self.open {
-            self.session.do_send(ToSession::HubGone);
+            self.send(ToSession::HubGone);
         }
     }
 }

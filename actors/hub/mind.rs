@@ -3,6 +3,7 @@
 //! Each subject has its file: presence, subscriptions, the roster, messages, IQs. Here is the way
 //! in: which phases a stanza passes, and who gets it then.
 
+use bytes::Bytes;
 use rookery_protocol::delivery::{self, Address, Audience, Delivery};
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
@@ -181,6 +182,18 @@ impl Mind {
             });
         }
         answers
+    }
+
+    /// The stanza of an archive row, as it is delivered late.
+    pub fn again(&self, key: &[u8], row: &[u8], devices: &Devices, site: &Site) -> Option<Bytes> {
+        let view = View {
+            account: &self.account,
+            devices,
+            site,
+        };
+        let mut roles = self.roles.iter();
+        let stanza = roles.find_map(|(_, role)| role.again(key, row, view))?;
+        Some(stanza.to_bytes())
     }
 
     /// The rows that an extension asked for.

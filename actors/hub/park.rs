@@ -133,14 +133,14 @@ impl Hub {
 
     /// Has the server do a command for an extension.
     pub(super) fn administer(&mut self, order: Administer, ctx: &mut Context<Hub>) {
-        self.commands += 1;
+        self.pending += 1;
         let realm = Arc::clone(&self.realm);
         let command = order.command.clone();
         let work = async move { realm.administer(command).await };
         ctx.spawn(
             work.into_actor(self)
                 .map(move |(outcome, after), hub: &mut Hub, ctx| {
-                    hub.commands -= 1;
+                    hub.pending -= 1;
                     hub.stay();
                     hub.administered(order, outcome, ctx);
                     // Only now: who removes his account or changes his password hears the result

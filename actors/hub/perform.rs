@@ -1,12 +1,11 @@
 //! How a Hub does what was decided: rows first, then what may be seen at once, the rest when the
 //! rows are on disk.
 
-use std::time::Duration;
-
 use actix::prelude::*;
 use bytes::Bytes;
 use rookery_protocol::stanza::{Kind, Stanza};
 use rookery_protocol::subscription::Request;
+use rookery_storage::record::encode;
 use rookery_storage::{Frame, Tree};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -16,15 +15,10 @@ use tracing::warn;
 use super::{Hub, State};
 use crate::effect::{Effect, Effects, Origin};
 use crate::hub::devices::DeviceId;
-use crate::hub::link::Unacked;
+use crate::hub::link::{Keep, Unacked, Way};
+use crate::hub::remembered::Delivery;
 use crate::keeper::{Committed, Tell};
-use crate::keys::AccountId;
-use crate::messages::ToSession;
-use crate::receipt::Receipt;
-
-/// How long what a device acknowledged may come again after a crash: until then its rows wait for a
-/// commit that they can go with.
-const LATER: Duration = Duration::from_millis(500);
+use crate::receipt::{Receipt, is_later};
 
 /// What of a decision waits for the rows that it wrote.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,26 +52,18 @@ pub(super) struct Held {
 
 /// What waits.
 pub(super) enum What {
-    /// A stanza for a device, and the row that keeps it until it is acknowledged.
+    /// A stanza for a device, with its number where deliveries are counted.
     Deliver {
         device: DeviceId,
         bytes: Bytes,
-        unacked: Option<Unacked>,
+        number: Option<u32>,
     },
+    /// The row of a stanza for a device that is shelved.
+    Shelve { device: DeviceId, unacked: Unacked },
     /// Anything else that was decided.
     Effect(Effect),
     /// The account's end; this hears of it.
     Removal(oneshot::Sender<Committed>),
-}
-
-impl Held {
-    /// Whether it is the delivery that this row keeps.
-    pub(super) fn keeps(&self, row: &[u8]) -> bool {
-        let What::Deliver { unacked, .. } = &self.what else {
-            return false;
-        };
-        unacked.as_ref().is_some_and(|it| it.row == row)
-    }
 }
 
 impl Hub {
@@ -102,17 +88,17 @@ impl Hub {
                     kept,
                 } => {
                     for device in devices {
-                        let kept = kept.clone().filter(|_| wrote);
-                        let (unacked, waits) = self.keep(device, kept, hold_all, &mut frame);
-                        let own = hold_all || unacked.is_some();
-                        let delivery = What::Deliver {
-                            device,
-                            bytes: bytes.clone(),
-                            unacked,
+                        let keep = match kept.clone().filter(|_| wrote) {
+                            Some(kept) => Keep::Archived(kept),
+                            None if hold_all => Keep::Change,
+                            None => Keep::No,
                         };
-                        match waits {
-                            true => hold.push((own, delivery)),
-                            false => now.push(delivery),
+                        let own = hold_all || matches!(keep, Keep::Archived(_));
+                        let delivery = self.keep(device, &bytes, keep, hold_all, &mut frame);
+                        match delivery {
+                            Some((what, true)) => hold.push((own, what)),
+                            Some((what, false)) => now.push(what),
+                            None => {}
                         }
                     }
                 }
@@ -145,24 +131,23 @@ impl Hub {
 
     /// Holds something until its frame is on disk.
     pub(super) fn hold(&mut self, held: Held) {
-        self.held_effects += u32::from(!matches!(held.what, What::Deliver { .. }));
+        self.held_effects += u32::from(held.what.device().is_none());
         self.held.push_back(held);
     }
 
-    /// Adds the row that keeps a delivery until it is acknowledged, and says whether it must wait.
+    /// Gives a delivery its number, or parks it, adds the row that keeps it until it is
+    /// acknowledged, and says whether it must wait.
     fn keep(
         &mut self,
         device: DeviceId,
-        kept: Option<Vec<u8>>,
+        bytes: &Bytes,
+        keep: Keep,
         hold_all: bool,
         frame: &mut Frame,
-    ) -> (Option<Unacked>, bool) {
-        let account = self.account();
-        let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == device) else {
-            return (None, false);
-        };
-        let row = account.zip(kept);
-        let unacked = row.and_then(|(account, kept)| link.keeps(account, kept));
+    ) -> Option<(What, bool)> {
+        let room = self.room();
+        let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
+        let (way, row) = link.assign(bytes, keep, room);
         #[cfg(feature = "seeded-bugs")]
         let mut nowhere = Frame::new();
         #[cfg(feature = "seeded-bugs")]
@@ -170,37 +155,44 @@ impl Hub {
             true => &mut nowhere,
             false => frame,
         };
-        if let Some(unacked) = &unacked {
-            frame.put(Tree::Account, unacked.row.clone(), unacked.kept.clone());
-        }
-        let waits = hold_all || link.held > 0 || unacked.is_some();
+        let lasts = row.is_some();
+        let unacked = row.map(|(unacked, delivery)| {
+            write(frame, &unacked.row, &delivery);
+            unacked
+        });
+        let bytes = bytes.clone();
+        let what = match (way, unacked) {
+            (Way::Session(number), _) => What::Deliver {
+                device,
+                bytes,
+                number,
+            },
+            (Way::Shelved, Some(unacked)) => {
+                link.shelving += 1;
+                What::Shelve { device, unacked }
+            }
+            (Way::Shelved, None) => {
+                let dropped = link.shelve_volatile(bytes);
+                dropped.into_iter().for_each(|it| self.realm.bounce(it));
+                return None;
+            }
+        };
+        let waits = hold_all || link.held > 0 || lasts;
         link.held += u32::from(waits);
-        (unacked, waits)
+        Some((what, waits))
     }
 
-    fn account(&self) -> Option<AccountId> {
-        match &self.state {
-            State::Account(mind) => Some(mind.account.id),
-            _ => None,
-        }
-    }
-
-    fn commit(
-        &mut self,
-        mut frame: Frame,
-        receipt: Receipt,
-        wrote: bool,
-        lasting: bool,
-        told: bool,
-    ) {
+    fn commit(&mut self, frame: Frame, receipt: Receipt, wrote: bool, lasting: bool, told: bool) {
         if wrote {
             self.ticket += 1;
-            frame.append(std::mem::take(&mut self.later));
+            // What was decided earlier comes first.
+            let mut all = std::mem::take(&mut self.later);
+            all.append(frame);
             let tell = match told {
                 true => self.tell(),
                 false => Tell::Refusal(SmolStr::new(self.jid.as_str()), self.ticket),
             };
-            self.realm.keeper.commit(frame, receipt, tell);
+            self.realm.keeper.commit(all, receipt, tell);
         } else if lasting && receipt.is_some() {
             // Class D although nothing is written here: what was written on the way must be on disk
             // first.
@@ -222,13 +214,18 @@ impl Hub {
             What::Deliver {
                 device,
                 bytes,
-                unacked,
+                number,
             } => {
-                match (self.links.iter_mut().find(|(id, _)| *id == device), unacked) {
-                    (Some((_, link)), unacked) => link.deliver(bytes, unacked),
-                    // The device went while the delivery waited for the disk.
-                    (None, Some(unacked)) => self.returned(unacked, ctx),
-                    (None, None) => {}
+                // To a device that went meanwhile nothing is delivered: its rows say what is owed.
+                if let Some((_, link)) = self.links.iter().find(|(id, _)| *id == device) {
+                    link.deliver(bytes, number);
+                }
+            }
+            What::Shelve { device, unacked } => {
+                if let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == device) {
+                    link.shelving -= 1;
+                    link.shelve(unacked);
+                    self.unshelve(device, ctx);
                 }
             }
             What::Removal(done) => {
@@ -256,47 +253,6 @@ impl Hub {
                 });
             }
             Effect::Deliver { .. } => unreachable!("deliveries are never held as effects"),
-        }
-    }
-
-    /// While the account loads there is nothing to do: the row is found on disk.
-    fn returned(&mut self, unacked: Unacked, ctx: &mut Context<Hub>) {
-        self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-            fx.delete(Tree::Account, unacked.row);
-            mind.returned(vec![unacked.kept], devices, site, fx)
-        });
-    }
-
-    /// A session counts from here on; it hears so in order with its deliveries.
-    pub(super) fn count(&mut self, device: DeviceId) {
-        if let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == device) {
-            link.count();
-            link.send(ToSession::Counting);
-        }
-        if let Some(device) = self.devices.get_mut(device) {
-            device.acknowledges = true;
-        }
-    }
-
-    /// A device has what it was sent up to `h`: it is not sent again, even after a crash.
-    pub(super) fn acked(&mut self, device: DeviceId, h: u32, ctx: &mut Context<Hub>) {
-        let link = self.links.iter_mut().find(|(id, _)| *id == device);
-        let acked = link.map(|(_, link)| link.acked(h)).unwrap_or_default();
-        let mut kept = Vec::with_capacity(acked.len());
-        for unacked in acked {
-            self.later.delete(Tree::Account, unacked.row);
-            kept.push(unacked.kept);
-        }
-        if !kept.is_empty() {
-            self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-                mind.taken(&kept, devices, site, fx)
-            });
-        }
-        if !self.later.is_empty() && !std::mem::replace(&mut self.flush_due, true) {
-            ctx.run_later(LATER, |hub, _| {
-                hub.flush_due = false;
-                hub.flush();
-            });
         }
     }
 
@@ -332,12 +288,14 @@ impl Hub {
         warn!(hub = %self.jid, "the disk is full: changes were refused");
         let mut before = self.durable;
         let mut stays = matches!(self.state, State::Removed(_));
+        let mut refused = Vec::new();
         for mut held in std::mem::take(&mut self.held) {
             // The removal waits for an empty frame behind its own.
             let removal = matches!(held.what, What::Removal(_)) && held.ticket == ticket + 1;
             if removal || (held.own && held.ticket == ticket) {
                 stays &= !removal;
                 self.release(&held);
+                refused.push(held.what);
                 continue;
             }
             if held.ticket == ticket {
@@ -346,38 +304,87 @@ impl Hub {
             before = held.ticket;
             self.held.push_back(held);
         }
+        // The last first, so that those before it keep their numbers meanwhile.
+        refused.into_iter().rev().for_each(|it| self.retract(it));
         self.let_go(ctx);
         if !stays {
             self.load(ctx);
         }
     }
 
-    /// Takes back what waits for a device that is gone; the deliveries that must not be lost.
-    pub(super) fn withdraw(&mut self, gone: DeviceId) -> Vec<Unacked> {
-        let mut unacked = Vec::new();
-        self.held.retain_mut(|held| match &mut held.what {
+    /// What was refused is not delivered: later deliveries to the same device move up.
+    fn retract(&mut self, what: What) {
+        let Some(gone) = what.device() else { return };
+        let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == gone) else {
+            return;
+        };
+        match what {
             What::Deliver {
-                device,
-                unacked: kept,
+                number: Some(retracted),
                 ..
-            } if *device == gone => {
-                unacked.extend(kept.take());
+            } => {
+                for (row, delivery) in link.retract(retracted) {
+                    write(&mut self.later, &row, &delivery);
+                }
+                for held in &mut self.held {
+                    if let What::Deliver {
+                        device,
+                        number: Some(number),
+                        ..
+                    } = &mut held.what
+                        && *device == gone
+                        && is_later(*number, retracted)
+                    {
+                        *number = number.wrapping_sub(1);
+                    }
+                }
+            }
+            What::Shelve { .. } => link.shelving -= 1,
+            _ => {}
+        }
+    }
+
+    /// Forgets what waits for a device that is gone; the deliveries among it that were shelved.
+    pub(super) fn withdraw(&mut self, gone: DeviceId) -> Vec<Unacked> {
+        let mut shelved = Vec::new();
+        self.held.retain_mut(|held| match &mut held.what {
+            What::Deliver { device, .. } => *device != gone,
+            What::Shelve { device, unacked } if *device == gone => {
+                shelved.push(unacked.clone());
                 false
             }
             _ => true,
         });
-        unacked
+        shelved
     }
 
     /// Something waits no more.
     fn release(&mut self, held: &Held) {
-        match &held.what {
-            What::Deliver { device, .. } => {
-                if let Some((_, link)) = self.links.iter_mut().find(|(id, _)| id == device) {
+        match held.what.device() {
+            Some(device) => {
+                if let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == device) {
                     link.held = link.held.saturating_sub(1);
                 }
             }
-            _ => self.held_effects = self.held_effects.saturating_sub(1),
+            None => self.held_effects = self.held_effects.saturating_sub(1),
         }
+    }
+}
+
+impl What {
+    /// The device whose deliveries wait behind this.
+    fn device(&self) -> Option<DeviceId> {
+        match self {
+            What::Deliver { device, .. } | What::Shelve { device, .. } => Some(*device),
+            What::Effect(_) | What::Removal(_) => None,
+        }
+    }
+}
+
+/// Writes the row of a delivery.
+pub(super) fn write(frame: &mut Frame, row: &[u8], delivery: &Delivery) {
+    match encode(delivery) {
+        Ok(value) => drop(frame.put(Tree::Sessions, row, value)),
+        Err(problem) => warn!(%problem, "the row of a delivery cannot be written"),
     }
 }

@@ -101,9 +101,7 @@ impl Mind {
         let hidden = self.hides_from(contact);
         let mut farewells = Vec::new();
         for device in turn.devices.iter_mut() {
-            device
-                .directed
-                .retain(|it| it.bare_str() != contact.bare_str());
+            device.forget_directed(|it| it.bare_str() == contact.bare_str());
             if device.available() && !hidden {
                 farewells.push(farewell(&device.jid).with_to(contact.clone()));
             }
@@ -387,7 +385,7 @@ fn forget_directed(stanza: &Stanza, turn: &mut Turn) {
     for device in turn.devices.iter_mut() {
         if resource.is_none() || device.jid.resource() == resource {
             let gone = |it: &Jid| it == from || (from.is_bare() && it.bare_str() == from.as_str());
-            device.directed.retain(|it| !gone(it));
+            device.forget_directed(gone);
         }
     }
 }

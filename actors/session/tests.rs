@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::keys::Kind;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
 use crate::testing::{World, jid, run, settings};
 
@@ -70,7 +69,7 @@ fn a_delivery_is_written_when_it_can_no_longer_be_lost() {
         drop((ann, bob));
         world.retired("bob").await;
         assert_eq!(world.rows(2, RETURNED).len(), 1);
-        assert!(world.rows(2, Kind::UNACKED).is_empty());
+        assert!(world.sessions(2).is_empty());
         world.end().await;
     });
 }
@@ -115,71 +114,7 @@ fn deliveries_held_for_a_device_that_goes_come_back() {
             .map(|(_, kept)| kept)
             .collect();
         assert_eq!(returned, entries);
-        assert!(world.rows(2, Kind::UNACKED).is_empty());
-        world.end().await;
-    });
-}
-
-#[test]
-fn who_acknowledges_nothing_ends_and_loses_nothing() {
-    run(async {
-        let mut settings = settings();
-        settings.acks.stanzas = 5;
-        settings.acks.timeout = Duration::from_secs(3600);
-        let users = ["ann", "bob"].into_iter().map(str::to_owned);
-        let world = World::with(settings, users, LIST);
-        let (mut ann, mut bob) = (
-            world.online("ann", "a").await,
-            world.online("bob", "b").await,
-        );
-        bob.say(ENABLE).await;
-        bob.hear("<enabled").await;
-        let sent = 5 * super::FAR + 1;
-        for number in 0..sent {
-            ann.say(&chat(&format!("n{number}"))).await;
-        }
-        let last = bob.rest().await.pop().expect("a last word");
-        assert!(last.contains("policy-violation"), "{last}");
-        drop((ann, bob));
-        world.retired("bob").await;
-        assert_eq!(world.rows(2, ENTRY).len(), sent);
-        assert_eq!(world.rows(2, RETURNED).len(), sent);
-        world.end().await;
-    });
-}
-
-#[test]
-fn who_acknowledges_too_little_for_too_long_ends() {
-    run(async {
-        let mut settings = settings();
-        settings.acks.stanzas = 2;
-        settings.acks.timeout = Duration::from_millis(100);
-        let users = ["ann", "bob"].into_iter().map(str::to_owned);
-        let world = World::with(settings, users, LIST);
-        let (mut ann, mut bob) = (
-            world.online("ann", "a").await,
-            world.online("bob", "b").await,
-        );
-        bob.say(ENABLE).await;
-        bob.hear("<enabled").await;
-        for body in ["one", "two", "three"] {
-            ann.say(&chat(body)).await;
-        }
-        // It answers at once, always the same: alive, but three are more than two.
-        let end = loop {
-            let Some(heard) = bob.next().await else {
-                panic!("no last word")
-            };
-            match heard {
-                heard if heard.starts_with("<r ") => {
-                    bob.say("<a xmlns='urn:xmpp:sm:3' h='0'/>").await;
-                }
-                heard if heard.contains("stream:error") => break heard,
-                _ => {}
-            }
-        };
-        assert!(end.contains("policy-violation"), "{end}");
-        drop((ann, bob));
+        assert!(world.sessions(2).is_empty());
         world.end().await;
     });
 }
@@ -208,3 +143,5 @@ fn a_session_is_never_taken_for_another_one() {
         world.end().await;
     });
 }
+
+mod resumption;

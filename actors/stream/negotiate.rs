@@ -14,11 +14,12 @@ use rookery_protocol::stanza::Stanza;
 use smol_str::SmolStr;
 use tracing::info;
 
-use super::{Live, State, Stream};
+use super::live::Live;
+use super::{State, Stream};
 use crate::admin::{Command, Failure, Outcome};
 use crate::clients::ClientKey;
 use crate::extension::{Before, StreamRole};
-use crate::messages::{Bind, Bound, Mail};
+use crate::messages::{Bind, Bound, Mail, Resume, Resumed};
 use crate::realm::Realm;
 use crate::transport::Transport;
 
@@ -116,8 +117,20 @@ impl Stream {
                     .of_client(client, bind2);
                 self.realm.post(&account, Mail::Bind(Box::new(bind)), true);
             }
-            // Sessions are not resumable: the machine refuses `<resume/>` by itself.
-            Action::Resume { .. } => {}
+            Action::Resume {
+                account,
+                previd,
+                h,
+                lang,
+            } => {
+                if let State::Negotiating(negotiation) = &mut self.state {
+                    negotiation.lang = lang;
+                }
+                let stream = ctx.address();
+                let resume = Resume::new(account.clone(), previd, h, stream, self.peer);
+                self.realm
+                    .post(&account, Mail::Resume(Box::new(resume)), true);
+            }
             Action::Established { lang, .. } => self.established(lang, ctx),
             Action::Close(error) => {
                 if let Some(error) = error {
@@ -272,6 +285,39 @@ impl Stream {
         self.happened(Happened::Bound(happened), ctx);
     }
 
+    /// The answer to the wish for an earlier session.
+    pub(super) fn resumed(
+        &mut self,
+        answer: Result<Box<Resumed>, Condition>,
+        ctx: &mut Context<Stream>,
+    ) {
+        let State::Negotiating(negotiation) = &mut self.state else {
+            return;
+        };
+        match answer {
+            Ok(resumed) => {
+                let Resumed {
+                    bound,
+                    previd,
+                    handled,
+                } = *resumed;
+                let (lang, jid) = (negotiation.lang.take(), bound.jid.clone());
+                negotiation.bound = Some(bound);
+                let resumed = Happened::Resumed {
+                    handled,
+                    previd,
+                    jid,
+                };
+                self.happened(resumed, ctx);
+                self.established(lang, ctx);
+            }
+            Err(condition) => {
+                let handled = None;
+                self.happened(Happened::NotResumed { condition, handled }, ctx);
+            }
+        }
+    }
+
     fn established(&mut self, lang: Option<SmolStr>, ctx: &mut Context<Stream>) {
         let State::Negotiating(negotiation) = &mut self.state else {
             return;
@@ -279,6 +325,7 @@ impl Stream {
         let Some(bound) = negotiation.bound.take() else {
             return;
         };
+        let line = bound.line;
         let Some((session, owner)) = bound.take() else {
             return;
         };
@@ -286,6 +333,8 @@ impl Stream {
         self.reader.set_limits(limits_after(&self.realm));
         let live = Live {
             session,
+            line,
+            clean: false,
             owner,
             lang,
         };

@@ -42,6 +42,17 @@ impl Client {
         assert!(bound.contains(&self.jid), "{bound}");
     }
 
+    /// Logs in and goes on with the session `previd`, of which it has `h`; the answer.
+    pub async fn resume(&mut self, user: &str, previd: &str, h: u32) -> String {
+        self.authenticate(user, super::PASSWORD).await;
+        self.say(&format!(
+            "<resume xmlns='{}' previd='{previd}' h='{h}'/>",
+            ns::STREAM_MANAGEMENT
+        ))
+        .await;
+        self.next().await.expect("an answer")
+    }
+
     /// Logs in by PLAIN.
     pub async fn authenticate(&mut self, user: &str, password: &str) {
         self.begin().await;

@@ -113,7 +113,9 @@ impl AccountRole for Ledger {
         if pass.direction == Direction::In
             && let Some(body) = pass.stanza.child(ns::CLIENT, "body")
         {
-            pass.marks.kept = Some(entry(view, self.next));
+            let key = entry(view, self.next);
+            fx.put(Tree::Archive, key.clone(), pass.stanza.to_bytes().to_vec());
+            pass.marks.kept = Some(key);
             pass.marks.lasting = true;
             self.put(view, &body.text(), fx);
         }
@@ -121,6 +123,10 @@ impl AccountRole for Ledger {
 
     fn undelivered(&mut self, _: &mut Pass, _: View, _: &mut Effects) -> Kept {
         Kept::Yes
+    }
+
+    fn again(&self, _: &[u8], row: &[u8], _: View) -> Option<Stanza> {
+        Stanza::parse_stored(row.to_vec().into()).ok()
     }
 
     fn returned(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {

@@ -3,6 +3,7 @@ XEP-0198 counts, and can stop reading. Written for the harness; it knows no libr
 
 import asyncio
 import base64
+import collections
 import itertools
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
@@ -50,7 +51,9 @@ class Client(asyncio.Protocol):
         self._ids = itertools.count(1)
         # XEP-0198: what we sent and what of it the server has taken; what we were sent.
         self.managed = False
-        self.counted = 0
+        # By this the session can be had again; what may have to be sent again then.
+        self.previd = None
+        self.unacked = collections.deque()
         self.sent = 0
         self.handled = 0
         self.on_ack = None
@@ -116,10 +119,20 @@ class Client(asyncio.Protocol):
         if tag.endswith("}enabled"):
             self.handled = 0
             self._elements.put_nowait(element)
+        elif tag.endswith(("}resumed", "}failed")):
+            if tag.endswith("}resumed"):
+                self._resumed(int(element.get("h")))
+            self._elements.put_nowait(element)
         elif tag.endswith("}r") and self.on_request:
             self.on_request(self)
-        elif tag.endswith("}a") and self.on_ack:
-            self.on_ack(self, int(element.get("h")))
+        elif tag.endswith("}a"):
+            self._acked(int(element.get("h")))
+            if self.on_ack:
+                self.on_ack(self, int(element.get("h")))
+
+    def _acked(self, h):
+        while self.unacked and self.unacked[0][0] <= h:
+            self.unacked.popleft()
 
     def _stanza(self, element):
         if element.tag == C + "iq" and element.get("type") in ("result", "error"):
@@ -173,6 +186,10 @@ class Client(asyncio.Protocol):
             raise Refused(ET.tostring(answer, "unicode"))
 
     async def login(self, name, password, resource):
+        await self.authenticate(name, password, resource)
+        await self.bind(resource)
+
+    async def authenticate(self, name, password, resource):
         self.jid = f"{name}@{self.domain}/{resource}"
         plain = base64.b64encode(f"\0{name}\0{password}".encode()).decode()
         self.send(f"<auth xmlns='{SASL}' mechanism='PLAIN'>{plain}</auth>")
@@ -180,6 +197,8 @@ class Client(asyncio.Protocol):
         if not answer.tag.endswith("}success"):
             raise Refused(ET.tostring(answer, "unicode"))
         await self._header()
+
+    async def bind(self, resource):
         self.send(
             "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
             f"<resource>{escape(resource)}</resource></bind></iq>"
@@ -188,16 +207,40 @@ class Client(asyncio.Protocol):
         if answer.get("type") != "result":
             raise Refused(ET.tostring(answer, "unicode"))
 
-    async def enable(self):
+    async def enable(self, resume=True):
         self.managed = True
-        self.send(f"<enable xmlns='{SM}'/>")
-        await self._next("enabled")
+        wish = " resume='true'" if resume else ""
+        self.send(f"<enable xmlns='{SM}'{wish}/>")
+        enabled = await self._next("enabled")
+        self.previd = enabled.get("id")
         self.sent = 0
+        self.unacked.clear()
+
+    async def resume(self, old):
+        """Goes on with the session of `old`; answers the server's count, or None if there is no
+        such session. What the server has not got is sent again."""
+        self.send(f"<resume xmlns='{SM}' previd={attr(old.previd)} h='{old.handled}'/>")
+        self.managed, self.previd, self.handled = True, old.previd, old.handled
+        self.number, self._ids, self._live = old.number, old._ids, True
+        self.sent, self.unacked = old.sent, old.unacked.copy()
+        answer = await self._next("resumed", "failed")
+        if answer.tag.endswith("}resumed"):
+            return int(answer.get("h"))
+        self.managed, self.previd, self.handled, self._live = False, None, 0, False
+        return None
+
+    def _resumed(self, h):
+        """At once: what comes behind may want an answer that is counted."""
+        self._acked(h)
+        for _, text in self.unacked:
+            self.send(text)
 
     def stanza(self, text):
         """Sends a stanza; answers its number by XEP-0198."""
         self.send(text)
         self.sent += 1
+        if self.managed:
+            self.unacked.append((self.sent, text))
         return self.sent
 
     def request(self):

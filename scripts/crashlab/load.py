@@ -72,8 +72,9 @@ class Load:
         client = world.main_client(account)
         while self.running:
             if client is None:
-                client = await world.connect(account, "r", True)
-                client.stanza("<presence/>")
+                client = await world.connect(account, "r", True, rng.random() < 0.7)
+                if not client.resumed:
+                    client.stanza("<presence/>")
             driving = asyncio.get_running_loop().create_task(self.drive(account, client))
             try:
                 await asyncio.sleep(rng.uniform(0.05, 0.8))
@@ -88,7 +89,7 @@ class Load:
                 await asyncio.sleep(rng.uniform(0, 0.1))
                 client.abort()
                 account.stretch += 1
-            account.clients.pop("r", None)
+            world.fall_asleep(account, "r")
             client = None
             await asyncio.sleep(rng.uniform(0, 0.2))
 
@@ -146,7 +147,7 @@ class Load:
             world.history.note("ok", op=mid)
 
         world.send(client, f"<message type='{kind}' id='{mid}' to={attr(to)}>"
-                           f"<body>{escape(body)}</body>{hint}</message>", done)
+                           f"<body>{escape(body)}</body>{hint}</message>", done, message)
         world.counts["messages"] += 1
 
     def roster(self, account, client):
@@ -273,6 +274,7 @@ def pair_step(world, pair, what):
     actor, other = pair.asker, pair.asked
     if what in ("subscribed", "unsubscribed"):
         actor, other = other, actor
+        actor.requests.discard(other.jid)
     client = world.main_client(actor)
     if client is None or not client.managed:
         return False

@@ -126,6 +126,8 @@ class Account:
     role: str
     passwords: Subject = None
     clients: dict = field(default_factory=dict)
+    # resource -> the client whose line broke, if its session can be resumed
+    asleep: dict = field(default_factory=dict)
     sent: int = 0
     # how often its line broke while the server lived
     stretch: int = 0

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use rookery::kept::{Message, MessageId};
 use rookery_actors::accounts::Account;
-use rookery_actors::keys::{self, Kind};
+use rookery_actors::hub::remembered::{Delivery, Whereabouts};
+use rookery_actors::keys::{self, Kind, Part, SessionKey};
 use rookery_protocol::ns;
 use rookery_storage::record::decode;
 use rookery_storage::{Direction, KeyRange, Options, Store, Tree};
@@ -54,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "rows": all.iter().map(|(tree, rows)| (tree.name(), rows.len())).collect::<HashMap<_, _>>(),
         "damage": scrub.damage.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "losses": losses,
-        "dangling": dangling(&all[&Tree::Account], &all[&Tree::Archive]),
+        "dangling": dangling(&all),
     });
     println!("{shown}");
     messages(&all[&Tree::Accounts], &all[&Tree::Archive]);
@@ -63,12 +64,22 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Marks and unacknowledged deliveries of messages that are not there.
-fn dangling(account: &Rows, archive: &Rows) -> Vec<String> {
-    let there: BTreeSet<&[u8]> = archive.iter().map(|(key, _)| key.as_slice()).collect();
+fn dangling(all: &HashMap<Tree, Rows>) -> Vec<String> {
+    let archive = all[&Tree::Archive].iter();
+    let there: BTreeSet<&[u8]> = archive.map(|(key, _)| key.as_slice()).collect();
     let mut missing = Vec::new();
-    for (key, value) in account {
+    for (key, value) in &all[&Tree::Sessions] {
+        if let Some((_, Part::Unacked, _)) = SessionKey::split(key)
+            && !decode::<Delivery>(value).is_ok_and(|it| match it.stanza {
+                Whereabouts::Archive(kept) => there.contains(kept.as_slice()),
+                Whereabouts::Here(_) => true,
+            })
+        {
+            missing.push(hex(key));
+        }
+    }
+    for (key, _) in &all[&Tree::Account] {
         let named = match keys::split(key) {
-            Some((_, Kind::UNACKED, _)) => value.clone(),
             Some((id, MARK, rest)) => match rest.split_first() {
                 Some((place, message)) => keys::row(id, Kind(*place), message),
                 None => continue,

@@ -19,10 +19,19 @@ ROSTER = "{jabber:iq:roster}"
 async def log_in(world):
     """Everybody comes, looks at what is his, and fetches what waited. Then the offline ones
     leave again."""
-    for account in world.accounts:
-        account.requests.clear()
+    await asyncio.gather(*(go_on(world, account) for account in world.accounts))
     await asyncio.gather(*(visit(world, account) for account in world.accounts))
     await subscriptions(world)
+
+
+async def go_on(world, account):
+    """Most of those whose line broke resume; what they sent again is handled before anybody looks
+    at anything."""
+    for resource in list(account.asleep):
+        if world.rng.random() < 0.7:
+            client = await world.connect(account, resource, True, resume=True)
+            if client.resumed:
+                await world.settle(client)
 
 
 async def visit(world, account):
@@ -35,9 +44,14 @@ async def visit(world, account):
     if account.role == "offline" and world.rng.random() < 0.3:
         await break_off(world, account)
     for resource, managed in streams:
-        client = await world.connect(account, resource, managed)
+        client = account.clients.get(resource)
+        if client is None:
+            client = await world.connect(account, resource, managed)
+        if not client.resumed:
+            account.requests.clear()
         await look(world, account, client)
-        client.stanza("<presence/>")
+        if not client.resumed or account.role == "offline":
+            client.stanza("<presence/>")
         # The answer comes after all that waited.
         await client.get("<ping xmlns='urn:xmpp:ping'/>", account.jid)
         if managed:
@@ -54,7 +68,7 @@ async def break_off(world, account):
     client.stanza("<presence/>")
     await asyncio.sleep(world.rng.uniform(0, 0.05))
     client.abort()
-    account.clients.clear()
+    world.fall_asleep(account, "r")
 
 
 async def look(world, account, client):
@@ -155,7 +169,7 @@ def deliveries(world):
     """I1 over the wire: what was acknowledged has come, unless its recipient had a stream that
     acknowledges nothing."""
     for message in world.messages.values():
-        if message.settled:
+        if message.settled or message.life == world.life:
             continue
         message.settled = True
         if message.seen or message.refused or not message.acked:

@@ -55,8 +55,9 @@ class World:
             client.abort()
         await asyncio.gather(*(create(account) for account in self.accounts))
 
-    async def connect(self, account, resource, managed):
-        """Logs in and, if `managed`, enables acknowledgements. No presence yet."""
+    async def connect(self, account, resource, managed, resume=False):
+        """Logs in and, if `managed`, enables acknowledgements, or goes on with the session whose
+        line broke. No presence yet."""
         # The newest password first, back to the last one that was acknowledged.
         operations = [it for it in account.passwords.operations if it.done is not None]
         candidates = [account.passwords.state]
@@ -66,7 +67,7 @@ class World:
             client = Client(account.domain, lambda *it: self.received(account, *it))
             await client.open("127.0.0.1", self.server.port)
             try:
-                await client.login(account.name, password, resource)
+                await client.authenticate(account.name, password, resource)
                 break
             except Refused as refusal:
                 client.abort()
@@ -78,6 +79,12 @@ class World:
         client.resource, client.account = resource, account
         client.pending, client.unanswered, client.last_h = [], [], 0
         client.last_number = {}
+        client.resumed = False
+        old = account.asleep.pop(resource, None)
+        if managed and old and resume and await self.resume(client, old):
+            account.clients[resource] = client
+            return client
+        await client.bind(resource)
         if managed:
             client.on_ack, client.on_request = self.acknowledged, self.requested
             await client.enable()
@@ -85,6 +92,29 @@ class World:
             account.plain_life = self.life
         account.clients[resource] = client
         return client
+
+    async def resume(self, client, old):
+        """I8, and everything that goes on with the session."""
+        client.pending, client.unanswered = old.pending, old.unanswered
+        client.last_number, client.last_h = old.last_number, old.last_h
+        client.on_ack, client.on_request = self.acknowledged, self.requested
+        h = await client.resume(old)
+        if h is None:
+            self.counts["sessions that were not there"] += 1
+            if old.last_h > 0:
+                self.complain("I8", f"{client.jid}: acknowledged up to {old.last_h}, and gone")
+            client.on_ack = client.on_request = None
+            client.pending, client.unanswered, client.last_h = [], [], 0
+            client.last_number = {}
+            return False
+        self.counts["sessions resumed"] += 1
+        client.resumed = True
+        self.acknowledged(client, h)
+        for _, _, message in client.pending:
+            if message:
+                # Sent again.
+                message.life = self.life
+        return True
 
     def everybody(self):
         return [it for account in self.accounts for it in account.clients.values()]
@@ -106,9 +136,17 @@ class World:
         if waits:
             await asyncio.wait(waits, timeout=5)
         for account in self.accounts:
-            account.clients.clear()
+            for resource in list(account.clients):
+                self.fall_asleep(account, resource)
         self.stalled.clear()
         self.life += 1
+
+    @staticmethod
+    def fall_asleep(account, resource):
+        """The line is broken; a session that can be resumed may be."""
+        client = account.clients.pop(resource, None)
+        if client and client.previd and not client.left:
+            account.asleep[resource] = client
 
     def over(self):
         """The server is dead since now."""
@@ -116,11 +154,11 @@ class World:
 
     # -- acknowledgements
 
-    def send(self, client, text, done=None):
+    def send(self, client, text, done=None, message=None):
         """Sends a stanza; `done` is called when an `<a/>` covers it."""
         position = client.stanza(text)
         if client.managed and done:
-            client.pending.append((position, done))
+            client.pending.append((position, done, message))
 
     def ask(self, client, payload, operation, to=None):
         """An IQ set; its operation is acknowledged by its result or by an `<a/>`."""
@@ -144,7 +182,7 @@ class World:
 
         answer.add_done_callback(answered)
         if client.managed:
-            client.pending.append((position, covered))
+            client.pending.append((position, covered, None))
         return answer
 
     def acknowledged(self, client, h):
@@ -152,7 +190,7 @@ class World:
             self.complain("I8", f"{client.jid}: h={h} after {client.last_h}, sent {client.sent}")
         client.last_h = h
         count = 0
-        for position, done in client.pending:
+        for position, done, _ in client.pending:
             if position > h:
                 break
             done()
@@ -194,6 +232,8 @@ class World:
         if element.tag == C + "presence":
             if element.get("type") == "subscribe":
                 account.requests.add(element.get("from"))
+            elif element.get("type") == "unsubscribe":
+                account.requests.discard(element.get("from"))
         elif element.tag == C + "message":
             body = element.find(C + "body")
             message = self.messages.get(element.get("id"))

@@ -120,6 +120,11 @@ impl AccountRole for Offline {
         }
     }
 
+    fn again(&self, key: &[u8], row: &[u8], view: View) -> Option<Stanza> {
+        let (place, id) = MessageId::of_key(key)?;
+        late(id, place, row, view)
+    }
+
     fn returned(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {
         for key in kept {
             let Some((place, id)) = MessageId::of_key(key) else {
@@ -339,9 +344,15 @@ fn deliver(
     view: View,
     fx: &mut Effects,
 ) {
-    let Some(mut stanza) = decode::<Message>(row).ok().and_then(Message::into_stanza) else {
+    let Some(stanza) = late(id, place, row, view) else {
         return error!("a waiting message cannot be read");
     };
+    fx.deliver([device], &stanza, Some(id.key(view.account.id, place)));
+}
+
+/// A kept message as it is delivered late: with the time it came (XEP-0203).
+fn late(id: MessageId, place: Place, row: &[u8], view: View) -> Option<Stanza> {
+    let mut stanza = decode::<Message>(row).ok().and_then(Message::into_stanza)?;
     let own = &view.account.jid;
     let stamp = datetime::format(id.time());
     let delay = Element::new(ns::DELAY, "delay").with_attr("from", own.domain());
@@ -349,7 +360,7 @@ fn deliver(
     if place == Place::Archive {
         stanza.append(&id.element(own));
     }
-    fx.deliver([device], &stanza, Some(id.key(view.account.id, place)));
+    Some(stanza)
 }
 
 #[cfg(test)]

@@ -260,3 +260,60 @@ fn a_new_password_leaves_no_token() {
     client.say("</stream:stream>");
     client.closed(PATIENCE).expect("the end");
 }
+
+#[test]
+fn an_old_session_comes_first() {
+    let world = World::start();
+    let (_, token) = first_login(&world, "phone");
+    let sm = "urn:xmpp:sm:3";
+    let enter = |rest: &str| {
+        let mut client = opened(&world);
+        let rest = format!("{}{rest}", agent("phone"));
+        let said = sasl2::token(&client, "alice", &token, EXPR, "", &rest);
+        let success = enter(&mut client, &said).expect("an outcome");
+        assert_eq!(verdict(&success), "success", "{success}");
+        (client, success)
+    };
+    let bind = format!("<bind xmlns='{BIND2}'><enable xmlns='{sm}' resume='true'/></bind>");
+    let (client, success) = enter(&bind);
+    let bound = success.child(BIND2, "bound").expect("a session");
+    let id = bound.child(sm, "enabled").and_then(|el| el.attr("id"));
+    let id = id.expect("it can be resumed").to_string();
+    let mut phone = Device::new(client);
+    phone.comes_online();
+    let mut bob = world.online("bob@a.test/home");
+    let to = phone.jid();
+
+    // The network goes; meanwhile somebody writes; the phone comes back.
+    drop(phone.client.socket().shutdown(std::net::Shutdown::Both));
+    bob.says(&format!(
+        "<message type='chat' to='{to}' id='m1'><body>there?</body></message>"
+    ));
+    bob.ping();
+    let resume = |id: &str| format!("<resume xmlns='{sm}' previd='{id}' h='1'/>{bind}");
+    let (client, success) = enter(&resume(&id));
+    assert!(success.child(sm, "resumed").is_some(), "{success}");
+    assert!(
+        success.child(BIND2, "bound").is_none(),
+        "the old one: {success}"
+    );
+    assert_eq!(client.jid, to);
+    let mut phone = Device::new(client);
+    phone.waits_for("<message type='chat' id='m1'><body>there?</body></message>");
+    phone.ping();
+
+    // Also when the server was killed.
+    world.kill_9();
+    world.rise();
+    let (client, success) = enter(&resume(&id));
+    assert!(success.child(sm, "resumed").is_some(), "{success}");
+    let mut phone = Device::new(client);
+    phone.ping();
+
+    // One that there is not: the client is told, and gets a new one.
+    let (client, success) = enter(&resume("nonsense"));
+    assert!(success.child(sm, "failed").is_some(), "{success}");
+    assert!(success.child(BIND2, "bound").is_some(), "{success}");
+    phone.waits_for_the_end(&["conflict"]);
+    Device::new(client).comes_online();
+}

@@ -1,0 +1,382 @@
+//! Stream management (XEP-0198) as the Hub sees it: what was delivered under which number, and
+//! sessions that outlive their streams and the server.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use rookery_protocol::error::{Condition, StreamCondition, StreamError};
+use rookery_protocol::stream_management::{self, Command, enabled};
+use rookery_protocol::xml::Element;
+use rookery_storage::{KeyRange, Tree};
+use subtle::ConstantTimeEq;
+
+use super::perform::{Held, What, write};
+use super::{Hub, State};
+use crate::effect::{Origin, Query, Row};
+use crate::hub::devices::DeviceId;
+use crate::hub::link::{Link, Past as Unfinished, Room, Unacked};
+use crate::hub::remembered;
+use crate::keys::Part;
+use crate::messages::{Resume, ToSession};
+use crate::receipt::Receipt;
+use crate::session::{Counting, Past, Session, previd};
+
+/// How long what a device acknowledged, or that it changed its presence, may be forgotten by a
+/// crash: until then the rows wait for a commit that they can go with.
+const LATER: Duration = Duration::from_millis(500);
+/// Shelved deliveries that are read in one go: the Hub waits meanwhile.
+const BATCH: usize = 64;
+
+impl Hub {
+    /// How much of a session may be unacknowledged in memory.
+    pub(super) fn room(&self) -> Room {
+        let bounds = &self.realm.site.settings.acks;
+        Room {
+            stanzas: bounds.stanzas,
+            bytes: bounds.size.get(),
+        }
+    }
+
+    fn link(&mut self, device: DeviceId) -> Option<&mut Link> {
+        let links = self.links.iter_mut();
+        links
+            .map(|(id, link)| (*id, link))
+            .find(|(id, _)| *id == device)
+            .map(|(_, link)| link)
+    }
+
+    /// A session counts from here on; it hears so in order with its deliveries. Where it may be
+    /// resumed its row goes to the disk before anything that its client could miss.
+    pub(super) fn count(&mut self, device: DeviceId, resumable: bool) {
+        self.count_as(device, resumable, ToSession::Counting);
+    }
+
+    /// The same of a session that asked for it while it was bound (XEP-0386): what goes into
+    /// `<bound/>`.
+    pub(super) fn count_inline(&mut self, device: DeviceId, wish: &Element) -> Option<Element> {
+        let Ok(Command::Enable { resume, .. }) = Command::parse(wish) else {
+            return None;
+        };
+        let max = self.realm.site.settings.acks.resume;
+        let resumable = resume && !max.is_zero();
+        self.count_as(device, resumable, ToSession::CountingInline);
+        let token = self.link(device)?.token;
+        let previd = token.map(|token| previd(&token));
+        let max = u32::try_from(max.as_secs()).unwrap_or(u32::MAX);
+        Some(enabled(
+            previd.as_ref().map(|previd| (previd.as_str(), max)),
+        ))
+    }
+
+    fn count_as(
+        &mut self,
+        device: DeviceId,
+        resumable: bool,
+        tell: impl FnOnce(Counting) -> ToSession,
+    ) {
+        let Some(link) = self.link(device) else {
+            return;
+        };
+        link.count(resumable);
+        let counting = Counting {
+            token: link.token,
+            key: link.key,
+        };
+        link.send(tell(counting));
+        if let Some(device) = self.devices.get_mut(device) {
+            device.acknowledges = true;
+        }
+        if resumable {
+            self.remember();
+            self.flush();
+        }
+    }
+
+    /// Writes down what changed of the devices, as far as a server that starts again must know it.
+    pub(super) fn remember(&mut self) {
+        let mut changed = false;
+        for device in self.devices.iter_mut().filter(|device| device.changed) {
+            device.changed = false;
+            let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == device.id) else {
+                continue;
+            };
+            // Whom nobody saw nobody misses.
+            if link.token.is_none() && !device.available() && !link.written {
+                continue;
+            }
+            if let Some(row) = remembered::state(device, link, &self.realm.site) {
+                link.written = true;
+                changed = true;
+                self.later
+                    .put(Tree::Sessions, link.key.row(Part::State, &[]), row);
+            }
+        }
+        debug_assert!(!changed || !self.later.is_empty());
+    }
+
+    /// Has what may wait for the next commit committed soon.
+    pub(super) fn flush_soon(&mut self, ctx: &mut Context<Hub>) {
+        if !self.later.is_empty() && !std::mem::replace(&mut self.flush_due, true) {
+            ctx.run_later(LATER, |hub, _| {
+                hub.flush_due = false;
+                hub.flush();
+            });
+        }
+    }
+
+    /// A device has what it was sent up to `h`: it is not sent again, even after a crash.
+    pub(super) fn acked(&mut self, device: DeviceId, h: u32, ctx: &mut Context<Hub>) {
+        let acked = self.link(device).map(|link| link.acked(h));
+        self.taken(acked.unwrap_or_default(), ctx);
+        self.unshelve(device, ctx);
+        self.flush_soon(ctx);
+    }
+
+    fn taken(&mut self, acked: Vec<Unacked>, ctx: &mut Context<Hub>) {
+        let mut kept = Vec::with_capacity(acked.len());
+        for unacked in acked {
+            self.later.delete(Tree::Sessions, unacked.row);
+            kept.extend(unacked.kept);
+        }
+        if !kept.is_empty() {
+            self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                mind.taken(&kept, devices, site, fx)
+            });
+        }
+    }
+
+    /// Delivers what was shelved for a device, as far as there is room, in batches.
+    pub(super) fn unshelve(&mut self, device: DeviceId, ctx: &mut Context<Hub>) {
+        let room = self.room();
+        if !matches!(self.state, State::Account(_)) {
+            return;
+        }
+        if !self
+            .link(device)
+            .is_some_and(|link| link.begin_unshelving(room))
+        {
+            return;
+        }
+        let next = self.link(device).and_then(|link| link.next_shelved(BATCH));
+        let Some((volatile, rows)) = next else { return };
+        for bytes in volatile {
+            let Some(link) = self.link(device) else {
+                return;
+            };
+            let number = Some(link.number(bytes.len()));
+            self.deliver_in_turn(device, bytes, number);
+        }
+        if rows.is_empty() {
+            if let Some(link) = self.link(device) {
+                link.end_unshelving(Vec::new());
+            }
+            return self.unshelve(device, ctx);
+        }
+        let queries: Vec<Query> = rows
+            .iter()
+            .map(|it| match &it.kept {
+                Some(kept) => Query::Get(Tree::Archive, kept.clone()),
+                None => Query::Get(Tree::Sessions, it.row.clone()),
+            })
+            .collect();
+        let realm = Arc::clone(&self.realm);
+        let read = async move { realm.keeper.rows(queries).await };
+        ctx.wait(read.into_actor(self).map(move |found, hub, ctx| {
+            hub.deliver_shelved(device, rows, found, ctx);
+        }));
+    }
+
+    /// What was shelved has been read: it is numbered, and goes out when the disk has the numbers.
+    fn deliver_shelved(
+        &mut self,
+        device: DeviceId,
+        rows: Vec<Unacked>,
+        found: Option<Vec<Row>>,
+        ctx: &mut Context<Hub>,
+    ) {
+        let (Some(found), State::Account(mind)) = (found, &self.state) else {
+            // The disk is at fault, or the account is loading: the rows stay.
+            if let Some(link) = self.link(device) {
+                link.end_unshelving(rows);
+            }
+            return;
+        };
+        let mut frame = std::mem::take(&mut self.later);
+        let mut deliveries = Vec::new();
+        let mut found = found.iter().peekable();
+        for unacked in rows {
+            let wanted = unacked.kept.as_ref().unwrap_or(&unacked.row);
+            let Some((key, value)) = found.next_if(|(key, _)| key == wanted) else {
+                // The archive let go of it.
+                frame.delete(Tree::Sessions, unacked.row);
+                continue;
+            };
+            let again = || match unacked.kept {
+                Some(_) => mind.again(key, value, &self.devices, &self.realm.site),
+                None => remembered::here(value),
+            };
+            match catch_unwind(AssertUnwindSafe(again)) {
+                Ok(Some(bytes)) => deliveries.push((unacked, bytes)),
+                Ok(None) => drop(frame.delete(Tree::Sessions, unacked.row)),
+                // Its row waits for a better program.
+                Err(_) => self.panicked(),
+            }
+        }
+        let mut numbered = Vec::new();
+        if let Some(link) = self.link(device) {
+            for (unacked, bytes) in deliveries {
+                let row = unacked.row.clone();
+                let (number, delivery) = link.number_row(&bytes, unacked);
+                write(&mut frame, &row, &delivery);
+                numbered.push((bytes, Some(number)));
+            }
+            link.held += numbered.len() as u32;
+            link.end_unshelving(Vec::new());
+        }
+        self.ticket += 1;
+        let tell = self.tell();
+        self.realm.keeper.commit(frame, Receipt::none(), tell);
+        let ticket = self.ticket;
+        for (bytes, number) in numbered {
+            let what = What::Deliver {
+                device,
+                bytes,
+                number,
+            };
+            let own = false;
+            self.hold(Held { ticket, own, what });
+        }
+        self.unshelve(device, ctx);
+    }
+
+    /// Delivers behind what waits for the disk for this device.
+    fn deliver_in_turn(&mut self, device: DeviceId, bytes: Bytes, number: Option<u32>) {
+        let behind = self.held.back().map_or(self.ticket, |held| held.ticket);
+        let Some(link) = self.link(device) else {
+            return;
+        };
+        if link.held == 0 {
+            return link.deliver(bytes, number);
+        }
+        link.held += 1;
+        let what = What::Deliver {
+            device,
+            bytes,
+            number,
+        };
+        self.hold(Held {
+            ticket: behind,
+            own: false,
+            what,
+        });
+    }
+
+    /// The stream of a session that can be resumed is gone: it waits for another.
+    pub(super) fn lost(&mut self, device: DeviceId, ctx: &mut Context<Hub>) {
+        let Some(link) = self.link(device) else {
+            return;
+        };
+        let loss = link.lose();
+        if let Some(device) = self.devices.get_mut(device) {
+            device.away = true;
+        }
+        self.expire_in_time(device, loss, ctx);
+        // The oldest make room.
+        let away = self.devices.iter().filter(|device| device.away);
+        let mut away: Vec<DeviceId> = away.map(|device| device.id).collect();
+        away.truncate(
+            away.len()
+                .saturating_sub(self.realm.site.settings.c2s.hibernating),
+        );
+        away.into_iter().for_each(|oldest| self.expire(oldest, ctx));
+    }
+
+    /// Ends a session that waits for its client when its time is over.
+    pub(super) fn expire_in_time(&mut self, device: DeviceId, loss: u32, ctx: &mut Context<Hub>) {
+        let patience = self.realm.site.settings.acks.resume;
+        ctx.run_later(patience, move |hub, ctx| {
+            if hub.link(device).is_some_and(|link| link.away == Some(loss)) {
+                hub.expire(device, ctx);
+            }
+        });
+    }
+
+    fn expire(&mut self, device: DeviceId, ctx: &mut Context<Hub>) {
+        self.end(device, StreamError::new(StreamCondition::ConnectionTimeout));
+        self.gone(device, ctx);
+    }
+
+    /// A client wants its session back (XEP-0198 §5).
+    pub(super) fn resume(&mut self, mut resume: Resume, ctx: &mut Context<Hub>) {
+        let wanted = token(&resume.previd);
+        let found = wanted.and_then(|wanted| {
+            let has = |link: &Link| {
+                let token = link.token.as_ref();
+                token.is_some_and(|token| bool::from(token.ct_eq(&wanted)))
+            };
+            self.links
+                .iter()
+                .find(|(_, link)| has(link))
+                .map(|(id, _)| *id)
+        });
+        let (Some(id), State::Account(_)) = (found, &self.state) else {
+            return resume.refuse(Condition::ItemNotFound);
+        };
+        let Some((_, link)) = self.links.iter_mut().find(|(it, _)| *it == id) else {
+            return;
+        };
+        if let Some(sent) = link.exceeds(resume.h) {
+            let error = stream_management::handled_count_too_high(resume.h, u64::from(sent));
+            return resume.fail(error);
+        }
+        let acked = link.acked(resume.h);
+        if let Some(past) = link.past.take()
+            && let Some(device) = self.devices.get(id)
+        {
+            let Unfinished { handled, tail } = past;
+            let past = Past {
+                handled,
+                h: resume.h,
+                counting: Counting {
+                    token: link.token,
+                    key: link.key,
+                },
+            };
+            let session = Session::revive(&self.realm, device.jid.clone(), id, past);
+            link.revive(session, resume.h, tail);
+            let tail = link.key.row(Part::Tail, &[]);
+            self.later
+                .delete_range(Tree::Sessions, KeyRange::prefix(&tail));
+        }
+        link.away = None;
+        let trusted = self.realm.gate.trusts(resume.peer);
+        if let Some(device) = self.devices.get_mut(id) {
+            device.away = false;
+            device.trusted = trusted;
+        }
+        if let Some(stream) = resume.take() {
+            let h = resume.h;
+            link.send(ToSession::Resume { stream, h });
+        }
+        self.taken(acked, ctx);
+        self.unshelve(id, ctx);
+        self.flush_soon(ctx);
+    }
+}
+
+/// Reads what [`crate::session::previd`] wrote.
+fn token(previd: &str) -> Option<[u8; 16]> {
+    let mut token = [0; 16];
+    let digits = previd.as_bytes();
+    if digits.len() != 32 {
+        return None;
+    }
+    for (byte, pair) in token.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *byte = (digit(0)? << 4 | digit(1)?) as u8;
+    }
+    Some(token)
+}
