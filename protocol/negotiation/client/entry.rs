@@ -268,6 +268,11 @@ impl Client {
         let Some(mut entry) = self.entry.take() else {
             return;
         };
+        let is_counting = |it: &Element| {
+            it.is(ns::STREAM_MANAGEMENT, "resumed") || it.is(ns::STREAM_MANAGEMENT, "enabled")
+        };
+        let told = bound.iter().flat_map(Element::children);
+        let counts = told.chain(&entry.resumption).any(is_counting);
         let identity = jid.or(entry.account.as_ref()).map_or("", Jid::as_str);
         let identity = Element::new(ns::SASL2, "authorization-identifier").with_text(identity);
         let success = Element::new(ns::SASL2, "success")
@@ -277,7 +282,11 @@ impl Client {
             .with_children(bound)
             .with_children(entry.issued.take().map(|issued| issued.element()));
         out.element(&success);
-        let offered = self.offered_after_login(jid.is_none());
+        let mut offered = self.offered_after_login(jid.is_none());
+        if counts {
+            // It would be asked for again (xmpp.js does).
+            offered.retain(|feature| feature.ns() != ns::STREAM_MANAGEMENT);
+        }
         out.element(&features(offered));
         self.agent = entry.wish.agent.id;
     }

@@ -38,6 +38,11 @@ pub(super) fn failure(condition: &str) -> String {
     format!("<failure xmlns='{NS}'><{condition} xmlns='…sasl'/></failure>\n")
 }
 
+/// The features of a session that counts already.
+fn counting() -> String {
+    FEATURES.replace("<sm xmlns='urn:xmpp:sm:3'/>", "")
+}
+
 /// Says no more of a stream after login than that the machine is done.
 fn established(jid: &str) -> String {
     format!("established {jid} -\n< <message/>\n")
@@ -74,6 +79,19 @@ fn bind_2() {
         success("alice@a.test/Awesome/1", bound, FEATURES),
         established("alice@a.test/Awesome/1"),
     ));
+    // What it has by now is not offered again.
+    let enabled = "<enabled xmlns='urn:xmpp:sm:3' id='i'/>";
+    after_tls(&format!(
+        "{}bind alice@a.test - tag Awesome urn:xmpp:carbons:2\n\
+         * bound alice@a.test/x {enabled}\n{}{}",
+        plain(BIND),
+        success(
+            "alice@a.test/x",
+            &format!("<bound xmlns='urn:xmpp:bind:0'>{enabled}</bound>"),
+            &counting()
+        ),
+        established("alice@a.test/x"),
+    ));
     // No session to be had: logged in all the same, and the old way is open.
     after_tls(&format!(
         "{}bind alice@a.test - tag Awesome urn:xmpp:carbons:2\n* conflict\n{}",
@@ -103,7 +121,7 @@ fn resuming_comes_first() {
         false,
         &format!(
             "{start}{wished}resume alice@a.test p 7\n* resumed\n{}< <message/>",
-            success("alice@a.test/old", resumed, FEATURES),
+            success("alice@a.test/old", resumed, &counting()),
         ),
     );
     let failed = "<failed xmlns='urn:xmpp:sm:3' h='3'><item-not-found/></failed>";
