@@ -1,6 +1,7 @@
 """Drives the running server with clients that nobody here wrote: one line a check.
 
-    python tests/interop PROGRAM [--tokio CLIENT] [--go CLIENT] [--xmppjs SCRIPT] [--only CLIENT,...]"""
+    python tests/interop PROGRAM [--tokio CLIENT] [--go CLIENT] [--xmppjs SCRIPT]
+                                 [--only CLIENT,...]"""
 
 import argparse
 import asyncio
@@ -67,7 +68,7 @@ async def gophers(server, score):
 
 async def installation(server, score):
     one = with_xmppjs.Installation(server, await server.account("alice-xmppjs"))
-    await score.run("xmpp.js: logs in by SASL2 and Bind 2, gets a token",
+    await score.run("xmpp.js: logs in by SASL2 and Bind 2, gets a token, resumes by it",
                     with_xmppjs.by_password(one))
     await score.run("xmpp.js: comes back by FAST", with_xmppjs.by_token(one))
     await score.run("xmpp.js: comes back by FAST after a crash", with_xmppjs.after_a_crash(one))

@@ -13,7 +13,7 @@ const person = client({
   credentials: { username, password },
   userAgent: xml("user-agent", { id: agent }, xml("software", {}, "xmpp.js")),
 });
-person.reconnect.stop();
+person.reconnect.delay = 100;
 person.fast.fetchToken = async () => seen.token;
 person.fast.saveToken = async (given) => void (seen.token = given);
 person.fast.deleteToken = async () => void (seen.token = null);
@@ -37,6 +37,15 @@ const list = await person.iqCaller.request(
   xml("iq", { type: "get" }, xml("list", "urn:xmpp:cam:0")),
 );
 seen.clients = list.getChild("clients").getChildren("client").map((el) => el.attrs.id);
+
+// The network blinks: the session goes on, by itself, with the same login.
+const resumed = new Promise((resolve) => person.streamManagement.once("resumed", resolve));
+person.socket.socket.destroy();
+await resumed;
+seen.resumed = person.jid.toString();
+await person.iqCaller.request(
+  xml("iq", { type: "get", to: domain }, xml("ping", "urn:xmpp:ping")),
+);
 
 await person.stop();
 console.log(JSON.stringify(seen));
