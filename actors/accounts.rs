@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::RwLock;
 use rookery_protocol::jid::Jid;
-use rookery_protocol::sasl::{Credentials, Password};
+use rookery_protocol::sasl::{Credentials, Hash, Password, ScramKeys};
 use rookery_storage::record::{Record, decode, encode};
 use rookery_storage::{Direction, Frame, KeyRange, Store, StoreError, Tree};
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,8 @@ pub struct Accounts {
     names: RwLock<Names>,
     hasher: ahash::RandomState,
     next: AtomicU32,
+    /// Keys that some account lacked at the start.
+    lacking: Vec<Hash>,
     /// Places for derivations that run or wait, and for those that run.
     places: Semaphore,
     running: Arc<Semaphore>,
@@ -120,7 +122,7 @@ const NEXT: &[u8] = b"next-account";
 impl Accounts {
     /// Reads which accounts there are.
     pub fn load(store: &Store) -> Result<Accounts, StoreError> {
-        let mut names = Names::default();
+        let (mut names, mut lacking) = (Names::default(), Vec::new());
         let mut next = match store.get(Tree::Meta, NEXT)? {
             Some(bytes) => bytes.try_into().map(u32::from_be_bytes).unwrap_or(1),
             None => 1,
@@ -136,6 +138,10 @@ impl Accounts {
             };
             let account = decode::<Account>(&value)?;
             next = next.max(account.id + 1);
+            let lacks = |hash: &Hash| account.credentials.keys(*hash).is_none();
+            let new = |hash: &Hash| lacks(hash) && !lacking.contains(hash);
+            let found: Vec<Hash> = [Hash::Sha256, Hash::Sha1].into_iter().filter(new).collect();
+            lacking.extend(found);
             let id = AccountId(account.id);
             names.insert(
                 SmolStr::new(name),
@@ -149,6 +155,7 @@ impl Accounts {
             names: RwLock::new(names),
             hasher: ahash::RandomState::new(),
             next: AtomicU32::new(next),
+            lacking,
             places: Semaphore::new(DERIVATIONS + DERIVATIONS_WAITING),
             running: Arc::new(Semaphore::new(DERIVATIONS)),
             turns: std::array::from_fn(|_| Mutex::new(())),
@@ -158,6 +165,12 @@ impl Accounts {
     /// The number of the account of a bare JID, if there is one.
     pub fn id(&self, bare: &str) -> Option<AccountId> {
         self.names.read().known.get(bare).map(|known| known.id)
+    }
+
+    /// The keys that some account lacked when the server started: its clients are asked for them,
+    /// and which account it is tells nobody (XEP-0480).
+    pub fn lacking(&self) -> Vec<Hash> {
+        self.lacking.clone()
     }
 
     /// The bare JIDs of the accounts with these numbers.
@@ -262,38 +275,63 @@ impl Accounts {
         stored
     }
 
-    /// Changes an account's password.
+    /// Changes an account's password, and writes the rows in `also` with it. The caller has the
+    /// account's turn.
     pub async fn set_password(
         &self,
         keeper: &Keeper,
         jid: &Jid,
         password: Password,
         iterations: u32,
+        also: Frame,
     ) -> Result<(), Failure> {
-        let _turn = self.turn(jid).await;
         let credentials = self.keys(password, iterations).await?;
         let account = self.row(keeper, jid.as_str()).await?;
         let changed = Account {
             credentials,
             ..account
         };
-        stored(keeper, row(jid, &changed)?).await
+        let mut frame = row(jid, &changed)?;
+        frame.append(also);
+        stored(keeper, frame).await
     }
 
-    /// Lets an account log in, or not.
+    /// Completes an account's keys.
+    pub async fn complete(
+        &self,
+        keeper: &Keeper,
+        jid: &Jid,
+        hash: Hash,
+        keys: ScramKeys,
+    ) -> Result<(), Failure> {
+        let _turn = self.turn(jid).await;
+        let mut account = self.row(keeper, jid.as_str()).await?;
+        let others = [Hash::Sha256, Hash::Sha1].into_iter();
+        let mut others = others.filter_map(|hash| account.credentials.keys(hash));
+        // The password was changed meanwhile: these are of the old one.
+        if account.credentials.keys(hash).is_some() || !others.any(|it| it.salt == keys.salt) {
+            return Err(Failure::Busy);
+        }
+        account.credentials.set_keys(hash, keys);
+        stored(keeper, row(jid, &account)?).await
+    }
+
+    /// Lets an account log in, or not; the rest as in [`Accounts::set_password`].
     pub async fn set_disabled(
         &self,
         keeper: &Keeper,
         jid: &Jid,
         disabled: bool,
+        also: Frame,
     ) -> Result<(), Failure> {
-        let _turn = self.turn(jid).await;
         let account = self.row(keeper, jid.as_str()).await?;
         let changed = Account {
             disabled,
             ..account
         };
-        stored(keeper, row(jid, &changed)?).await?;
+        let mut frame = row(jid, &changed)?;
+        frame.append(also);
+        stored(keeper, frame).await?;
         if let Some(known) = self.names.write().known.get_mut(jid.as_str()) {
             known.disabled = disabled;
         }

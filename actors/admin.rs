@@ -40,6 +40,11 @@ pub enum Command {
     UserInfo(Jid),
     /// The roster of an account, of a bare JID.
     UserRoster(Jid),
+    /// The clients that have access to an account (XEP-0494).
+    Clients(Jid),
+    /// Take the access of the client of this id, as far as it does not rest on the password; its
+    /// sessions end.
+    RevokeClient { user: Jid, client: String },
     /// A message to all online users of a domain.
     Announce {
         domain: String,
@@ -72,6 +77,11 @@ pub enum Outcome {
     Users(Vec<User>),
     /// `<query/>` of `jabber:iq:roster`.
     Roster(Element),
+    Clients(Vec<Client>),
+    /// Its tokens are void; whether it may know the password all the same.
+    Revoked {
+        knows_password: bool,
+    },
     Status(Box<Status>),
     /// What became of each of [`Command::Several`], in their order.
     Several(Vec<Outcome>),
@@ -85,6 +95,8 @@ pub enum Failure {
     Exists,
     #[error("there is no such account")]
     Absent,
+    #[error("the account has no such client")]
+    NoClient,
     #[error("that is not an address of this server")]
     NotOurs,
     #[error("the name is not allowed: {0}")]
@@ -110,6 +122,27 @@ pub struct User {
     pub resources: Vec<String>,
     /// Whether a device of it is available and neither away nor extended away.
     pub active: bool,
+}
+
+/// A client that has access to an account.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Client {
+    /// Stands for it among the account's.
+    pub id: String,
+    /// It has a session now.
+    pub connected: bool,
+    /// In milliseconds since 1970.
+    pub first_seen: Millis,
+    /// When it logged in last.
+    pub last_seen: Millis,
+    /// It has logged in with the password that is still the account's.
+    pub password: bool,
+    /// It holds a token (XEP-0484).
+    pub token: bool,
+    /// The program, as it says.
+    pub software: Option<String>,
+    /// The machine, as it says.
+    pub device: Option<String>,
 }
 
 /// Numbers on the running server.

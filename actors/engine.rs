@@ -13,10 +13,12 @@ use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::negotiation::client::{
     Domain, Limits as LoginLimits, Plaintext, Settings as Login,
 };
-use rookery_protocol::sasl::{Decoy, Mechanism};
+use rookery_protocol::ns;
+use rookery_protocol::sasl::{Decoy, Hash, Mechanism};
 use rookery_storage::Direction::Forward;
 use rookery_storage::{Frame, KeyRange, Store, StoreError, Tree};
 use tokio::sync::{Semaphore, oneshot, watch};
+use zeroize::Zeroizing;
 
 use crate::accounts::Accounts;
 use crate::directory::{Bounds, Directory};
@@ -44,7 +46,7 @@ pub struct Start {
     pub store: Store,
     pub extensions: List,
     pub tls: Arc<Tls>,
-    /// The server's secret: stands behind the salts of accounts that do not exist.
+    /// The server's secret: stands behind the salts of accounts that do not exist, and tokens.
     pub secret: [u8; 32],
     /// Called once if the disk fails: must end the process.
     pub fatal: Fatal,
@@ -90,11 +92,12 @@ impl Engine {
             fatal,
         )?;
         let realm = Arc::new(Realm {
-            login: Arc::new(login(&site, &secret)),
+            login: Arc::new(login(&site, &secret, accounts.lacking())),
             gate: Gate::new(
                 site.settings.limits.clone(),
                 site.settings.register.per_hour,
             ),
+            secret: Zeroizing::new(secret),
             site,
             directory,
             keeper,
@@ -201,7 +204,7 @@ fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// What client streams are offered, from the settings and the extensions.
-fn login(site: &Site, secret: &[u8]) -> Login {
+fn login(site: &Site, secret: &[u8], upgrades: Vec<Hash>) -> Login {
     let settings = &site.settings;
     let streams = || {
         site.extensions
@@ -223,7 +226,14 @@ fn login(site: &Site, secret: &[u8]) -> Login {
         },
         mechanisms: Mechanism::ALL.to_vec(),
         decoy: Arc::new(Decoy::new(secret, settings.accounts.iterations)),
-        downgrade_hash: false,
+        downgrade_hash: true,
+        tokens: settings.clients.remembered > 0,
+        bind_features: (site.extensions.iter())
+            .flat_map(|extension| extension.bind_features)
+            .chain(&[ns::STREAM_MANAGEMENT])
+            .map(|it| (*it).into())
+            .collect(),
+        upgrades,
         early_requests: streams()
             .flat_map(|it| it.namespaces())
             .map(|it| (*it).into())

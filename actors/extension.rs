@@ -54,6 +54,9 @@ pub struct Extension {
     pub server_features: &'static [&'static str],
     /// Features in disco#info of an account.
     pub account_features: &'static [&'static str],
+    /// What a device may ask for while it binds (XEP-0386 §4.1); `account` is asked for it by
+    /// [`AccountRole::bind`].
+    pub bind_features: &'static [&'static str],
     /// Namespaces of IQs to a domain of the server that `domain` answers.
     pub domain_namespaces: &'static [&'static str],
     /// Namespaces of IQs to a bare JID that `account` answers.
@@ -78,6 +81,7 @@ impl Extension {
         specs: &[],
         server_features: &[],
         account_features: &[],
+        bind_features: &[],
         domain_namespaces: &[],
         account_namespaces: &[],
         kinds: &[],
@@ -210,6 +214,18 @@ pub trait AccountRole: Send {
 
     /// These kept rows were delivered to a device that has acknowledged them.
     fn taken(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
+
+    /// A device binds by XEP-0386: called first with an empty `<bind/>`, then with each element in
+    /// the client's that asks for something. The answer goes into `<bound/>`.
+    fn bind(
+        &mut self,
+        device: DeviceId,
+        feature: &Element,
+        view: View,
+        fx: &mut Effects,
+    ) -> Option<Element> {
+        None
+    }
 
     /// A device sent its initial presence, or a changed one; the view has it already.
     fn available(&mut self, device: DeviceId, initial: bool, view: View, fx: &mut Effects) {}

@@ -304,6 +304,16 @@ impl Hub {
                 });
                 let _ = answer.send(resources.collect());
             }
+            Order::Clients(answer) => {
+                let clients = self.devices.iter().map(|device| {
+                    let resource = device.jid.resource().map(SmolStr::new);
+                    let nameless = resource.filter(|_| device.client.is_none());
+                    (device.client_key(), device.since, nameless)
+                });
+                // Nobody waits any more: fine.
+                let _ = answer.send(clients.collect());
+            }
+            Order::EndClient(client, error) => self.end_client(client, &error, ctx),
             Order::Announce(stanza) => {
                 let mut fx = self.effects(Origin::Elsewhere);
                 for device in self.devices.available() {

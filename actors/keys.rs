@@ -21,6 +21,8 @@ impl Kind {
     pub const FACT: Kind = Kind(0x02);
     /// A subscription request that waits for an answer, whole; then the asker's bare JID.
     pub const REQUEST: Kind = Kind(0x03);
+    /// A client of the account; then its key.
+    pub const CLIENT: Kind = Kind(0x40);
     /// The first kind of an extension's.
     pub const EXTENSIONS: Kind = Kind(0x10);
 

@@ -40,6 +40,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod clients;
 pub mod directory;
 pub mod effect;
 pub mod engine;

@@ -7,12 +7,14 @@ use actix::prelude::*;
 use bytes::Bytes;
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
+use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_protocol::xml::Element;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
-use crate::effect::Envelope;
+use crate::clients::ClientKey;
+use crate::effect::{Envelope, Millis};
 use crate::hub::devices::DeviceId;
 use crate::keeper::Committed;
 use crate::receipt::{Owner, Receipt};
@@ -95,6 +97,10 @@ pub struct Bind {
     pub account: Jid,
     /// The resource the client asked for.
     pub resource: Option<SmolStr>,
+    /// Which client it is, if it said so.
+    pub client: Option<ClientKey>,
+    /// How it asks, if by XEP-0386.
+    pub bind2: Option<Box<Bind2>>,
     pub peer: IpAddr,
     stream: Option<Addr<Stream>>,
 }
@@ -111,9 +117,18 @@ impl Bind {
         Bind {
             account,
             resource,
+            client: None,
+            bind2: None,
             peer,
             stream,
         }
+    }
+
+    /// The same of a client that said which it is, or that asks by XEP-0386.
+    pub fn of_client(self: Bind, client: Option<ClientKey>, bind2: Option<Box<Bind2>>) -> Bind {
+        let mut bind = self;
+        (bind.client, bind.bind2) = (client, bind2);
+        bind
     }
 
     /// The stream that asks; `None` once it was answered.
@@ -204,6 +219,8 @@ impl Drop for Resume {
 /// stream is gone, it says so to the session.
 pub struct Bound {
     pub jid: Jid,
+    /// What goes into `<bound/>` (XEP-0386).
+    pub inline: Vec<Element>,
     /// The number of the stream among those of the session.
     pub line: u32,
     session: Option<(Addr<Session>, Arc<Owner>)>,
@@ -223,6 +240,7 @@ impl Bound {
     pub fn new(jid: Jid, line: u32, session: Addr<Session>, owner: Arc<Owner>) -> Bound {
         Bound {
             jid,
+            inline: Vec::new(),
             line,
             session: Some((session, owner)),
         }
@@ -257,6 +275,11 @@ pub enum Order {
     },
     /// Which resources are connected, and is the user at each (see `Device::active`)?
     Resources(oneshot::Sender<Vec<(String, bool)>>),
+    /// Which clients are connected, and since when? Those that did not say which they are come
+    /// with their resource.
+    Clients(oneshot::Sender<Vec<(ClientKey, Millis, Option<SmolStr>)>>),
+    /// End the sessions of a client.
+    EndClient(ClientKey, StreamError),
     /// Write this to all available devices.
     Announce(Box<Stanza>),
     /// End everything in an orderly way: the server is stopping.
@@ -278,6 +301,8 @@ pub enum ToSession {
     Deliver { bytes: Bytes, number: Option<u32> },
     /// Deliveries are counted from here on: the Hub's answer to [`Mail::Acknowledged`].
     Counting(Counting),
+    /// The same from the beginning, and the client is told otherwise (XEP-0386).
+    CountingInline(Counting),
     /// Go on with this stream; its client has `h`.
     Resume { stream: Addr<Stream>, h: u32 },
     /// Receipts settled: see the ledger.

@@ -1,5 +1,6 @@
 //! What all actors of one server share. No global state: two servers fit in one process.
 
+mod clients;
 mod orders;
 mod users;
 
@@ -17,6 +18,7 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::client::Settings as Login;
 use smol_str::SmolStr;
 use tokio::sync::{Semaphore, oneshot, watch};
+use zeroize::Zeroizing;
 
 use crate::accounts::Accounts;
 use crate::admin::{Status, Stop};
@@ -41,6 +43,8 @@ pub struct Realm {
     pub accounts: Accounts,
     pub gate: Arc<Gate>,
     pub tls: ArcSwap<Tls>,
+    /// The server's secret: what is derived from it need not be stored.
+    pub(crate) secret: Zeroizing<[u8; 32]>,
     /// What client streams are offered.
     pub login: Arc<Login>,
     pub handshakes: Arc<Semaphore>,

@@ -31,6 +31,7 @@ use crate::receipt::{Bounds, Handled, Head, Notice, Owner, Receipt};
 use crate::site::random_id;
 use crate::stream::Stream;
 use acks::Acks;
+pub(crate) use acks::previd;
 
 /// The line of the stream with which a session begins.
 pub const FIRST_LINE: u32 = 0;
@@ -376,6 +377,7 @@ impl Handler<ToSession> for Session {
             }
             ToSession::Deliver { bytes, number } => self.deliver(bytes, number, ctx),
             ToSession::Counting(counting) => self.counting(counting),
+            ToSession::CountingInline(counting) => self.counting_inline(counting),
             ToSession::Resume { stream, h } => self.resume(stream, h, ctx),
             ToSession::Settled => self.go_on(ctx),
             ToSession::Lost => self.lost(),

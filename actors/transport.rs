@@ -114,6 +114,7 @@ pub async fn secure(
     let bindings = ChannelBindings {
         tls_exporter: exporter,
         tls_server_end_point: tls.end_point.clone(),
+        tls_version: connection.protocol_version().map(u16::from),
     };
     Ok((Transport::Tls(Box::new(stream)), bindings))
 }

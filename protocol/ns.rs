@@ -43,6 +43,7 @@ namespaces! {
     CHANNEL_BINDING = "urn:xmpp:sasl-cb:0";
     CHAT_STATES = "http://jabber.org/protocol/chatstates";
     CLIENT = "jabber:client";
+    CLIENT_ACCESS = "urn:xmpp:cam:0";
     CLIENT_STATE = "urn:xmpp:csi:0";
     COMPONENT_ACCEPT = "jabber:component:accept";
     COMPRESS = "http://jabber.org/protocol/compress";
@@ -84,6 +85,7 @@ namespaces! {
     OFFLINE = "http://jabber.org/protocol/offline";
     OOB = "jabber:x:oob";
     PING = "urn:xmpp:ping";
+    PIPELINING = "urn:xmpp:iap:0";
     PRE_APPROVAL = "urn:xmpp:features:pre-approval";
     PRIVACY = "jabber:iq:privacy";
     PRIVATE = "jabber:iq:private";
@@ -108,6 +110,8 @@ namespaces! {
     RSM = "http://jabber.org/protocol/rsm";
     SASL = "urn:ietf:params:xml:ns:xmpp-sasl";
     SASL2 = "urn:xmpp:sasl:2";
+    SASL_UPGRADE = "urn:xmpp:sasl:upgrade:0";
+    SCRAM_UPGRADE = "urn:xmpp:scram-upgrade:0";
     SEARCH = "jabber:iq:search";
     SERVER = "jabber:server";
     SERVER_INFO = "http://jabber.org/network/serverinfo";

@@ -1,6 +1,6 @@
 //! The server's side of SASL (RFC 4422), apart from how XMPP wraps it: mechanisms, failures,
-//! credentials, and one [`Exchange`] as a state machine. The wrapping of RFC 6120 §6 is in
-//! [`crate::negotiation`]; another profile (XEP-0388) can drive the same machine.
+//! credentials, and one [`Exchange`] as a state machine. The wrappings of RFC 6120 §6 and of
+//! XEP-0388 are in [`crate::negotiation`].
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,11 +11,15 @@ mod hash;
 mod password;
 mod plain;
 mod scram;
+pub(crate) mod token;
 
 pub use credentials::{Credentials, DEFAULT_ITERATIONS, Decoy, MIN_ITERATIONS, ScramKeys};
-pub use exchange::{Account, Exchange, Lookup, Nonce, PasswordCheck, Step, Terms, Verdict};
+pub use exchange::{
+    Account, Exchange, Lacking, Lookup, Nonce, PasswordCheck, Step, Success, Terms, Verdict,
+};
 pub use hash::Hash;
 pub use password::{MAX_PASSWORD, Password, PasswordError};
+pub use token::{HELD, HeldToken, Token, TokenId, TokenMechanism, pseudonym};
 
 /// A mechanism that this server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +34,8 @@ pub enum Mechanism {
     ScramSha1,
     /// RFC 4616.
     Plain,
+    /// A token instead of a password: never in the list, but in that of XEP-0484.
+    Token(TokenMechanism),
 }
 
 /// Why an authentication did not succeed (RFC 6120 §6.5).
@@ -66,10 +72,13 @@ pub struct ChannelBindings {
     pub tls_exporter: Option<Vec<u8>>,
     /// RFC 5929 §4: the hash of the certificate that was served on this very connection.
     pub tls_server_end_point: Option<Vec<u8>>,
+    /// The number of the TLS version, such as 0x0304, for XEP-0515. Nothing to bind to.
+    pub tls_version: Option<u16>,
 }
 
 impl Mechanism {
-    /// All of them, the strongest first, which is the order to offer them in (RFC 6120 §6.3.3).
+    /// All with a password, the strongest first, which is the order to offer them in
+    /// (RFC 6120 §6.3.3).
     pub const ALL: [Mechanism; 5] = [
         Mechanism::ScramSha256Plus,
         Mechanism::ScramSha1Plus,
@@ -86,10 +95,11 @@ impl Mechanism {
             Mechanism::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
             Mechanism::ScramSha1 => "SCRAM-SHA-1",
             Mechanism::Plain => "PLAIN",
+            Mechanism::Token(token) => token.name(),
         }
     }
 
-    /// The mechanism of that name, written exactly so.
+    /// The mechanism with a password of that name, written exactly so.
     pub fn from_name(name: &str) -> Option<Mechanism> {
         Mechanism::ALL
             .into_iter()
@@ -106,7 +116,7 @@ impl Mechanism {
         match self {
             Mechanism::ScramSha256Plus | Mechanism::ScramSha256 => Some(Hash::Sha256),
             Mechanism::ScramSha1Plus | Mechanism::ScramSha1 => Some(Hash::Sha1),
-            Mechanism::Plain => None,
+            Mechanism::Plain | Mechanism::Token(_) => None,
         }
     }
 }
@@ -165,6 +175,13 @@ pub fn decode(text: &str) -> Result<Vec<u8>, Failure> {
             .decode(text)
             .map_err(|_| Failure::IncorrectEncoding),
     }
+}
+
+/// The same for XEP-0388 §2.2, where `=` has no meaning: an empty element is empty data.
+pub fn decode_plainly(text: &str) -> Result<Vec<u8>, Failure> {
+    STANDARD
+        .decode(text)
+        .map_err(|_| Failure::IncorrectEncoding)
 }
 
 /// Base 64 of RFC 4648 §4.

@@ -66,6 +66,18 @@ pub enum Order {
         /// The domain.
         domain: Option<String>,
     },
+    /// The clients that have access to an account.
+    Clients {
+        /// Whose.
+        user: Jid,
+    },
+    /// Take the access of one of them.
+    RevokeClient {
+        /// Whose.
+        user: Jid,
+        /// Which, by its id.
+        client: String,
+    },
     /// Numbers on the server.
     Status,
     /// Read the certificate and the settings again. Answered by the door, not by the engine.
@@ -80,6 +92,13 @@ pub enum Answer {
     Done,
     /// Accounts.
     Users(Vec<User>),
+    /// Clients of an account.
+    Clients(Vec<Client>),
+    /// A client's tokens are void and its sessions end.
+    Revoked {
+        /// It may log in again by the password.
+        knows_password: bool,
+    },
     /// Numbers by name.
     Status(serde_json::Map<String, serde_json::Value>),
     /// The certificate was read again; remarks for the operator.
@@ -99,6 +118,27 @@ pub struct User {
     pub last_seen: Option<i64>,
     /// The resources that are connected.
     pub resources: Vec<String>,
+}
+
+/// A client of an account, as the operator sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Stands for it.
+    pub id: String,
+    /// It has a session now.
+    pub connected: bool,
+    /// In milliseconds since 1970.
+    pub first_seen: i64,
+    /// When it logged in last, likewise.
+    pub last_seen: i64,
+    /// It has logged in by the password.
+    pub password: bool,
+    /// It holds a token.
+    pub token: bool,
+    /// The program, as it says.
+    pub software: Option<String>,
+    /// The machine, as it says.
+    pub device: Option<String>,
 }
 
 /// Why an order was not carried out.

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod blocking;
+pub mod clients;
 pub mod commands;
 pub mod disco;
 pub mod last;
@@ -27,6 +28,7 @@ pub const LIST: List = &[
     &blocking::EXTENSION,
     &archive::EXTENSION,
     &offline::EXTENSION,
+    &clients::CLIENTS,
     &commands::COMMANDS,
     &disco::DISCO,
     &last::LAST,
@@ -74,6 +76,16 @@ pub const CORE: &[Spec] = &[
         title: "SRV records for XMPP over TLS",
     },
     Spec {
+        xep: 386,
+        version: "1.1.0",
+        title: "Bind 2",
+    },
+    Spec {
+        xep: 388,
+        version: "1.0.4",
+        title: "Extensible SASL Profile",
+    },
+    Spec {
         xep: 440,
         version: "1.0.0",
         title: "SASL Channel-Binding Type Capability",
@@ -82,6 +94,31 @@ pub const CORE: &[Spec] = &[
         xep: 478,
         version: "0.2.0",
         title: "Stream Limits Advertisement",
+    },
+    Spec {
+        xep: 474,
+        version: "0.5.0",
+        title: "SASL SCRAM Downgrade Protection",
+    },
+    Spec {
+        xep: 480,
+        version: "0.2.0",
+        title: "SASL Upgrade Tasks",
+    },
+    Spec {
+        xep: 484,
+        version: "0.2.0",
+        title: "Fast Authentication Streamlining Tokens",
+    },
+    Spec {
+        xep: 509,
+        version: "0.2.0",
+        title: "Initial Authentication Pipelining",
+    },
+    Spec {
+        xep: 515,
+        version: "0.1.0",
+        title: "TLS Channel-Binding Downgrade Protection",
     },
 ];
 

@@ -1,6 +1,6 @@
 //! The server: store, engine and listeners behind the face that the door knows.
 
-use crate::control::{Answer, Commands, Kind, Order, Refusal, Secret, User};
+use crate::control::{Answer, Client, Commands, Kind, Order, Refusal, Secret, User};
 use crate::folder::Folder;
 use crate::opening::{Door, Listening, Local, Opening, Running, StartError};
 use crate::tls::{self, Served};
@@ -172,6 +172,8 @@ fn command(order: Order) -> Result<Command, Refusal> {
         Order::DisableUser { user } => Command::DisableUser(user),
         Order::EnableUser { user } => Command::EnableUser(user),
         Order::ListUsers { domain } => Command::ListUsers(domain),
+        Order::Clients { user } => Command::Clients(user),
+        Order::RevokeClient { user, client } => Command::RevokeClient { user, client },
         Order::Status => Command::Status,
         Order::Reload => return Err(Refusal::new(Kind::Unknown, "this is for the door")),
     })
@@ -190,6 +192,10 @@ fn answer(outcome: Outcome) -> Result<Answer, Refusal> {
             };
             Answer::Users(users.into_iter().map(user).collect())
         }
+        Outcome::Clients(clients) => {
+            Answer::Clients(clients.into_iter().map(shown_client).collect())
+        }
+        Outcome::Revoked { knows_password } => Answer::Revoked { knows_password },
         Outcome::Status(status) => match serde_json::to_value(*status) {
             Ok(serde_json::Value::Object(numbers)) => Answer::Status(numbers),
             _ => return Err(Refusal::new(Kind::Failed, "the numbers cannot be written")),
@@ -199,10 +205,24 @@ fn answer(outcome: Outcome) -> Result<Answer, Refusal> {
     })
 }
 
+fn shown_client(client: rookery_actors::admin::Client) -> Client {
+    let time = |millis| i64::try_from(millis).unwrap_or(i64::MAX);
+    Client {
+        id: client.id,
+        connected: client.connected,
+        first_seen: time(client.first_seen),
+        last_seen: time(client.last_seen),
+        password: client.password,
+        token: client.token,
+        software: client.software,
+        device: client.device,
+    }
+}
+
 fn refusal(failure: &Failure) -> Refusal {
     let kind = match failure {
         Failure::Exists => Kind::Exists,
-        Failure::Absent => Kind::Absent,
+        Failure::Absent | Failure::NoClient => Kind::Absent,
         Failure::NotOurs => Kind::NotOurs,
         Failure::Name(_) => Kind::Unfit,
         Failure::Busy => Kind::Busy,

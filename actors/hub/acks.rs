@@ -8,7 +8,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use rookery_protocol::error::{Condition, StreamCondition, StreamError};
-use rookery_protocol::stream_management;
+use rookery_protocol::stream_management::{self, Command, enabled};
+use rookery_protocol::xml::Element;
 use rookery_storage::{KeyRange, Tree};
 use subtle::ConstantTimeEq;
 
@@ -21,7 +22,7 @@ use crate::hub::remembered;
 use crate::keys::Part;
 use crate::messages::{Resume, ToSession};
 use crate::receipt::Receipt;
-use crate::session::{Counting, Past, Session};
+use crate::session::{Counting, Past, Session, previd};
 
 /// How long what a device acknowledged, or that it changed its presence, may be forgotten by a
 /// crash: until then the rows wait for a commit that they can go with.
@@ -50,6 +51,32 @@ impl Hub {
     /// A session counts from here on; it hears so in order with its deliveries. Where it may be
     /// resumed its row goes to the disk before anything that its client could miss.
     pub(super) fn count(&mut self, device: DeviceId, resumable: bool) {
+        self.count_as(device, resumable, ToSession::Counting);
+    }
+
+    /// The same of a session that asked for it while it was bound (XEP-0386): what goes into
+    /// `<bound/>`.
+    pub(super) fn count_inline(&mut self, device: DeviceId, wish: &Element) -> Option<Element> {
+        let Ok(Command::Enable { resume, .. }) = Command::parse(wish) else {
+            return None;
+        };
+        let max = self.realm.site.settings.acks.resume;
+        let resumable = resume && !max.is_zero();
+        self.count_as(device, resumable, ToSession::CountingInline);
+        let token = self.link(device)?.token;
+        let previd = token.map(|token| previd(&token));
+        let max = u32::try_from(max.as_secs()).unwrap_or(u32::MAX);
+        Some(enabled(
+            previd.as_ref().map(|previd| (previd.as_str(), max)),
+        ))
+    }
+
+    fn count_as(
+        &mut self,
+        device: DeviceId,
+        resumable: bool,
+        tell: impl FnOnce(Counting) -> ToSession,
+    ) {
         let Some(link) = self.link(device) else {
             return;
         };
@@ -58,7 +85,7 @@ impl Hub {
             token: link.token,
             key: link.key,
         };
-        link.send(ToSession::Counting(counting));
+        link.send(tell(counting));
         if let Some(device) = self.devices.get_mut(device) {
             device.acknowledges = true;
         }

@@ -2,12 +2,15 @@
 
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
+use rookery_protocol::jid::Jid;
+use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
 use rookery_storage::{Frame, Tree};
 use std::sync::atomic::Ordering;
 
 use super::{Hub, Missed, State};
+use crate::clients::ClientKey;
 use crate::effect::Origin;
 use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::hub::link::{Link, Unacked};
@@ -39,14 +42,25 @@ impl Hub {
     ) -> Result<Box<Bound>, StanzaError> {
         // RFC 6120 §7.6.2.1, §7.7.2: what the client asks for if it is a resource at all, else one
         // of ours.
-        let wanted = bind.resource.as_ref();
-        let jid = match wanted.and_then(|it| self.jid.with_resource(it).ok()) {
+        let jid = match &bind.bind2 {
+            Some(bind2) => self.tagged(bind2, bind.client),
+            None => {
+                let wanted = bind.resource.as_ref();
+                wanted.and_then(|it| self.jid.with_resource(it).ok())
+            }
+        };
+        let jid = match jid {
             Some(jid) => jid,
             None => {
                 let ours = self.jid.with_resource(&random_id()[..16]);
                 ours.map_err(|_| Condition::BadRequest)?
             }
         };
+        if let (Some(_), Some(client)) = (&bind.bind2, bind.client) {
+            // XEP-0386 §4.2: it is here, so its earlier session is a dead connection.
+            let error = StreamError::new(StreamCondition::Conflict);
+            self.end_client(client, &error, ctx);
+        }
         let taken = jid
             .resource()
             .and_then(|it| self.devices.with_resource(it))
@@ -70,10 +84,67 @@ impl Hub {
         let (session, owner) = Session::begin(&self.realm, jid.clone(), id, stream, bind.peer);
         let key = SessionKey::new(account, u64::from_be_bytes(random()));
         let mut device = Device::new(id, jid.clone(), self.realm.site.now());
+        device.client = bind.client;
         device.trusted = self.realm.gate.trusts(bind.peer);
         self.devices.add(device);
         self.links.push((id, Link::new(session.clone(), key)));
-        Ok(Box::new(Bound::new(jid, FIRST_LINE, session, owner)))
+        let mut bound = Bound::new(jid, FIRST_LINE, session, owner);
+        if let Some(bind2) = &bind.bind2 {
+            bound.inline = self.bind_features(id, bind2, ctx);
+        }
+        Ok(Box::new(bound))
+    }
+
+    /// The full JID of a device that binds by XEP-0386: its tag, and behind it what is the same
+    /// each time for one client and tells nothing of it (§4.2.1).
+    fn tagged(&self, bind2: &Bind2, client: Option<ClientKey>) -> Option<Jid> {
+        let account = self.realm.accounts.id(self.jid.as_str())?;
+        let ours = match client {
+            Some(client) => client.resource(&*self.realm.secret, account),
+            None => random_id()[..16].to_owned(),
+        };
+        let tagged = bind2.tag.as_ref().map(|tag| format!("{tag}/{ours}"));
+        let tagged = tagged.and_then(|it| self.jid.with_resource(&it).ok());
+        tagged.or_else(|| self.jid.with_resource(&ours).ok())
+    }
+
+    /// Has the extensions do what a device asks for while it binds.
+    fn bind_features(
+        &mut self,
+        device: DeviceId,
+        bind2: &Bind2,
+        ctx: &mut Context<Hub>,
+    ) -> Vec<Element> {
+        // XEP-0198 §8.1: the engine's own, and first, so that what the others deliver counts.
+        let enable = |wish: &&Element| wish.is(ns::STREAM_MANAGEMENT, "enable");
+        let enable = bind2.inline.iter().find(enable);
+        let enabled = enable.and_then(|wish| self.count_inline(device, wish));
+        let mut features = vec![Element::new(ns::BIND2, "bind")];
+        features.extend(bind2.inline.iter().cloned());
+        let mut answers = Vec::new();
+        self.decide(Origin::Device(device), ctx, |mind, devices, site, fx| {
+            answers = mind.bind(device, &features, devices, site, fx);
+        });
+        answers.extend(enabled);
+        answers
+    }
+
+    /// Ends the sessions of a client.
+    pub(super) fn end_client(
+        &mut self,
+        client: ClientKey,
+        error: &StreamError,
+        ctx: &mut Context<Hub>,
+    ) {
+        let devices = self.devices.iter();
+        let ids: Vec<DeviceId> = devices
+            .filter(|device| device.client_key() == client)
+            .map(|device| device.id)
+            .collect();
+        for id in ids {
+            self.end(id, error.clone());
+            self.gone(id, ctx);
+        }
     }
 
     /// Sessions that have a stream.
@@ -176,4 +247,63 @@ pub(super) fn forget(unacked: Vec<Unacked>, frame: &mut Frame) -> Vec<Vec<u8>> {
         unacked.kept
     };
     unacked.into_iter().filter_map(forget).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rookery_config::Settings;
+
+    use super::*;
+    use crate::effect::Effects;
+    use crate::extension::{AccountRole, Extension, View};
+    use crate::hub::mind::Mind;
+    use crate::keys::AccountId;
+    use crate::site::Site;
+
+    struct Binder;
+
+    impl AccountRole for Binder {
+        fn bind(
+            &mut self,
+            device: DeviceId,
+            feature: &Element,
+            view: View,
+            fx: &mut Effects,
+        ) -> Option<Element> {
+            assert!(view.devices.get(device).is_some());
+            match feature.ns() {
+                ns::BIND2 => Some(Element::new(ns::MAM, "metadata")),
+                ns::CARBONS => {
+                    fx.note(device);
+                    None
+                }
+                _ => None,
+            }
+        }
+    }
+
+    const BINDER: Extension = Extension {
+        account: Some(|_| Box::new(Binder)),
+        bind_features: &[ns::CARBONS],
+        ..Extension::NONE
+    };
+
+    #[test]
+    fn extensions_are_asked_for_the_session_and_for_each_feature() {
+        let site = Site::new(Settings::default(), &[&BINDER]);
+        let account = Jid::parse("ann@test").unwrap();
+        let mut mind = Mind::load(AccountId(1), account.clone(), Vec::new(), &site);
+        let (mut devices, id) = (Devices::default(), DeviceId(7));
+        devices.add(Device::new(id, account.with_resource("x").unwrap(), 0));
+        let mut fx = Effects::new(0, Origin::Device(id));
+        let wanted = [(ns::BIND2, "bind"), (ns::CARBONS, "enable"), ("urn:x", "y")];
+        let wanted = wanted.map(|(ns, name)| Element::new(ns, name));
+        let told = mind.bind(id, &wanted, &mut devices, &site, &mut fx);
+        assert_eq!(told, [Element::new(ns::MAM, "metadata")]);
+        assert_eq!(
+            devices.get(id).unwrap().noted,
+            [0],
+            "and may note the device"
+        );
+    }
 }

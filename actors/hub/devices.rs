@@ -5,6 +5,8 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::ns;
 use rookery_protocol::stanza::Stanza;
 
+use crate::clients::ClientKey;
+
 /// The most JIDs one device may have sent directed presence to; a further one replaces the oldest.
 pub const DIRECTED: usize = 512;
 
@@ -18,6 +20,8 @@ pub struct Device {
     pub id: DeviceId,
     /// Its full JID.
     pub jid: Jid,
+    /// Which client it is, if it said so.
+    pub client: Option<ClientKey>,
     /// The last available presence it broadcast (RFC 6121 §4.2), with `from` and without `to`;
     /// `None`: not available.
     pub presence: Option<Box<Stanza>>,
@@ -48,6 +52,7 @@ impl Device {
         Device {
             id,
             jid,
+            client: None,
             presence: None,
             priority: 0,
             interested: false,
@@ -64,6 +69,12 @@ impl Device {
     /// Whether it sent initial presence and not unavailable since.
     pub fn available(&self) -> bool {
         self.presence.is_some()
+    }
+
+    /// What stands for its client; for one that did not say which it is, its resource does.
+    pub fn client_key(&self) -> ClientKey {
+        let resource = self.jid.resource().unwrap_or_default();
+        self.client.unwrap_or_else(|| ClientKey::nameless(resource))
     }
 
     /// Whether its user is at it, as far as its presence tells: available, and neither away nor

@@ -9,6 +9,7 @@ use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{IqType, Kind, PresenceType, Stanza};
 use rookery_protocol::subscription::Request;
+use rookery_protocol::xml::Element;
 
 use crate::admin::Outcome;
 use crate::effect::{Administer, Effects, Marks, Read, Row};
@@ -170,6 +171,25 @@ impl Mind {
     ) {
         let turn = &mut Turn { devices, site, fx };
         self.each(turn, |role, view, fx| role.taken(kept, view, fx));
+    }
+
+    /// A device binds by XEP-0386: what it is told.
+    pub fn bind(
+        &mut self,
+        device: DeviceId,
+        features: &[Element],
+        devices: &mut Devices,
+        site: &Site,
+        fx: &mut Effects,
+    ) -> Vec<Element> {
+        let turn = &mut Turn { devices, site, fx };
+        let mut answers = Vec::new();
+        for feature in features {
+            self.each(turn, |role, view, fx| {
+                answers.extend(role.bind(device, feature, view, fx));
+            });
+        }
+        answers
     }
 
     /// The stanza of an archive row, as it is delivered late.

@@ -8,6 +8,7 @@ use rookery_storage::record::{Record, decode, encode};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
+use crate::clients::ClientKey;
 use crate::effect::{Millis, Row};
 use crate::hub::devices::{Device, DeviceId};
 use crate::hub::link::Link;
@@ -21,6 +22,7 @@ struct State {
     /// By this its client names it; without it the session cannot be resumed.
     token: Option<[u8; 16]>,
     resource: String,
+    client: Option<ClientKey>,
     since: Millis,
     /// Its last available presence, as it was broadcast.
     presence: Option<Vec<u8>>,
@@ -81,6 +83,7 @@ pub(super) fn state(device: &Device, link: &Link, site: &Site) -> Option<Vec<u8>
     let state = State {
         token: link.token,
         resource: device.jid.resource()?.to_owned(),
+        client: device.client,
         since: device.since,
         presence: device.presence.as_ref().map(|it| it.to_bytes().to_vec()),
         priority: device.priority,
@@ -183,6 +186,7 @@ impl Remembered {
         let state = self.state.as_ref()?;
         let jid = account.with_resource(&state.resource).ok()?;
         let mut device = Device::new(id, jid, state.since);
+        device.client = state.client;
         device.presence = state
             .presence
             .as_ref()

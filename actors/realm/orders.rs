@@ -78,11 +78,11 @@ impl Realm {
                 done
             }
             Command::DisableUser(jid) => {
-                let done = self.accounts.set_disabled(&self.keeper, &jid, true).await;
+                let done = self.set_disabled(&jid, true).await;
                 after = After::shut_out(jid, done.is_ok());
                 done
             }
-            Command::EnableUser(jid) => self.accounts.set_disabled(&self.keeper, &jid, false).await,
+            Command::EnableUser(jid) => self.set_disabled(&jid, false).await,
             Command::EndSessions(jid) => {
                 let resource = jid.resource().map(SmolStr::new);
                 let exists = self.accounts.id(jid.bare_str()).is_some();
@@ -103,6 +103,10 @@ impl Realm {
                 after.stop = Some(Stop { at, again });
                 Ok(())
             }
+            Command::RevokeClient { user, client } => match self.revoke(&user, &client).await {
+                Ok((knows_password, after)) => return (Outcome::Revoked { knows_password }, after),
+                Err(failure) => Err(failure),
+            },
             question => return (self.look(question).await, after),
         };
         (done.map_or_else(Outcome::Failed, |()| Outcome::Done), after)
@@ -117,6 +121,10 @@ impl Realm {
             Command::UserRoster(jid) => {
                 let roster = self.roster(&jid).await;
                 return roster.map_or_else(Outcome::Failed, Outcome::Roster);
+            }
+            Command::Clients(jid) => {
+                let clients = self.clients(&jid).await;
+                return clients.map_or(Outcome::Failed(Failure::Absent), Outcome::Clients);
             }
             Command::Status => return Outcome::Status(Box::new(self.status())),
             // `Several` inside another is never made; the others are done elsewhere.
@@ -143,9 +151,20 @@ impl Realm {
     }
 
     async fn set_password(&self, jid: &Jid, password: Password) -> Result<(), Failure> {
+        let _turn = self.accounts.turn(jid).await;
         let iterations = self.site.settings.accounts.iterations;
+        let revoked = self.revocations(jid).await?;
         self.accounts
-            .set_password(&self.keeper, jid, password, iterations)
+            .set_password(&self.keeper, jid, password, iterations, revoked)
+            .await
+    }
+
+    async fn set_disabled(&self, jid: &Jid, disabled: bool) -> Result<(), Failure> {
+        let _turn = self.accounts.turn(jid).await;
+        // T42: who is switched off comes back with the password.
+        let revoked = self.revocations(jid).await?;
+        self.accounts
+            .set_disabled(&self.keeper, jid, disabled, revoked)
             .await
     }
 
@@ -238,6 +257,14 @@ impl After {
             }
             _ => None,
         })
+    }
+
+    /// One order.
+    pub(super) fn order(jid: Jid, order: Order) -> After {
+        After {
+            orders: vec![(jid, order)],
+            stop: None,
+        }
     }
 
     /// The account may not be used any more.

@@ -154,6 +154,14 @@ impl Session {
         self.write(&enabled);
     }
 
+    /// The same from the first stanza on; `<enabled/>` is told already.
+    pub(super) fn counting_inline(&mut self, counting: Counting) {
+        let resumable = counting.token.is_some();
+        let mut acks = Acks::since(self.owner.admitted(), resumable);
+        acks.count_for(counting, &self.owner);
+        self.acks = Some(Box::new(acks));
+    }
+
     pub(super) fn is_resumable(&self) -> bool {
         let acks = self.acks.as_ref();
         acks.is_some_and(|acks| acks.resumption.is_some())
@@ -458,7 +466,7 @@ impl Session {
 }
 
 /// How a token is written.
-fn previd(token: &[u8; 16]) -> SmolStr {
+pub(crate) fn previd(token: &[u8; 16]) -> SmolStr {
     let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
     let digits = token
         .iter()

@@ -7,9 +7,9 @@ use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError, StreamCondition, StreamError};
 use rookery_protocol::framer::Limits;
 use rookery_protocol::jid::Jid;
-use rookery_protocol::negotiation::client::{Action, Event as Happened};
+use rookery_protocol::negotiation::client::{self, Action, Admission, ClientId, Event as Happened};
 use rookery_protocol::reader::Event;
-use rookery_protocol::sasl::{Account, Lookup, PasswordCheck, Verdict};
+use rookery_protocol::sasl::{Hash, PasswordCheck, ScramKeys, Verdict};
 use rookery_protocol::stanza::Stanza;
 use smol_str::SmolStr;
 use tracing::info;
@@ -17,6 +17,7 @@ use tracing::info;
 use super::live::Live;
 use super::{State, Stream};
 use crate::admin::{Command, Failure, Outcome};
+use crate::clients::ClientKey;
 use crate::extension::{Before, StreamRole};
 use crate::messages::{Bind, Bound, Mail, Resume, Resumed};
 use crate::realm::Realm;
@@ -91,8 +92,14 @@ impl Stream {
             // The pump does it when `<proceed/>` is written: see `upgrading`.
             Action::StartTls(_) => self.upgrade_due = true,
             Action::Restart => self.reader.restart(),
-            Action::Fetch(account) => self.fetch(account, ctx),
+            Action::Fetch { account, client } => self.fetch(account, client, ctx),
             Action::Check(check) => self.check(check, ctx),
+            Action::Upgrade {
+                account,
+                hash,
+                keys,
+            } => self.upgrade_keys(account, hash, keys, ctx),
+            Action::Admit(admission) => self.let_in(*admission, ctx),
             Action::CountFailure => {
                 if let State::Negotiating(negotiation) = &mut self.state
                     && !std::mem::replace(&mut negotiation.failed, true)
@@ -102,9 +109,16 @@ impl Stream {
                 self.realm.gate.failed(self.peer, Instant::now());
             }
             Action::Ask { domain, iq } => self.ask(domain, iq, ctx),
-            Action::Bind { account, resource } => {
+            Action::Bind {
+                account,
+                resource,
+                client,
+                bind2,
+            } => {
                 let resource = resource.map(SmolStr::from);
-                let bind = Bind::new(account.clone(), resource, ctx.address(), self.peer);
+                let client = client.as_ref().map(ClientKey::of);
+                let bind = Bind::new(account.clone(), resource, ctx.address(), self.peer)
+                    .of_client(client, bind2);
                 self.realm.post(&account, Mail::Bind(Box::new(bind)), true);
             }
             Action::Resume {
@@ -147,19 +161,9 @@ impl Stream {
         }
     }
 
-    fn fetch(&mut self, account: Jid, ctx: &mut Context<Stream>) {
+    fn fetch(&mut self, account: Jid, client: Option<ClientId>, ctx: &mut Context<Stream>) {
         let realm = Arc::clone(&self.realm);
-        let read = async move {
-            match realm.accounts.row(&realm.keeper, account.as_str()).await {
-                Ok(row) => Lookup::Found(Account {
-                    credentials: row.credentials,
-                    disabled: row.disabled,
-                }),
-                Err(Failure::Absent) => Lookup::Absent,
-                // A client that hears `not-authorized` may forget its password.
-                Err(_) => Lookup::Unavailable,
-            }
-        };
+        let read = async move { realm.lookup(&account, client.as_ref()).await };
         ctx.spawn(read.into_actor(self).map(|lookup, stream, ctx| {
             stream.happened(Happened::Fetched(lookup), ctx);
         }));
@@ -176,6 +180,32 @@ impl Stream {
         };
         ctx.spawn(work.into_actor(self).map(|verdict, stream, ctx| {
             stream.happened(Happened::Checked(verdict), ctx);
+        }));
+    }
+
+    fn upgrade_keys(
+        &mut self,
+        account: Jid,
+        hash: Hash,
+        keys: ScramKeys,
+        ctx: &mut Context<Stream>,
+    ) {
+        let realm = Arc::clone(&self.realm);
+        let work = async move {
+            let accounts = &realm.accounts;
+            let done = accounts.complete(&realm.keeper, &account, hash, keys).await;
+            done.is_ok()
+        };
+        ctx.spawn(work.into_actor(self).map(|done, stream, ctx| {
+            stream.happened(Happened::Upgraded(done), ctx);
+        }));
+    }
+
+    fn let_in(&mut self, admission: Admission, ctx: &mut Context<Stream>) {
+        let realm = Arc::clone(&self.realm);
+        let work = async move { realm.admit(admission).await };
+        ctx.spawn(work.into_actor(self).map(|result, stream, ctx| {
+            stream.happened(Happened::Admitted(result), ctx);
         }));
     }
 
@@ -249,10 +279,10 @@ impl Stream {
             return;
         };
         let happened = match answer {
-            Ok(bound) => {
-                let jid = bound.jid.clone();
+            Ok(mut bound) => {
+                let (jid, inline) = (bound.jid.clone(), std::mem::take(&mut bound.inline));
                 negotiation.bound = Some(bound);
-                Ok(jid)
+                Ok(client::Bound { jid, inline })
             }
             Err(error) => Err(error),
         };
@@ -275,9 +305,14 @@ impl Stream {
                     previd,
                     handled,
                 } = *resumed;
-                let lang = negotiation.lang.take();
+                let (lang, jid) = (negotiation.lang.take(), bound.jid.clone());
                 negotiation.bound = Some(bound);
-                self.happened(Happened::Resumed { handled, previd }, ctx);
+                let resumed = Happened::Resumed {
+                    handled,
+                    previd,
+                    jid,
+                };
+                self.happened(resumed, ctx);
                 self.established(lang, ctx);
             }
             Err(condition) => {

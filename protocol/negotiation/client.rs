@@ -5,28 +5,33 @@
 //! for something, [`Client::waiting`] is true until the answer is given, and nothing that was read
 //! may be given meanwhile: leave it unread, so that a client which sends ahead is slowed by TCP.
 
-use std::fmt;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
 
 use super::{Random, STREAM_END};
-use crate::error::{Condition, StanzaError, StreamCondition, StreamError};
+use crate::error::{Condition, StreamCondition, StreamError};
 use crate::jid::Jid;
 use crate::ns;
-use crate::reader::Header;
-use crate::sasl::{
-    ChannelBindings, Decoy, Exchange, Lookup, Mechanism, PasswordCheck, Terms, Verdict,
-};
+use crate::sasl::{ChannelBindings, Decoy, Exchange, Hash, Mechanism, Terms};
 use crate::stanza::Stanza;
 use crate::stream_management::{self, Command, Misuse};
 use crate::xml::Element;
 
 mod binding;
+mod entry;
 mod login;
 mod opening;
+mod turns;
+mod upgrade;
+mod wish;
+
+use entry::Entry;
+use turns::Actions;
 
 pub use binding::after_bind;
+pub use turns::{Action, Bound, Event};
+pub use wish::{Admission, Agent, Bind2, By, ClientId, Issued};
 
 /// What holds for all clients of a listener.
 #[derive(Clone, Debug)]
@@ -39,8 +44,14 @@ pub struct Settings {
     pub mechanisms: Vec<Mechanism>,
     /// Stands in for accounts that do not exist.
     pub decoy: Arc<Decoy>,
-    /// Whether SCRAM challenges carry XEP-0474's hash.
+    /// Whether SCRAM challenges carry XEP-0474's hash and XEP-0515's version.
     pub downgrade_hash: bool,
+    /// Whether tokens are given out and taken (XEP-0484).
+    pub tokens: bool,
+    /// What a session may ask for while it is bound (XEP-0386 §4.1), by namespace.
+    pub bind_features: Vec<SmolStr>,
+    /// Keys that accounts may still lack: they can be completed (XEP-0480).
+    pub upgrades: Vec<Hash>,
     /// Namespaces of IQs that [`Action::Ask`] is for, before login and as soon as one could log in.
     pub early_requests: Vec<SmolStr>,
     /// Whether sessions can be resumed (XEP-0198 §5): else `<resume/>` is refused here.
@@ -89,101 +100,6 @@ pub struct Limits {
     pub idle_seconds: Option<u32>,
 }
 
-/// What happened. Shown for debugging it is only a name, since elements may hold passwords.
-pub enum Event {
-    /// The client opened a stream, or opened it again after [`Action::Restart`].
-    Open(Header),
-    /// A whole element; `behind` says how many bytes came with it and are still unread.
-    Element {
-        /// The element.
-        element: Element,
-        /// Unread bytes that arrived before ours could have been answered.
-        behind: usize,
-    },
-    /// The client closed its stream.
-    Close,
-    /// The stream must end: bad XML, an oversized element, a timeout, a shutdown.
-    Fail(StreamError),
-    /// After [`Action::StartTls`]: the handshake is done.
-    Secured(ChannelBindings),
-    /// After [`Action::Fetch`].
-    Fetched(Lookup),
-    /// After [`Action::Check`].
-    Checked(Verdict),
-    /// After [`Action::Ask`]: the reply.
-    Answered(Stanza),
-    /// After [`Action::Bind`]: the full JID, or why there is none.
-    Bound(Result<Jid, StanzaError>),
-    /// After [`Action::Resume`]: the session goes on with this stream.
-    Resumed {
-        /// What it had handled.
-        handled: u32,
-        /// By what the client named it.
-        previd: SmolStr,
-    },
-    /// After [`Action::Resume`]: the client may bind instead.
-    NotResumed {
-        /// Usually `item-not-found`.
-        condition: Condition,
-        /// What that session had handled, if it is remembered.
-        handled: Option<u64>,
-    },
-}
-
-/// What to do.
-#[derive(Debug)]
-pub enum Action {
-    /// Send these bytes.
-    Write(Vec<u8>),
-    /// When all is sent: begin TLS as server with a certificate for this domain, and expect a new
-    /// header inside. Answer: [`Event::Secured`]; if the handshake fails, just hang up.
-    StartTls(SmolStr),
-    /// Expect a new header.
-    Restart,
-    /// Look up the account's credentials. Answer: [`Event::Fetched`].
-    Fetch(Jid),
-    /// Run this where it may take its time. Answer: [`Event::Checked`].
-    Check(PasswordCheck),
-    /// A failed login, for the limits per address.
-    CountFailure,
-    /// Let an extension answer this IQ of a client that has not logged in. Answer:
-    /// [`Event::Answered`].
-    Ask {
-        /// The domain of the stream.
-        domain: SmolStr,
-        /// A get or set with one child in one of [`Settings::early_requests`].
-        iq: Stanza,
-    },
-    /// Make a session. Answer: [`Event::Bound`].
-    Bind {
-        /// The bare JID.
-        account: Jid,
-        /// Prepared; none: the server chooses.
-        resource: Option<String>,
-    },
-    /// Find that session and give it this stream. Answer: [`Event::Resumed`] or
-    /// [`Event::NotResumed`].
-    Resume {
-        /// Who asks: only this account's sessions.
-        account: Jid,
-        /// The session's id.
-        previd: SmolStr,
-        /// What the client has handled.
-        h: u32,
-        /// The `xml:lang` of the stream.
-        lang: Option<SmolStr>,
-    },
-    /// The session is there, and this machine has done its work.
-    Established {
-        /// The full JID.
-        jid: Jid,
-        /// The `xml:lang` of the stream, for stanzas that have none (RFC 6120 §4.7.4).
-        lang: Option<SmolStr>,
-    },
-    /// When all is sent, hang up. The error, if any, has been written; it is here for the log.
-    Close(Option<StreamError>),
-}
-
 /// The receiving side of one client's stream.
 #[derive(Debug)]
 pub struct Client {
@@ -195,7 +111,11 @@ pub struct Client {
     opened: Option<Opened>,
     /// Who logged in.
     account: Option<Jid>,
+    /// Which client, if it said so.
+    agent: Option<ClientId>,
     exchange: Option<Exchange>,
+    /// What the client wants by XEP-0388, from `<authenticate/>` to `<success/>`.
+    entry: Option<Box<Entry>>,
     waiting: Waiting,
     failures: u32,
     tries: u32,
@@ -213,6 +133,8 @@ struct Opened {
     lang: Option<SmolStr>,
     /// On which one may log in now; none where TLS comes first, or login is done.
     terms: Option<Terms>,
+    /// Names what was offered (XEP-0509).
+    version: Option<SmolStr>,
 }
 
 /// Which answer is due.
@@ -224,14 +146,12 @@ enum Waiting {
     Credentials,
     Password,
     Extension,
-    /// The request that the answer goes to.
-    Session(Box<Stanza>),
+    Upgrade,
+    Admission,
+    /// The request that the answer goes to; none where it goes into `<success/>`.
+    Session(Option<Box<Stanza>>),
     Resumption,
 }
-
-/// The actions of one event; writes are joined as they come.
-#[derive(Default)]
-struct Actions(Vec<Action>);
 
 impl Client {
     /// A connection just accepted; `secured` if it began with TLS (XEP-0368).
@@ -246,7 +166,9 @@ impl Client {
             secured,
             opened: None,
             account: None,
+            agent: None,
             exchange: None,
+            entry: None,
             waiting: Waiting::Nothing,
             failures: 0,
             tries: 0,
@@ -298,15 +220,25 @@ impl Client {
             (Waiting::Credentials, Event::Fetched(lookup)) => self.fetched(lookup, out)?,
             (Waiting::Password, Event::Checked(verdict)) => self.checked(verdict, out)?,
             (Waiting::Extension, Event::Answered(reply)) => out.stanza(&reply),
-            (Waiting::Session(request), Event::Bound(result)) => {
-                self.bound(&request, result, out)?;
-            }
-            (Waiting::Resumption, Event::Resumed { handled, previd }) => {
-                out.element(&stream_management::resumed(&previd, u64::from(handled)));
-                self.over = true;
+            (Waiting::Upgrade, Event::Upgraded(done)) => self.upgraded(done, out),
+            (Waiting::Admission, Event::Admitted(result)) => self.admitted(result, out),
+            (Waiting::Session(request), Event::Bound(result)) => match request {
+                Some(request) => self.bound(&request, result, out)?,
+                None => self.bound_inline(result, out),
+            },
+            (
+                Waiting::Resumption,
+                Event::Resumed {
+                    handled,
+                    previd,
+                    jid,
+                },
+            ) => {
+                let resumed = stream_management::resumed(&previd, handled.into());
+                self.resumed(resumed, &jid, out);
             }
             (Waiting::Resumption, Event::NotResumed { condition, handled }) => {
-                out.element(&stream_management::failed(condition, handled));
+                self.not_resumed(stream_management::failed(condition, handled), out);
             }
             // An answer that nobody waits for: the question was dropped meanwhile.
             (waiting, _) => self.waiting = waiting,
@@ -329,8 +261,14 @@ impl Client {
             return Err(StreamError::new(StreamCondition::PolicyViolation));
         }
         match (element.ns(), element.name()) {
-            (ns::TLS, "starttls") => self.starttls(behind, out),
             (ns::SASL, _) => return self.sasl(&element, random, out),
+            (ns::SASL2, _) => return self.sasl2(&element, random, out),
+            // XEP-0388 §2.4: nothing else until it is over, one way or the other.
+            _ if self.entry.is_some() => {
+                let error = StreamError::new(StreamCondition::PolicyViolation);
+                return Err(error.with_text("only authentication may be sent now"));
+            }
+            (ns::TLS, "starttls") => self.starttls(behind, out),
             (ns::STREAM_MANAGEMENT, _) => return self.manage(&element, out),
             (ns::CLIENT, "iq" | "message" | "presence") => return self.stanza(&element, out),
             (ns::COMPRESS, "compress") => out.element(&super::compression_refused()),
@@ -360,14 +298,8 @@ impl Client {
             (Err(Misuse::Failed(condition)), _) => condition,
             (Ok(Command::Resume { .. }), None) => Condition::NotAuthorized,
             (Ok(Command::Resume { previd, h }), Some(account)) if self.settings.resumption => {
-                let lang = self.opened.as_ref().and_then(|opened| opened.lang.clone());
-                self.waiting = Waiting::Resumption;
-                out.push(Action::Resume {
-                    account: account.clone(),
-                    previd,
-                    h,
-                    lang,
-                });
+                let account = account.clone();
+                self.resume(account, previd, h, out);
                 return Ok(());
             }
             (Ok(Command::Resume { .. }), Some(_)) => Condition::FeatureNotImplemented,
@@ -409,53 +341,6 @@ impl Client {
             .domains
             .iter()
             .find(|domain| domain.name == name)
-    }
-}
-
-impl Actions {
-    fn push(&mut self, action: Action) {
-        self.0.push(action);
-    }
-
-    /// Adds bytes, to the last write if nothing was done since.
-    fn write(&mut self, into: impl FnOnce(&mut Vec<u8>)) {
-        if !matches!(self.0.last(), Some(Action::Write(_))) {
-            self.0.push(Action::Write(Vec::with_capacity(256)));
-        }
-        if let Some(Action::Write(bytes)) = self.0.last_mut() {
-            into(bytes);
-        }
-    }
-
-    fn element(&mut self, element: &Element) {
-        self.write(|bytes| element.write(bytes, ns::CLIENT));
-    }
-
-    fn stanza(&mut self, stanza: &Stanza) {
-        self.write(|bytes| stanza.write(bytes));
-    }
-
-    /// A header is only ever the first thing that one event makes us say.
-    fn has_header(&self) -> bool {
-        matches!(self.0.first(), Some(Action::Write(bytes)) if bytes.starts_with(b"<?xml"))
-    }
-}
-
-impl fmt::Debug for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Event::Open(_) => "Open",
-            Event::Element { .. } => "Element",
-            Event::Close => "Close",
-            Event::Fail(_) => "Fail",
-            Event::Secured(_) => "Secured",
-            Event::Fetched(_) => "Fetched",
-            Event::Checked(_) => "Checked",
-            Event::Answered(_) => "Answered",
-            Event::Bound(_) => "Bound",
-            Event::Resumed { .. } => "Resumed",
-            Event::NotResumed { .. } => "NotResumed",
-        })
     }
 }
 

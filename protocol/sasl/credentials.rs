@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Hash, Password};
+use super::{Hash, Password, Token};
 
 /// Iterations for new credentials. RFC 7677 §4 wants at least [`MIN_ITERATIONS`].
 pub const DEFAULT_ITERATIONS: u32 = 10_000;
@@ -51,12 +51,17 @@ impl ScramKeys {
     /// RFC 5802 §3: SaltedPassword, StoredKey and ServerKey.
     pub fn derive(hash: Hash, password: &Password, salt: &[u8], iterations: u32) -> ScramKeys {
         let salted = hash.stretch(password.as_bytes(), salt, iterations);
-        let client_key = hash.hmac(&salted, b"Client Key");
+        ScramKeys::from_salted(hash, &salted, salt, iterations)
+    }
+
+    /// The same from the SaltedPassword, where somebody else did the work (XEP-0480 §3).
+    pub fn from_salted(hash: Hash, salted: &[u8], salt: &[u8], iterations: u32) -> ScramKeys {
+        let client_key = hash.hmac(salted, b"Client Key");
         ScramKeys {
             salt: salt.to_vec(),
             iterations,
             stored_key: hash.digest(&client_key),
-            server_key: hash.hmac(&salted, b"Server Key").to_vec(),
+            server_key: hash.hmac(salted, b"Server Key").to_vec(),
         }
     }
 
@@ -89,6 +94,14 @@ impl Credentials {
     /// Credentials of the usual shape for `user`, whom nobody can be. See [`Decoy`].
     pub fn decoy(secret: &[u8], user: &str) -> Credentials {
         Decoy::new(secret, DEFAULT_ITERATIONS).credentials(user)
+    }
+
+    /// Sets the keys for one hash.
+    pub fn set_keys(&mut self, hash: Hash, keys: ScramKeys) {
+        match hash {
+            Hash::Sha1 => self.sha1 = Some(keys),
+            Hash::Sha256 => self.sha256 = Some(keys),
+        }
     }
 
     /// The keys for one hash.
@@ -126,6 +139,11 @@ impl Decoy {
             sha1: keys(Hash::Sha1, "sha1"),
             sha256: keys(Hash::Sha256, "sha256"),
         }
+    }
+
+    /// A token that nobody was given.
+    pub(super) fn token(&self) -> Token {
+        Token::derive(&self.secret, &[b"decoy"])
     }
 
     fn bytes(&self, label: &str, user: &str) -> Zeroizing<Vec<u8>> {

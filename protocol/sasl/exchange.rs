@@ -12,7 +12,8 @@ use subtle::Choice;
 
 use super::scram::{Challenge, ClientFirst, Flag};
 use super::{
-    ChannelBindings, Credentials, Decoy, Failure, Mechanism, Password, ScramKeys, encode, plain,
+    ChannelBindings, Credentials, Decoy, Failure, Hash, HeldToken, Mechanism, Password, ScramKeys,
+    TokenId, TokenMechanism, encode, plain, token,
 };
 use crate::jid::Jid;
 
@@ -27,7 +28,8 @@ pub struct Terms {
     pub offered: Vec<Mechanism>,
     /// Stands in for accounts that do not exist.
     pub decoy: Arc<Decoy>,
-    /// Whether the challenge carries XEP-0474's hash of what was offered.
+    /// Whether the challenge carries XEP-0474's hash of what was offered, and XEP-0515's version of
+    /// TLS.
     pub downgrade_hash: bool,
 }
 
@@ -47,14 +49,34 @@ pub enum Step {
     /// no message of the client may be given.
     Check(PasswordCheck),
     /// The client is who it says.
-    Success {
-        /// The bare JID of the account.
-        account: Jid,
-        /// Additional data with success (RFC 6120 §6.3.10).
-        data: Option<Vec<u8>>,
-    },
+    Success(Box<Success>),
     /// It is over, without success.
     Failure(Failure),
+}
+
+/// Who it is.
+#[derive(Debug)]
+pub struct Success {
+    /// The bare JID of the account.
+    pub account: Jid,
+    /// Additional data with success (RFC 6120 §6.3.10).
+    pub data: Option<Vec<u8>>,
+    /// The token, where one was used.
+    pub token: Option<TokenId>,
+    /// Keys that the account could have and has not (XEP-0480).
+    pub lacking: Vec<Lacking>,
+}
+
+/// Keys that are missing, and how to make them: with the salt of those that are there, so that
+/// the account goes on looking like any other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// The hash that they are for.
+    pub hash: Hash,
+    /// The salt.
+    pub salt: Vec<u8>,
+    /// PBKDF2 rounds.
+    pub iterations: u32,
 }
 
 /// What the store knows about the account that was asked for.
@@ -75,6 +97,8 @@ pub struct Account {
     pub credentials: Credentials,
     /// Switched off by an administrator; only who knows the password is told.
     pub disabled: bool,
+    /// What the client that asks may hold; at most [`super::HELD`] are looked at.
+    pub tokens: Vec<HeldToken>,
 }
 
 /// A password to be hashed and compared: the slow part, free to run on any thread.
@@ -99,6 +123,8 @@ pub enum Verdict {
 pub struct Exchange {
     mechanism: Mechanism,
     nonce: Nonce,
+    /// How often the client has used its token, as it says (XEP-0484 §3.4).
+    count: Option<u32>,
     state: State,
 }
 
@@ -119,6 +145,7 @@ enum State {
 enum Claim {
     Scram(ClientFirst),
     Plain(Password),
+    Token(TokenMechanism, token::Message),
 }
 
 /// Who it would be.
@@ -127,6 +154,8 @@ struct Subject {
     /// Whether the keys at hand are those of an account, not the decoy's.
     genuine: Choice,
     disabled: bool,
+    token: Option<TokenId>,
+    lacking: Vec<Lacking>,
 }
 
 impl Exchange {
@@ -135,8 +164,19 @@ impl Exchange {
         Exchange {
             mechanism,
             nonce,
+            count: None,
             state: State::Start,
         }
+    }
+
+    /// The same with the `count` that came with a token.
+    pub fn counted(self, count: Option<u32>) -> Exchange {
+        Exchange { count, ..self }
+    }
+
+    /// Whether it needs to know the client's tokens.
+    pub fn wants_tokens(&self) -> bool {
+        matches!(self.mechanism, Mechanism::Token(_))
     }
 
     /// A message of the client, decoded.
@@ -186,6 +226,11 @@ impl Exchange {
                     Claim::Plain(password.map_err(|_| Failure::NotAuthorized)?),
                 )
             }
+            Mechanism::Token(kind) => {
+                let message = token::Message::parse(data)?;
+                let account = identity(&message.authcid, None, terms)?;
+                (account, Claim::Token(kind, message))
+            }
             _ => {
                 let first = ClientFirst::parse(data)?;
                 self.check_flag(&first.binding, terms)?;
@@ -222,19 +267,21 @@ impl Exchange {
     ) -> Result<Step, Failure> {
         // Made for everyone, so that its cost tells nothing.
         let decoy = terms.decoy.credentials(account.as_str());
-        let (found, disabled) = match lookup {
-            Lookup::Found(found) => (Some(found.credentials), found.disabled),
-            Lookup::Absent => (None, false),
+        let (found, disabled, held) = match lookup {
+            Lookup::Found(found) => (Some(found.credentials), found.disabled, found.tokens),
+            Lookup::Absent => (None, false, Vec::new()),
             Lookup::Unavailable => return Err(Failure::TemporaryAuthFailure),
+        };
+        let mut subject = Subject {
+            account,
+            genuine: Choice::from(u8::from(found.is_some())),
+            disabled,
+            token: None,
+            lacking: found.as_ref().map(lacking).unwrap_or_default(),
         };
         match claim {
             Claim::Plain(password) => {
-                let genuine = Choice::from(u8::from(found.is_some()));
-                self.state = State::Checking(Subject {
-                    account,
-                    genuine,
-                    disabled,
-                });
+                self.state = State::Checking(subject);
                 let credentials = found.unwrap_or(decoy);
                 Ok(Step::Check(PasswordCheck {
                     password,
@@ -246,22 +293,36 @@ impl Exchange {
                 let found = found
                     .as_ref()
                     .and_then(|credentials| credentials.keys(hash));
-                let genuine = Choice::from(u8::from(found.is_some()));
+                subject.genuine = Choice::from(u8::from(found.is_some()));
                 let keys = found
                     .or(decoy.keys(hash))
                     .ok_or(Failure::TemporaryAuthFailure)?;
-                let offer = terms
-                    .downgrade_hash
-                    .then(|| encode(&hash.digest(&offer(terms))));
-                let (message, challenge) =
-                    first.answer(&self.nonce.0, keys, &terms.bindings, offer.as_deref())?;
-                let subject = Subject {
-                    account,
-                    genuine,
-                    disabled,
-                };
+                let (message, challenge) = first.answer(
+                    &self.nonce.0,
+                    keys,
+                    &terms.bindings,
+                    &protection(hash, terms),
+                )?;
                 self.state = State::Proving(subject, challenge, keys.clone());
                 Ok(Step::Challenge(message.into_bytes()))
+            }
+            Claim::Token(kind, message) => {
+                let binding = kind.binding(&terms.bindings);
+                let binding = binding.ok_or(Failure::InvalidMechanism)?;
+                let proof = message.prove(kind, &held, &terms.decoy.token(), binding);
+                // A number that came before, or none that could come after it (XEP-0484 §3.4).
+                let replayed = match (self.count, proof.count) {
+                    (Some(count), Some(last)) => count <= last,
+                    _ => false,
+                };
+                if !bool::from(proof.right & subject.genuine) || replayed {
+                    return Err(Failure::NotAuthorized);
+                }
+                if proof.void && !subject.disabled {
+                    return Err(Failure::CredentialsExpired);
+                }
+                subject.token = Some(proof.id);
+                subject.conclude(proof.right, Some(proof.answer))
             }
         }
     }
@@ -287,10 +348,12 @@ impl Subject {
         if self.disabled {
             return Err(Failure::AccountDisabled);
         }
-        Ok(Step::Success {
+        Ok(Step::Success(Box::new(Success {
             account: self.account,
             data,
-        })
+            token: self.token,
+            lacking: self.lacking,
+        })))
     }
 }
 
@@ -339,6 +402,35 @@ fn identity(name: &str, authzid: Option<&str>, terms: &Terms) -> Result<Jid, Fai
         }
     }
     account.map_err(|_| Failure::NotAuthorized)
+}
+
+/// The keys that an account has not, made with the salt of those it has.
+fn lacking(credentials: &Credentials) -> Vec<Lacking> {
+    let hashes = [Hash::Sha256, Hash::Sha1];
+    let Some(others) = hashes.into_iter().find_map(|hash| credentials.keys(hash)) else {
+        return Vec::new();
+    };
+    let missing = hashes.into_iter();
+    let missing = missing.filter(|hash| credentials.keys(*hash).is_none());
+    missing
+        .map(|hash| Lacking {
+            hash,
+            salt: others.salt.clone(),
+            iterations: others.iterations,
+        })
+        .collect()
+}
+
+/// Further attributes of the challenge: XEP-0474's hash, and XEP-0515's version.
+fn protection(hash: Hash, terms: &Terms) -> String {
+    if !terms.downgrade_hash {
+        return String::new();
+    }
+    let mut text = format!(",h={}", encode(&hash.digest(&offer(terms))));
+    if let Some(version) = terms.bindings.tls_version {
+        text.push_str(&format!(",t={version:04x}"));
+    }
+    text
 }
 
 /// What XEP-0474 hashes: the sorted mechanisms and, if any are announced, channel-binding types.

@@ -74,13 +74,13 @@ impl ClientFirst {
     }
 
     /// The server-first-message, and what is to be kept until the proof comes. `bindings` must hold
-    /// the type that the client named; `extension` is XEP-0474's `h=` value.
+    /// the type that the client named; `extensions` are further attributes, each with its comma.
     pub(super) fn answer(
         self,
         server_nonce: &str,
         keys: &ScramKeys,
         bindings: &ChannelBindings,
-        extension: Option<&str>,
+        extensions: &str,
     ) -> Result<(String, Challenge), Failure> {
         let mut bound = self.gs2_header.into_bytes();
         if let Flag::Bound(kind) = &self.binding {
@@ -88,11 +88,8 @@ impl ClientFirst {
             bound.extend_from_slice(bindings.data(kind).ok_or(Failure::NotAuthorized)?);
         }
         let nonce = format!("{}{server_nonce}", self.nonce);
-        let mut message = format!("r={nonce},s={},i={}", encode(&keys.salt), keys.iterations);
-        if let Some(hash) = extension {
-            message.push_str(",h=");
-            message.push_str(hash);
-        }
+        let salt = encode(&keys.salt);
+        let message = format!("r={nonce},s={salt},i={}{extensions}", keys.iterations);
         let challenge = Challenge {
             expected_binding: encode(&bound),
             nonce,

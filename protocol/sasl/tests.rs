@@ -31,6 +31,7 @@ fn bound() -> Terms {
     terms(ChannelBindings {
         tls_exporter: Some(b"exported".to_vec()),
         tls_server_end_point: Some(b"certificate".to_vec()),
+        tls_version: None,
     })
 }
 
@@ -52,6 +53,7 @@ fn user(sha1_salt: &str, sha256_salt: &str) -> Account {
     Account {
         credentials,
         disabled: false,
+        tokens: Vec::new(),
     }
 }
 
@@ -95,12 +97,9 @@ fn short(step: Step) -> String {
     let text = |data: Vec<u8>| String::from_utf8(data).unwrap();
     match step {
         Step::Challenge(data) => text(data),
-        Step::Success { account, data } => {
-            format!(
-                "success {} {}",
-                account.as_str(),
-                data.map(text).unwrap_or_default()
-            )
+        Step::Success(success) => {
+            let data = success.data.map(text).unwrap_or_default();
+            format!("success {} {data}", success.account.as_str())
         }
         Step::Failure(failure) => failure.name().to_owned(),
         Step::Fetch(_) | Step::Check(_) => unreachable!("settled"),

@@ -47,6 +47,8 @@ fn every_command_answers_in_json() {
         "user list",
         "user disable a@b",
         "user enable a@b",
+        "user clients a@b",
+        "user clients a@b --revoke 1f",
         "status",
         "xeps",
         "reload",

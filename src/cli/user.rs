@@ -1,5 +1,7 @@
 //! `rookery user …`: accounts.
 
+mod clients;
+
 use super::order::{Done, Make, give};
 use super::password::Source;
 use super::{Failure, Place, shown};
@@ -42,6 +44,14 @@ pub(super) enum User {
     Enable {
         /// Its address
         address: String,
+    },
+    /// Show the clients that have access to an account, or take the access of one
+    Clients {
+        /// Its address
+        address: String,
+        /// Void the tokens of this client and end its sessions
+        #[arg(long, value_name = "ID")]
+        revoke: Option<String>,
     },
 }
 
@@ -86,9 +96,10 @@ impl Wish {
                 });
             }
             User::Add { address, .. } | User::Passwd { address, .. } => address,
-            User::Delete { address } | User::Disable { address } | User::Enable { address } => {
-                address
-            }
+            User::Delete { address }
+            | User::Disable { address }
+            | User::Enable { address }
+            | User::Clients { address, .. } => address,
         };
         let whose = account(address, settings)?;
         let (password, made) = match &user {
@@ -118,6 +129,17 @@ impl Wish {
             User::Delete { .. } => (Order::DeleteUser { user: whose }, "is gone"),
             User::Disable { .. } => (Order::DisableUser { user: whose }, "cannot log in any more"),
             User::Enable { .. } => (Order::EnableUser { user: whose }, "can log in again"),
+            User::Clients { revoke: None, .. } => (Order::Clients { user: whose }, ""),
+            User::Clients {
+                revoke: Some(client),
+                ..
+            } => (
+                Order::RevokeClient {
+                    user: whose,
+                    client,
+                },
+                "has one client less",
+            ),
             User::List => (Order::ListUsers { domain: None }, ""),
         };
         Ok(Wish {
@@ -160,6 +182,19 @@ fn show(
     match (answer, subject) {
         (Answer::Users(users), _) if json => shown::json(&json!({ "users": users })),
         (Answer::Users(users), _) => shown::text(&table(&users)),
+        (Answer::Clients(clients), _) if json => shown::json(&json!({ "clients": clients })),
+        (Answer::Clients(clients), _) => shown::text(&clients::table(&clients)),
+        (Answer::Revoked { knows_password }, Some(user)) if json => {
+            shown::json(&json!({
+                "ok": true, "address": user.as_str(), "knows_password": knows_password,
+            }));
+        }
+        (Answer::Revoked { knows_password }, Some(user)) => {
+            shown::text(&format!("{user} {did}.\n"));
+            if knows_password {
+                shown::text("It may log in again with the password: set a new one.\n");
+            }
+        }
         (_, Some(user)) if json => {
             let mut answer = json!({ "ok": true, "address": user.as_str() });
             if let Some(password) = password {

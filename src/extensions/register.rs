@@ -235,7 +235,7 @@ fn refusal(outcome: Outcome) -> Option<StanzaError> {
     let condition = match &failure {
         Failure::Exists => Condition::Conflict,
         Failure::Absent => Condition::RegistrationRequired,
-        Failure::NotOurs => Condition::ItemNotFound,
+        Failure::NotOurs | Failure::NoClient => Condition::ItemNotFound,
         Failure::Name(_) => Condition::NotAcceptable,
         Failure::Busy | Failure::Store(_) => Condition::ResourceConstraint,
     };

@@ -1,6 +1,7 @@
 """Drives the running server with clients that nobody here wrote: one line a check.
 
-    python tests/interop PROGRAM [--tokio CLIENT] [--go CLIENT] [--only CLIENT,...]"""
+    python tests/interop PROGRAM [--tokio CLIENT] [--go CLIENT] [--xmppjs SCRIPT]
+                                 [--only CLIENT,...]"""
 
 import argparse
 import asyncio
@@ -11,6 +12,7 @@ import traceback
 
 import story
 import with_go
+import with_xmppjs
 from server import PATIENCE, Server
 from with_aioxmpp import Aioxmpp
 from with_slixmpp import Slixmpp, SlixmppTls12
@@ -64,13 +66,23 @@ async def gophers(server, score):
                     with_go.listens(server, await other("speaks")))
 
 
+async def installation(server, score):
+    one = with_xmppjs.Installation(server, await server.account("alice-xmppjs"))
+    await score.run("xmpp.js: logs in by SASL2 and Bind 2, gets a token, resumes by it",
+                    with_xmppjs.by_password(one))
+    await score.run("xmpp.js: comes back by FAST", with_xmppjs.by_token(one))
+    await score.run("xmpp.js: comes back by FAST after a crash", with_xmppjs.after_a_crash(one))
+    await score.run("xmpp.js: is sent away, and needs the password", with_xmppjs.revoked(one))
+
+
 async def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
     parser.add_argument("--tokio", help="the built tests/foreign-client")
     parser.add_argument("--go", help="go-sendxmpp")
+    parser.add_argument("--xmppjs", help="xmppjs.mjs, beside its node_modules")
     parser.add_argument("--only", help="clients, by commas",
-                        default="slixmpp,aioxmpp,tokio-xmpp,go-sendxmpp")
+                        default="slixmpp,aioxmpp,tokio-xmpp,go-sendxmpp,xmpp.js")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     if not options.verbose:  # the libraries' own complaints
@@ -89,6 +101,9 @@ async def main():
         if options.go and "go-sendxmpp" in only:
             with_go.Command.program = options.go
             await gophers(server, score)
+        if options.xmppjs and "xmpp.js" in only:
+            with_xmppjs.Installation.script = options.xmppjs
+            await installation(server, score)
         await score.run("the server stops in order", stopped(server))
         await score.run("the server panicked nowhere", calm(server))
         if score.failed:

@@ -16,6 +16,7 @@ mod sasl;
 mod sizes;
 mod timing;
 mod tls;
+mod tokens;
 mod waiting;
 
 use crate::world::{Plan, World};
@@ -117,6 +118,14 @@ fn encrypted() -> Plan {
     }
 }
 
+/// Tokens that end soon.
+fn hasty() -> Plan {
+    Plan {
+        more: "[clients]\ntoken_lifetime = \"3s\"\ntoken_rotation = \"1s\"\n".into(),
+        ..Plan::default()
+    }
+}
+
 /// A section of the table, the server it is played against, and its rows.
 type Section = (&'static str, Plan, Vec<Row>);
 
@@ -130,8 +139,9 @@ fn sections() -> Vec<Section> {
         (
             "T, SASL and binding",
             trusted(),
-            both(sasl::rows(), binding::rows()),
+            both(both(sasl::rows(), binding::rows()), tokens::rows()),
         ),
+        ("T, hasty tokens", hasty(), tokens::rows_hasty()),
         ("T, strangers", untrusted(), sasl::rows_untrusted()),
         ("C", trusted(), both(stanzas, contents::rows())),
         ("C, strangers", untrusted(), contents::rows_untrusted()),

@@ -7,6 +7,7 @@ mod device;
 mod readme;
 mod rfc6121;
 mod sasl;
+mod sasl2;
 mod stories;
 mod tidy;
 mod tls;

@@ -8,6 +8,7 @@ mod blocking;
 mod by_every_door;
 mod coming_back;
 mod leaving_for_good;
+mod logging_in_today;
 mod making_an_account;
 mod notices;
 mod offline_across_a_crash;

@@ -22,6 +22,20 @@ pub fn connection(
     alpn: &[&str],
     versions: &[&'static SupportedProtocolVersion],
 ) -> ClientConnection {
+    connection_of(&Arc::new(configuration(alpn, versions)), domain)
+}
+
+/// The same by a configuration, which remembers tickets.
+pub fn connection_of(configuration: &Arc<ClientConfig>, domain: &str) -> ClientConnection {
+    let name = ServerName::try_from(domain.to_string()).expect("a domain");
+    ClientConnection::new(Arc::clone(configuration), name).expect("client connection")
+}
+
+/// A configuration that takes any certificate.
+pub fn configuration(
+    alpn: &[&str],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
@@ -30,8 +44,7 @@ pub fn connection(
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-    let name = ServerName::try_from(domain.to_string()).expect("a domain");
-    ClientConnection::new(Arc::new(config), name).expect("client connection")
+    config
 }
 
 /// RFC 9266: 32 bytes exported with a zero-length context.

@@ -1,7 +1,7 @@
 //! IQs of those who have no address yet: resource binding (RFC 6120 §7), and what an extension
 //! answers before login.
 
-use super::{Action, Actions, Client, Waiting};
+use super::{Action, Actions, Bound, Client, Waiting};
 use crate::error::{Condition, StanzaError, StreamCondition, StreamError};
 use crate::jid::Jid;
 use crate::ns;
@@ -50,8 +50,13 @@ impl Client {
         let asked = bind.child(ns::BIND, "resource").map(Element::text);
         let full = asked.and_then(|resource| account.with_resource(&resource).ok());
         let resource = full.and_then(|full| full.resource().map(str::to_owned));
-        self.waiting = Waiting::Session(Box::new(iq));
-        out.push(Action::Bind { account, resource });
+        self.waiting = Waiting::Session(Some(Box::new(iq)));
+        out.push(Action::Bind {
+            account,
+            resource,
+            client: self.agent.clone(),
+            bind2: None,
+        });
         Ok(())
     }
 
@@ -59,11 +64,11 @@ impl Client {
     pub(super) fn bound(
         &mut self,
         request: &Stanza,
-        result: Result<Jid, StanzaError>,
+        result: Result<Bound, StanzaError>,
         out: &mut Actions,
     ) -> Result<(), StreamError> {
         let jid = match result {
-            Ok(jid) => jid,
+            Ok(bound) => bound.jid,
             Err(error) => return self.refuse_bind(request.error_reply(&error).as_ref(), out),
         };
         let address = Element::new(ns::BIND, "jid").with_text(jid.as_str());

@@ -1,8 +1,9 @@
-//! SASL as RFC 6120 §6 wraps it.
+//! SASL as RFC 6120 §6 wraps it, and what it has in common with XEP-0388: the exchange itself,
+//! and the bounds on failures.
 
 use zeroize::Zeroizing;
 
-use super::{Action, Actions, Client, Waiting};
+use super::{Action, Actions, Client, Waiting, entry};
 use crate::error::{StreamCondition, StreamError};
 use crate::jid::Jid;
 use crate::negotiation::Random;
@@ -22,11 +23,13 @@ impl Client {
             // RFC 6120 §6.4.6: one authentication for a stream.
             return Err(StreamError::new(StreamCondition::PolicyViolation));
         }
+        // In the middle of the other profile it ends that one, in its own words (attacks T33).
+        let mixed = self.entry.is_some();
         match element.name() {
-            "response" if self.exchange.is_some() => {
+            "response" if self.exchange.is_some() && !mixed => {
                 return self.respond(&Zeroizing::new(element.text()), out);
             }
-            "auth" => return self.authenticate(element, random, out),
+            "auth" if !mixed => return self.authenticate(element, random, out),
             _ => {}
         }
         self.count_try()?;
@@ -97,16 +100,17 @@ impl Client {
         self.respond(&text, out)
     }
 
-    fn respond(&mut self, text: &str, out: &mut Actions) -> Result<(), StreamError> {
+    /// Data of the client, in whichever wrapping.
+    pub(super) fn respond(&mut self, text: &str, out: &mut Actions) -> Result<(), StreamError> {
+        let decoded = match self.entry {
+            Some(_) => sasl::decode_plainly(text),
+            None => sasl::decode(text),
+        };
         let terms = self
             .opened
             .as_ref()
             .and_then(|opened| opened.terms.as_ref());
-        let step = match (
-            sasl::decode(text).map(Zeroizing::new),
-            &mut self.exchange,
-            terms,
-        ) {
+        let step = match (decoded.map(Zeroizing::new), &mut self.exchange, terms) {
             (Err(failure), _, _) => Step::Failure(failure),
             (Ok(data), Some(exchange), Some(terms)) => exchange.respond(&data, terms),
             (Ok(_), _, _) => Step::Failure(Failure::MalformedRequest),
@@ -116,16 +120,26 @@ impl Client {
 
     fn perform(&mut self, step: Step, out: &mut Actions) -> Result<(), StreamError> {
         match step {
-            Step::Challenge(data) => out.element(&carrying("challenge", &data)),
+            Step::Challenge(data) => match &self.entry {
+                Some(_) => {
+                    let challenge = Element::new(ns::SASL2, "challenge");
+                    out.element(&challenge.with_text(sasl::encode(&data)));
+                }
+                None => out.element(&carrying("challenge", &data)),
+            },
             Step::Fetch(account) => {
                 self.waiting = Waiting::Credentials;
-                out.push(Action::Fetch(account));
+                let tokens = self.exchange.as_ref().is_some_and(Exchange::wants_tokens);
+                let client = self.entry.as_ref().filter(|_| tokens);
+                let client = client.and_then(|entry| entry.wish.agent.id.clone());
+                out.push(Action::Fetch { account, client });
             }
             Step::Check(check) => {
                 self.waiting = Waiting::Password;
                 out.push(Action::Check(check));
             }
-            Step::Success { account, data } => return self.succeed(account, data, out),
+            Step::Success(success) if self.entry.is_some() => self.proven(*success, out),
+            Step::Success(success) => return self.succeed(success.account, success.data, out),
             Step::Failure(failure) => self.refuse(failure, out),
         }
         Ok(())
@@ -154,18 +168,22 @@ impl Client {
         Ok(())
     }
 
-    fn refuse(&mut self, failure: Failure, out: &mut Actions) {
+    /// It is over, without success.
+    pub(super) fn refuse(&mut self, failure: Failure, out: &mut Actions) {
         self.exchange = None;
         if failure == Failure::NotAuthorized {
             self.failures += 1;
             out.push(Action::CountFailure);
+        }
+        if self.entry.take().is_some() {
+            return out.element(&entry::failure(failure));
         }
         let condition = Element::new(ns::SASL, failure.name());
         out.element(&Element::new(ns::SASL, "failure").with_child(condition));
     }
 
     /// RFC 6120 §6.4.5: a few retries, then the stream ends.
-    fn count_try(&mut self) -> Result<(), StreamError> {
+    pub(super) fn count_try(&mut self) -> Result<(), StreamError> {
         let limits = &self.settings.limits;
         if self.failures >= limits.failures || self.tries >= limits.tries {
             let error = StreamError::new(StreamCondition::PolicyViolation);

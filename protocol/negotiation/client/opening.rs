@@ -11,7 +11,7 @@ use crate::negotiation::{
 };
 use crate::ns;
 use crate::reader::Header;
-use crate::sasl::{ChannelBindings, Mechanism, Terms};
+use crate::sasl::{ChannelBindings, Hash, Mechanism, Terms};
 use crate::stream_management;
 use crate::xml::Element;
 
@@ -50,9 +50,20 @@ impl Client {
             from,
             lang,
             terms,
+            version: None,
         };
-        out.element(&features(self.offered(&opened)));
         self.opened = Some(opened);
+        let mut offered = self.offered();
+        if let Some(opened) = &mut self.opened
+            && opened.terms.is_some()
+        {
+            let version = version_of(&offered);
+            let feature = Element::new(ns::PIPELINING, "config-version");
+            let feature = feature.with_attr("scheme", "opaque");
+            offered.push(feature.with_attr("value", &version));
+            opened.version = Some(version);
+        }
+        out.element(&features(offered));
         Ok(())
     }
 
@@ -108,6 +119,7 @@ impl Client {
     pub(super) fn secure(&mut self, bindings: ChannelBindings) {
         self.opened = None;
         self.exchange = None;
+        self.entry = None;
         self.secured = Some(bindings);
     }
 
@@ -156,40 +168,25 @@ impl Client {
         })
     }
 
-    fn offered(&self, opened: &Opened) -> Vec<Element> {
-        let limits = &self.settings.limits;
-        let domain = self.domain(&opened.domain);
-        let mut features = Vec::new();
+    /// What is offered on a stream that was just opened.
+    fn offered(&self) -> Vec<Element> {
         if self.account.is_some() {
-            features.push(Element::new(ns::BIND, "bind"));
-            // RFC 6121 makes it do nothing; "optional" tells newer clients so.
-            let optional = Element::new(ns::SESSION, "optional");
-            features.push(Element::new(ns::SESSION, "session").with_child(optional));
-            features.push(stream_management::feature());
-            features.push(Element::new(ns::ROSTER_VERSIONING, "ver"));
-            features.push(Element::new(ns::PRE_APPROVAL, "sub"));
-            features.extend(
-                domain
-                    .map(|it| it.late_features.clone())
-                    .unwrap_or_default(),
-            );
-            features.push(limits_feature(
-                limits.bytes_after_login,
-                limits.idle_seconds,
-            ));
-            return features;
+            return self.offered_after_login(true);
         }
+        let Some(opened) = &self.opened else {
+            return Vec::new();
+        };
+        let limits = &self.settings.limits;
+        let mut features = Vec::new();
         if self.secured.is_none() {
             features.push(starttls_feature(opened.terms.is_none()));
         }
         if let Some(terms) = &opened.terms {
             features.push(mechanisms(&terms.offered));
+            features.extend(self.terms2().map(|terms| self.authentication(terms)));
             features.extend(channel_binding(&terms.bindings));
-            features.extend(
-                domain
-                    .map(|it| it.early_features.clone())
-                    .unwrap_or_default(),
-            );
+            let domain = self.domain(&opened.domain);
+            features.extend(domain.iter().flat_map(|it| it.early_features.clone()));
         }
         features.push(limits_feature(
             limits.bytes_before_login,
@@ -197,6 +194,38 @@ impl Client {
         ));
         features
     }
+
+    /// What is offered to who has logged in; binding too while there is no session.
+    pub(super) fn offered_after_login(&self, unbound: bool) -> Vec<Element> {
+        let limits = &self.settings.limits;
+        let mut features = Vec::new();
+        if unbound {
+            features.push(Element::new(ns::BIND, "bind"));
+            // RFC 6121 makes it do nothing; "optional" tells newer clients so.
+            let optional = Element::new(ns::SESSION, "optional");
+            features.push(Element::new(ns::SESSION, "session").with_child(optional));
+        }
+        features.push(stream_management::feature());
+        features.push(Element::new(ns::ROSTER_VERSIONING, "ver"));
+        features.push(Element::new(ns::PRE_APPROVAL, "sub"));
+        let opened = self.opened.as_ref();
+        let domain = opened.and_then(|opened| self.domain(&opened.domain));
+        features.extend(domain.iter().flat_map(|it| it.late_features.clone()));
+        features.push(limits_feature(
+            limits.bytes_after_login,
+            limits.idle_seconds,
+        ));
+        features
+    }
+}
+
+/// Names these features (XEP-0509 §2.3): 96 bits of their hash.
+fn version_of(offered: &[Element]) -> SmolStr {
+    let bytes: Vec<u8> = offered
+        .iter()
+        .flat_map(|feature| feature.to_bytes(ns::CLIENT))
+        .collect();
+    crate::sasl::encode(&Hash::Sha256.digest(&bytes)[..12]).into()
 }
 
 /// RFC 6120 §6.4.1.

@@ -5,11 +5,17 @@ use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use super::*;
-use crate::sasl::{Account, Credentials, Password, encode};
+use crate::reader::Header;
+use crate::sasl::{
+    Account, ChannelBindings, Credentials, Failure, Lookup, Password, PasswordCheck, Token,
+    Verdict, encode,
+};
 
 mod binding;
 mod bytes;
+mod entry;
 mod login;
+mod tokens;
 
 const TLS: &str = "* secured";
 
@@ -25,6 +31,9 @@ fn settings() -> Settings {
         mechanisms: Mechanism::ALL.to_vec(),
         decoy: Arc::new(Decoy::new(b"secret", 4096)),
         downgrade_hash: false,
+        tokens: true,
+        bind_features: vec![ns::CARBONS.into()],
+        upgrades: Vec::new(),
         early_requests: vec![ns::REGISTER.into()],
         resumption: false,
         limits: Limits::default(),
@@ -35,6 +44,7 @@ fn bindings() -> ChannelBindings {
     ChannelBindings {
         tls_exporter: Some(vec![1; 32]),
         tls_server_end_point: Some(vec![2; 32]),
+        tls_version: Some(0x0304),
     }
 }
 
@@ -70,19 +80,32 @@ impl Stage {
             Action::Write(bytes) => shorten(&String::from_utf8(bytes).unwrap()),
             Action::StartTls(domain) => format!("starttls {domain}"),
             Action::Restart => "restart".into(),
-            Action::Fetch(account) => format!("fetch {account}"),
+            Action::Fetch { account, client } => match client {
+                None => format!("fetch {account}"),
+                Some(ClientId(id)) => format!("fetch {account} {id}"),
+            },
             Action::Check(check) => {
                 self.check = Some(check);
                 "check".into()
             }
+            Action::Upgrade { account, hash, .. } => format!("upgrade {account} {hash:?}"),
+            Action::Admit(admission) => show_admission(*admission),
             Action::CountFailure => "count failure".into(),
             Action::Ask { domain, iq } => {
                 let shown = format!("ask {domain} {}", iq.payload().unwrap().ns());
                 self.asked = Some(iq);
                 shown
             }
-            Action::Bind { account, resource } => {
-                format!("bind {account} {}", resource.as_deref().unwrap_or("-"))
+            Action::Bind {
+                account,
+                resource,
+                client,
+                bind2,
+            } => {
+                let wanted = resource.as_deref().unwrap_or("-");
+                let client = client.map_or(String::new(), |it| format!(" of {}", it.0));
+                let bind2 = bind2.map_or(String::new(), |it| show_bind2(&it));
+                format!("bind {account} {wanted}{client}{bind2}")
             }
             Action::Resume {
                 account, previd, h, ..
@@ -122,8 +145,19 @@ impl Stage {
             "conflict" => Event::Bound(Err(Condition::Conflict.into())),
             "resumed" => Event::Resumed {
                 handled: 5,
-                previd: "some-id".into(),
+                previd: "p".into(),
+                jid: Jid::parse("alice@a.test/old").unwrap(),
             },
+            "upgraded" => Event::Upgraded(true),
+            "not upgraded" => Event::Upgraded(false),
+            "admitted" => Event::Admitted(Ok(None)),
+            "admitted with token" => Event::Admitted(Ok(Some(Issued {
+                token: Token::derive(b"secret", &[b"new"]),
+                expiry: 86_400_000,
+            }))),
+            "expired" => Event::Admitted(Err(Failure::CredentialsExpired)),
+            "found old" => Event::Fetched(Lookup::Found(old())),
+            "found token" => Event::Fetched(Lookup::Found(tokens::holder())),
             "not resumed" => {
                 let condition = Condition::ItemNotFound;
                 Event::NotResumed {
@@ -132,7 +166,15 @@ impl Stage {
                 }
             }
             bound => match bound.strip_prefix("bound ") {
-                Some(jid) => Event::Bound(Ok(Jid::parse(jid).unwrap())),
+                Some(jid) => {
+                    let (jid, inline) = jid.split_once(' ').unwrap_or((jid, ""));
+                    let inline = match inline {
+                        "" => Vec::new(),
+                        text => vec![Element::parse(text, "").unwrap()],
+                    };
+                    let jid = Jid::parse(jid).unwrap();
+                    Event::Bound(Ok(Bound { jid, inline }))
+                }
                 None => panic!("not an event: {line}"),
             },
         }
@@ -176,9 +218,48 @@ fn alice() -> Account {
         Account {
             credentials: Credentials::derive(&password, [1; 16], 4096),
             disabled: false,
+            tokens: Vec::new(),
         }
     };
     ALICE.get_or_init(derived).clone()
+}
+
+/// Alice as an older server kept her: without keys for SCRAM-SHA-256.
+fn old() -> Account {
+    let mut old = alice();
+    old.credentials.sha256 = None;
+    old
+}
+
+fn show_admission(admission: Admission) -> String {
+    let Admission {
+        account,
+        client,
+        agent,
+        by,
+        request,
+    } = admission;
+    let by = match by {
+        By::Password => "password".to_owned(),
+        By::Token {
+            id,
+            count,
+            invalidate,
+        } => format!("token {} {count:?} {invalidate}", id.0[0]),
+    };
+    let name = |name: Option<String>| name.unwrap_or("-".into());
+    let (software, device) = (name(agent.software), name(agent.device));
+    let request = request.map_or("-", |it| it.name());
+    format!(
+        "admit {account} {} {software} {device} by {by} wants {request}",
+        client.0
+    )
+}
+
+fn show_bind2(bind2: &Bind2) -> String {
+    let tag = bind2.tag.as_deref().unwrap_or("-");
+    let inline = bind2.inline.iter().map(|it| format!(" {}", it.ns()));
+    format!(" tag {tag}{}", inline.collect::<String>())
 }
 
 /// Leaves out what every header and every namespace of ours has in common.
@@ -195,10 +276,19 @@ fn shorten(written: &str) -> String {
         (" xmlns='urn:ietf:params:xml:ns:xmpp-", " xmlns='…"),
         ("</stream:stream>", "</open>"),
     ];
-    rows.into_iter()
+    let text = rows
+        .into_iter()
         .fold(written.to_owned(), |text, (long, short)| {
             text.replace(long, short)
-        })
+        });
+    // A hash of all the rest.
+    match text.split_once("<config-version ") {
+        Some((before, after)) => {
+            let after = after.split_once("/>").unwrap().1;
+            format!("{before}<version/>{after}")
+        }
+        None => text,
+    }
 }
 
 /// Plays the lines and compares all that is done with what the transcript says.
@@ -250,10 +340,18 @@ const INSIDE: &str = "< <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
     <open from='a.test' version='1.0'><stream:features><mechanisms xmlns='…sasl'>\
 <mechanism>SCRAM-SHA-256-PLUS</mechanism><mechanism>SCRAM-SHA-1-PLUS</mechanism>\
 <mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-1</mechanism>\
-<mechanism>PLAIN</mechanism></mechanisms><sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>\
+<mechanism>PLAIN</mechanism></mechanisms><authentication xmlns='urn:xmpp:sasl:2'>\
+<mechanism>SCRAM-SHA-256-PLUS</mechanism><mechanism>SCRAM-SHA-1-PLUS</mechanism>\
+<mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-1</mechanism>\
+<mechanism>PLAIN</mechanism><inline><bind xmlns='urn:xmpp:bind:0'><inline>\
+<feature var='urn:xmpp:carbons:2'/></inline></bind><fast xmlns='urn:xmpp:fast:0'>\
+<mechanism>HT-SHA-256-EXPR</mechanism><mechanism>HT-SHA-256-ENDP</mechanism>\
+<mechanism>HT-SHA-256-NONE</mechanism></fast></inline></authentication>\
+<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>\
 <channel-binding type='tls-exporter'/><channel-binding type='tls-server-end-point'/>\
 </sasl-channel-binding><register xmlns='http://jabber.org/features/iq-register'/>\
-<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10240</max-bytes></limits></stream:features>\n";
+<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10240</max-bytes></limits>\
+<version/></stream:features>\n";
 const LOGIN: &str =
     "< <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGFsaWNlAHNlY3JldA==</auth>
     fetch alice@a.test
@@ -267,6 +365,12 @@ const AFTER: &str = "<stream:features><bind xmlns='…bind'/>\
 <sm xmlns='urn:xmpp:sm:3'/><ver xmlns='urn:xmpp:features:rosterver'/>\
 <sub xmlns='urn:xmpp:features:pre-approval'/><c xmlns='http://jabber.org/protocol/caps'/>\
 <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes></limits></stream:features>";
+
+/// The same where sessions can be resumed.
+fn resumable(transcript: &str) -> String {
+    let bind = "</inline></bind>";
+    transcript.replace(bind, &format!("{bind}<sm xmlns='urn:xmpp:sm:3'/>"))
+}
 
 /// From there on.
 fn after_tls(transcript: &str) {

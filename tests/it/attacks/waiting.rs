@@ -6,13 +6,6 @@ pub const WAITING: &[(&str, &str)] = &[
     ("X48", "a property, tested beside the framer in protocol"),
     ("T07", "neither side of rustls can renegotiate"),
     (
-        "T13",
-        "SASL2 comes later; the server sends no early-data allowance",
-    ),
-    ("T26", "XEP-0474 comes with SASL2"),
-    ("T33", "SASL2 comes later"),
-    ("T35", "FAST comes later"),
-    (
         "T41",
         "a rule of the sources, in tidy.rs: secrets are compared by `subtle`",
     ),

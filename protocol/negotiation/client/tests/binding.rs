@@ -151,23 +151,21 @@ fn stream_management() {
     let resume = "< <resume xmlns='urn:xmpp:sm:3' previd='p' h='7'/>\n";
     after_tls(&format!("{resume}{}", failed("not-authorized")));
     after_login(&format!("{resume}{}", failed("feature-not-implemented")));
-    let mut resumable = settings();
-    resumable.resumption = true;
+    let mut resuming = settings();
+    resuming.resumption = true;
     let asked = format!("{}{resume}resume alice@a.test p 7\n", logged_in());
+    let asked = resumable(&asked);
+    let resumed = "<resumed xmlns='urn:xmpp:sm:3' h='5' previd='p'/>";
     play(
-        resumable.clone(),
+        resuming.clone(),
         false,
-        &format!(
-            "{asked}* resumed\n\
-             <resumed xmlns='urn:xmpp:sm:3' h='5' previd='some-id'/>\n\
-             < <presence/>"
-        ),
+        &format!("{asked}* resumed\n{resumed}\n< <presence/>"),
     );
     let bind = "< <iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>\n\
         bind alice@a.test -";
     let gone = "<failed xmlns='urn:xmpp:sm:3' h='3'><item-not-found/></failed>\n";
     play(
-        resumable,
+        resuming,
         false,
         &format!("{asked}* not resumed\n{gone}{bind}"),
     );

@@ -64,7 +64,8 @@ impl Wire {
                 }
                 Some("bind") => {
                     let jid = Jid::parse("alice@a.test/r").unwrap();
-                    self.perform(Event::Bound(Ok(jid)));
+                    let inline = Vec::new();
+                    self.perform(Event::Bound(Ok(Bound { jid, inline })));
                 }
                 _ => self.said.push(done),
             }
