@@ -16,6 +16,8 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{Kind, Stanza};
 use smol_str::SmolStr;
 
+use crate::abroad::Voyage;
+
 /// How much may be unsettled; at either bound the stream is not read until some settle.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -128,6 +130,7 @@ impl Owner {
         Receipt {
             owner: Some(Arc::clone(self)),
             number,
+            voyage: None,
         }
     }
 
@@ -220,6 +223,8 @@ impl Owner {
 pub struct Receipt {
     owner: Option<Arc<Owner>>,
     number: u32,
+    /// Rows of the sender's Hub are with the stanza: it hears when the receipt goes.
+    voyage: Option<Arc<Voyage>>,
 }
 
 impl Receipt {
@@ -228,12 +233,18 @@ impl Receipt {
         Receipt {
             owner: None,
             number: 0,
+            voyage: None,
         }
     }
 
     /// Whether somebody waits for this receipt.
     pub fn is_some(&self) -> bool {
         self.owner.is_some()
+    }
+
+    /// The stanza takes rows along, which are on disk or lost when its receipt goes.
+    pub fn travels(&mut self, voyage: Arc<Voyage>) {
+        self.voyage = Some(voyage);
     }
 
     /// Final care was taken of the stanza.

@@ -196,7 +196,8 @@ impl Hub {
             return;
         }
         let recent = self.used.elapsed() < self.realm.site.settings.engine.retire / 2;
-        let busy = !self.held.is_empty() || !self.parked.is_empty() || self.commands > 0;
+        let waits = !self.held.is_empty() || !self.parked.is_empty() || !self.abroad.is_empty();
+        let busy = waits || self.commands > 0;
         if recent || busy {
             return self.rest(ctx);
         }

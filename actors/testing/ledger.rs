@@ -20,6 +20,9 @@ pub const ENTRY: Kind = Kind(0x21);
 /// A message that came back from a device: as many rows as times.
 pub const RETURNED: Kind = Kind(0x22);
 
+/// What was sent with a body to others, in the archive.
+pub const TRAVELLED: Kind = Kind(0x01);
+
 /// A list with it alone.
 pub const LIST: List = &[&Extension {
     name: "ledger",
@@ -51,6 +54,17 @@ impl AccountRole for Ledger {
         match payload.name() {
             "panic" => wanted(),
             "count" => return fx.result(request, Some(self.count())),
+            "read-archive" => {
+                let range = keys::all_of(view.account.id, TRAVELLED);
+                let (tree, limit, backwards) = (Tree::Archive, usize::MAX, false);
+                let query = Query::Range {
+                    tree,
+                    range,
+                    limit,
+                    backwards,
+                };
+                return fx.read(request, 0, vec![query]);
+            }
             "read" | "read-and-panic" => {
                 let query = Query::Range {
                     tree: Tree::Account,
@@ -109,6 +123,11 @@ impl AccountRole for Ledger {
         };
         if pass.stanza.has(NS, at) {
             wanted();
+        }
+        if pass.direction == Direction::Out && pass.peer() != Some(&view.account.jid) {
+            let id = pass.stanza.id.clone().unwrap_or_default();
+            let row = keys::row(view.account.id, TRAVELLED, id.as_bytes());
+            fx.travelling.put(Tree::Archive, row, vec![1]);
         }
         if pass.direction == Direction::In
             && let Some(body) = pass.stanza.child(ns::CLIENT, "body")
