@@ -23,7 +23,7 @@ use rookery_storage::record::{Record, decode, encode};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
-use crate::kept::{Message, MessageId, Place, Stamps, Worth, worth};
+use crate::kept::{Message, MessageId, Place, Stamps, Worth, trail, worth};
 use queue::{Mark, Queue};
 use shared::Shared;
 
@@ -105,6 +105,8 @@ impl AccountRole for Offline {
         match (worth, &pass.marks.kept) {
             // As if it had been read by nobody: an error for each keystroke serves no one.
             (Worth::Trifle, _) => Kept::Yes,
+            // For no archive, by its owner's wish; it may wait all the same.
+            (Worth::Lasting, None) if pass.marks.order > 0 => self.keep_waiting(pass, view, fx),
             (Worth::Passing, _) | (Worth::Lasting, None) => Kept::No,
             (Worth::Lasting, Some(key)) => {
                 let key = key.clone();
@@ -210,6 +212,12 @@ impl Offline {
         if !self.admits(&mark, view, fx) {
             // It was refused, so no archive may show it (XEP-0313 §5.1).
             fx.delete(Tree::Archive, key);
+            if let Some(peer) = pass.peer() {
+                fx.delete(
+                    Tree::Archive,
+                    trail::key(view.account.id, peer.as_str(), id),
+                );
+            }
             pass.marks.kept = None;
             return Kept::Full;
         }
