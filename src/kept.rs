@@ -4,8 +4,6 @@
 //! The archive writes these rows, what is delivered late comes from them, and carbons name them;
 //! none of them knows the others.
 
-pub mod trail;
-
 use rookery_actors::effect::Millis;
 use rookery_actors::keys::{self, AccountId, Kind};
 use rookery_actors::site::random;
@@ -78,9 +76,16 @@ impl MessageId {
 
     /// Reads what [`MessageId::bytes`] made.
     pub fn of_bytes(bytes: &[u8]) -> Option<MessageId> {
-        let both = u128::from_be_bytes(bytes.try_into().ok()?);
-        let (stamp, nonce) = ((both >> 64) as u64, both as u64);
-        Some(MessageId { stamp, nonce })
+        let number = u128::from_be_bytes(bytes.try_into().ok()?);
+        Some(MessageId::of_number(number))
+    }
+
+    /// The id of this number.
+    pub fn of_number(number: u128) -> MessageId {
+        MessageId {
+            stamp: (number >> 64) as u64,
+            nonce: number as u64,
+        }
     }
 
     /// As a number that rises as the ids do.

@@ -16,6 +16,7 @@ mod query;
 mod retraction;
 mod search;
 mod standing;
+mod trail;
 mod twins;
 
 use rookery_actors::effect::{Effects, Query, Row};
@@ -32,13 +33,13 @@ use rookery_storage::Tree;
 use rookery_storage::record::encode;
 
 use super::request::unavailable;
-use crate::kept::trail::{self, Trace};
 use crate::kept::{Message, MessageId, Place, Stamps, Worth, worth};
 use preferences::{PREFERENCES, Preferences};
 use query::Wanted;
 use retraction::Retractions;
 use search::{Next, Search};
 use standing::{FLOOR, STANDING, Shelf};
+use trail::{INDEXED, Index};
 use twins::Twins;
 
 /// The archive.
@@ -87,7 +88,7 @@ pub const EXTENSION: Extension = Extension {
         ns::RETRACT_TOMBSTONE,
     ],
     account_namespaces: &[ns::MAM, ns::MAM_TRIM],
-    kinds: &[STANDING, FLOOR, PREFERENCES],
+    kinds: &[STANDING, FLOOR, PREFERENCES, INDEXED],
     account: Some(|_| Box::new(Archive::default())),
     ..Extension::NONE
 };
@@ -97,11 +98,13 @@ const OLDEST: u32 = 0;
 const ENDS: u32 = 1;
 const SEARCH: u32 = 2;
 const TRIM: u32 = 3;
+const NEXT: u32 = 4;
 
 #[derive(Default)]
 struct Archive {
     stamps: Stamps,
     shelf: Shelf,
+    index: Index,
     preferences: Preferences,
     retractions: Retractions,
     /// The search under way: IQs that read have their turn one after the other.
@@ -114,11 +117,11 @@ struct Archive {
 
 impl AccountRole for Archive {
     fn load(&mut self, kind: Kind, _: &[u8], value: &[u8]) {
-        if kind == PREFERENCES {
-            self.preferences = Preferences::load(value);
-            return;
+        match kind {
+            PREFERENCES => self.preferences = Preferences::load(value),
+            INDEXED => self.index.load(value),
+            _ => self.shelf.load(kind, value),
         }
-        self.shelf.load(kind, value);
         self.stamps.pass(self.shelf.standing.until);
     }
 
@@ -173,9 +176,8 @@ impl AccountRole for Archive {
             Direction::In if !is_accepted(pass.stanza, view) => return,
             Direction::In => Message::incoming(pass.stanza),
         };
-        if let (Some(message), Some(peer)) = (message, pass.peer()) {
-            let trace = Trace::of(peer, pass.stanza.id.as_deref());
-            self.put(message, trace, pass, view, fx);
+        if let Some(row) = message.and_then(|message| encode(&message).ok()) {
+            self.put(row, pass, view, fx);
         }
     }
 
@@ -191,7 +193,9 @@ impl AccountRole for Archive {
     }
 
     fn woken(&mut self, view: View, fx: &mut Effects) {
-        fx.read_first(OLDEST, vec![self.shelf.oldest(view.account.id)]);
+        if let Some(oldest) = self.shelf.woken(view.account.id, fx) {
+            fx.read_first(OLDEST, vec![oldest]);
+        }
     }
 
     fn read_done(
@@ -205,10 +209,21 @@ impl AccountRole for Archive {
         let account = view.account.id;
         match (step, request) {
             (OLDEST, _) => self.shelf.trim(rows, account, fx),
-            (retraction::TRAIL, _) => self.retractions.follow(rows, account, fx),
+            (NEXT, _) => {
+                let entered = self.index.enter(&rows, account, fx);
+                self.shelf.entered(entered, rows.len());
+                self.index
+                    .extend(self.shelf.standing.loose, NEXT, account, fx);
+            }
+            (retraction::LATEST, _) => {
+                let buried = |before, after| self.shelf.resize(before, after);
+                let split = self.index.end();
+                self.retractions.follow(rows, split, account, buried, fx);
+            }
             (retraction::MESSAGES, _) => {
                 let buried = |before, after| self.shelf.resize(before, after);
-                self.retractions.bury(rows, account, buried, fx);
+                let split = self.index.end();
+                self.retractions.bury(rows, split, account, buried, fx);
             }
             (ENDS, Some(request)) => fx.result(request, Some(ends::metadata(&rows))),
             (SEARCH, Some(request)) => self.go_on(request, rows, account, fx),
@@ -229,7 +244,7 @@ impl Archive {
     fn begin_search(&mut self, request: &Stanza, query: &Element, view: View, fx: &mut Effects) {
         match Wanted::read(query) {
             Ok(wanted) => {
-                let search = Search::new(wanted, self.shelf.start());
+                let search = Search::new(wanted, self.shelf.start(), self.index.end());
                 fx.read(request, SEARCH, search.begin(view.account.id));
                 self.search = Some(Box::new(search));
             }
@@ -248,6 +263,9 @@ impl Archive {
             }
             Next::Found(found) => {
                 page::send(&found, &search.wanted, self.shelf.count(), request, fx);
+                self.shelf.found_loose(search.loose);
+                self.index
+                    .extend(self.shelf.standing.loose, NEXT, account, fx);
             }
             Next::Refused(error) => fx.refuse(request, &error),
         }
@@ -285,18 +303,8 @@ impl Archive {
         fx.result(request, None);
     }
 
-    /// Keeps the message at hand, and its trace.
-    fn put(
-        &mut self,
-        message: Message,
-        trace: Trace,
-        pass: &mut Pass,
-        view: View,
-        fx: &mut Effects,
-    ) {
-        let (Ok(row), Ok(trace)) = (encode(&message), encode(&trace)) else {
-            return;
-        };
+    /// Keeps the message at hand.
+    fn put(&mut self, row: Vec<u8>, pass: &mut Pass, view: View, fx: &mut Effects) {
         let account = view.account.id;
         self.digest = self.twins.digest(pass);
         let twin = self
@@ -305,7 +313,6 @@ impl Archive {
         // Over its twin, which may have been lost.
         let id = twin.unwrap_or_else(|| MessageId::new(self.next_stamp(account, fx)));
         let key = id.key(account, Place::Archive);
-        let trail = trail::key_of(account, &message, id);
         self.size = row.len();
         pass.marks.kept = Some(key.clone());
         pass.marks.lasting = true;
@@ -314,7 +321,6 @@ impl Archive {
             Direction::In => &mut fx.rows,
         };
         frame.put(Tree::Archive, key, row);
-        frame.put(Tree::Archive, trail, trace);
         match pass.direction {
             // Nobody here refuses it any more.
             Direction::Out => self.accept(pass, id, account, fx),
@@ -334,8 +340,11 @@ impl Archive {
         };
         if is_new {
             self.shelf.add(self.size, fx);
+            self.index
+                .extend(self.shelf.standing.loose, NEXT, account, fx);
         }
-        self.retractions.note(pass, id, account, fx);
+        let split = self.index.end();
+        self.retractions.note(pass, id, split, account, fx);
     }
 
     /// The stamp of the next id.

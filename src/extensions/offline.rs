@@ -23,7 +23,7 @@ use rookery_storage::record::{Record, decode, encode};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
-use crate::kept::{Message, MessageId, Place, Stamps, Worth, trail, worth};
+use crate::kept::{Message, MessageId, Place, Stamps, Worth, worth};
 use queue::{Mark, Queue};
 use shared::Shared;
 
@@ -212,12 +212,6 @@ impl Offline {
         if !self.admits(&mark, view, fx) {
             // It was refused, so no archive may show it (XEP-0313 §5.1).
             fx.delete(Tree::Archive, key);
-            if let Some(peer) = pass.peer() {
-                fx.delete(
-                    Tree::Archive,
-                    trail::key(view.account.id, peer.as_str(), id),
-                );
-            }
             pass.marks.kept = None;
             return Kept::Full;
         }

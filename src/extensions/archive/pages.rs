@@ -5,6 +5,7 @@ mod keeping;
 
 use std::time::{Duration, Instant};
 
+use rookery_actors::effect::{Effects, Origin};
 use rookery_actors::keys::{self, AccountId};
 use rookery_protocol::datetime;
 use rookery_protocol::ns;
@@ -13,7 +14,6 @@ use rookery_storage::{Options, Store, Tree};
 
 use crate::extensions::scene::NOW;
 use crate::extensions::stories::{World, chat};
-use crate::kept::trail;
 
 const ALICE: &str = "alice@a.test";
 const BOB: &str = "bob@a.test";
@@ -320,6 +320,15 @@ fn pages_of_a_large_archive() {
     }
     println!("filled in {:?}", begun.elapsed());
     std::thread::sleep(Duration::from_secs(3));
+    let range = super::standing::rows(AccountId(1), 0, u128::MAX);
+    let batch: Vec<_> = world.rows(Tree::Archive, &range);
+    let batch = &batch[..super::trail::BATCH];
+    let begun = Instant::now();
+    for _ in 0..1_000 {
+        let mut fx = Effects::new(NOW, Origin::Elsewhere);
+        super::trail::Index::default().enter(batch, AccountId(1), &mut fx);
+    }
+    println!("entering a message: {:?}", begun.elapsed() / 128_000);
     let with = [("with", "contact7@x.test")];
     let fulltext = "{urn:xmpp:fulltext:0}fulltext";
     let set = |inside: &str| format!("<set xmlns='{}'>{inside}</set>", ns::RSM);

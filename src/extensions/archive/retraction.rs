@@ -1,8 +1,8 @@
 //! What its sender takes back (XEP-0424): the archived message becomes a tombstone, which tells
 //! when and by what it was taken back, and nothing of what it said.
 //!
-//! The message is found by the trail of its contact, among the latest; what lies further back, or
-//! cannot be told for certain, stays. The retraction itself is kept in any case.
+//! The message is looked for among the latest with its sender; what lies further back, or cannot be
+//! told for certain, stays. The retraction itself is kept in any case.
 
 use std::collections::VecDeque;
 
@@ -16,18 +16,19 @@ use rookery_protocol::xml::Element;
 use rookery_storage::Tree;
 use rookery_storage::record::{decode, encode};
 
-use crate::kept::trail::{self, Trace};
+use super::{standing, trail};
 use crate::kept::{Message, MessageId, Place};
 
 /// The steps of its reads.
-pub(super) const TRAIL: u32 = 10;
+pub(super) const LATEST: u32 = 10;
 pub(super) const MESSAGES: u32 = 11;
 
 /// The most retractions that wait; of further ones the originals stay.
 const WAITING: usize = 8;
-/// Messages with the contact that are looked at in one go, and at the most.
-const SLICE: usize = 512;
-const LOOKED_AT: usize = 4_096;
+/// The most messages that the index does not name and that are looked at.
+const LOOSE: usize = 2 * trail::BATCH;
+/// The most rows of the index that are looked at.
+const STRETCHES: usize = 32;
 /// The most messages whose stanza may be the one that is meant.
 const CANDIDATES: usize = 4;
 
@@ -44,7 +45,6 @@ struct Retraction {
     time: u64,
     /// Messages before this one are to be looked at.
     before: u128,
-    looked_at: usize,
 }
 
 /// The retractions that wait; the first one is being done.
@@ -55,8 +55,16 @@ pub(super) struct Retractions {
 
 impl Retractions {
     /// Notes the message at hand, kept as `id`, if it takes another back. What is said in a room's
-    /// name is left alone: the address of an occupant proves nobody (§5).
-    pub fn note(&mut self, pass: &Pass, id: MessageId, account: AccountId, fx: &mut Effects) {
+    /// name is left alone: the address of an occupant proves nobody (§5). The index by contact
+    /// names the messages below `split`.
+    pub fn note(
+        &mut self,
+        pass: &Pass,
+        id: MessageId,
+        split: u128,
+        account: AccountId,
+        fx: &mut Effects,
+    ) {
         let retract = pass.stanza.child(ns::RETRACT, "retract");
         let target = retract.as_ref().and_then(|retract| retract.attr("id"));
         let (Some(target), Some(by), Some(peer)) = (target, &pass.stanza.id, pass.peer()) else {
@@ -72,79 +80,92 @@ impl Retractions {
             by: by.to_string(),
             time: id.time(),
             before: id.number(),
-            looked_at: 0,
         });
         if self.queue.len() == 1 {
-            self.look(account, fx);
+            self.look(split, account, fx);
         }
     }
 
-    /// Takes a slice of the trail.
-    pub fn follow(&mut self, rows: Vec<Row>, account: AccountId, fx: &mut Effects) {
-        let Some(retraction) = self.queue.front_mut() else {
-            return;
-        };
-        retraction.looked_at += rows.len();
-        let is_last = rows.len() < SLICE || retraction.looked_at >= LOOKED_AT;
-        if let Some(id) = rows.last().and_then(|(key, _)| trail::id_of(key)) {
-            retraction.before = id.number();
-        }
-        let digest = trail::digest(&retraction.target);
-        let is_meant = |value: &[u8]| decode(value).is_ok_and(|it: Trace| it.stanza == digest);
-        let found = rows.iter().filter(|(_, value)| is_meant(value));
-        let found = found
-            .filter_map(|(key, _)| trail::id_of(key))
-            .take(CANDIDATES);
-        let get = |id: MessageId| Query::Get(Tree::Archive, id.key(account, Place::Archive));
-        let found: Vec<Query> = found.map(get).collect();
-        match (found.is_empty(), is_last) {
-            (false, _) => fx.read_aside(MESSAGES, found),
-            (true, false) => self.look(account, fx),
-            (true, true) => self.next(account, fx),
-        }
-    }
-
-    /// Takes the messages that may be meant; `buried` hears the size of each before and after.
-    pub fn bury(
+    /// Takes the latest messages, and what the index says of those before; `buried` hears the size
+    /// of what becomes a tombstone, before and after.
+    pub fn follow(
         &mut self,
         rows: Vec<Row>,
+        split: u128,
         account: AccountId,
-        mut buried: impl FnMut(usize, usize),
+        buried: impl FnMut(usize, usize),
         fx: &mut Effects,
     ) {
-        if let Some(retraction) = self.queue.front() {
-            for (key, row) in rows {
-                if let Some(stone) = retraction.tombstone(&row) {
-                    buried(row.len(), stone.len());
-                    fx.put(Tree::Archive, key, stone);
-                }
-            }
-        }
-        self.next(account, fx);
-    }
-
-    fn next(&mut self, account: AccountId, fx: &mut Effects) {
-        self.queue.pop_front();
-        self.look(account, fx);
-    }
-
-    fn look(&self, account: AccountId, fx: &mut Effects) {
         let Some(retraction) = self.queue.front() else {
             return;
         };
-        let range = trail::range(account, &retraction.peer, 0, retraction.before);
-        let (tree, limit, backwards) = (Tree::Archive, SLICE, true);
-        let slice = Query::Range {
-            tree,
+        let (index, latest): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|(key, _)| trail::is_key(key));
+        let digest = trail::digest(&retraction.target);
+        let traces = index.iter().flat_map(|(_, row)| trail::traces(row));
+        let meant = traces.filter(|trace| trace.stanza == digest);
+        let get = |id: MessageId| Query::Get(Tree::Archive, id.key(account, Place::Archive));
+        let found: Vec<Query> = meant.map(|it| get(it.id())).take(CANDIDATES).collect();
+        let is_here = retraction.bury(latest, buried, fx);
+        match is_here || found.is_empty() {
+            true => self.next(split, account, fx),
+            false => fx.read_aside(MESSAGES, found),
+        }
+    }
+
+    /// Takes the messages that may be meant.
+    pub fn bury(
+        &mut self,
+        rows: Vec<Row>,
+        split: u128,
+        account: AccountId,
+        buried: impl FnMut(usize, usize),
+        fx: &mut Effects,
+    ) {
+        if let Some(retraction) = self.queue.front() {
+            retraction.bury(rows, buried, fx);
+        }
+        self.next(split, account, fx);
+    }
+
+    fn next(&mut self, split: u128, account: AccountId, fx: &mut Effects) {
+        self.queue.pop_front();
+        self.look(split, account, fx);
+    }
+
+    fn look(&self, split: u128, account: AccountId, fx: &mut Effects) {
+        let Some(retraction) = self.queue.front() else {
+            return;
+        };
+        let query = |range, limit| Query::Range {
+            tree: Tree::Archive,
             range,
             limit,
-            backwards,
+            backwards: true,
         };
-        fx.read_aside(TRAIL, vec![slice]);
+        let latest = standing::rows(account, split, retraction.before);
+        let earlier = trail::range(account, &retraction.peer, 0, u128::MAX);
+        fx.read_aside(
+            LATEST,
+            vec![query(latest, LOOSE), query(earlier, STRETCHES)],
+        );
     }
 }
 
 impl Retraction {
+    /// Puts a tombstone in the place of what is meant among these messages, if it is there.
+    fn bury(&self, rows: Vec<Row>, mut buried: impl FnMut(usize, usize), fx: &mut Effects) -> bool {
+        let mut is_here = false;
+        for (key, row) in rows {
+            if let Some(stone) = self.tombstone(&row) {
+                buried(row.len(), stone.len());
+                fx.put(Tree::Archive, key, stone);
+                is_here = true;
+            }
+        }
+        is_here
+    }
+
     /// What is left of a message, if it is the one that is meant and comes from the same bare JID
     /// (§5).
     fn tombstone(&self, row: &[u8]) -> Option<Vec<u8>> {

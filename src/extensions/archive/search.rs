@@ -1,12 +1,12 @@
 //! Finding the messages of a page.
 //!
-//! Without a filter they are read where the page begins, and so are those with one contact, by
-//! their trail: page 1,000 costs what page 1 costs. Words (XEP-0431) and a full JID are looked for
-//! message by message, in slices between which others have their turn, from where the page begins.
+//! Without a filter they are read where the page begins, and so are those with one contact, by the
+//! index: page 1,000 costs what page 1 costs. Words (XEP-0431) and a full JID are looked for from
+//! where the page begins, message by message, in slices between which others have their turn.
 //!
 //! There is no index of words: most text is encrypted, a row for each word of each message would
-//! cost several times what the message costs, and people search seldom. A search costs about
-//! 4 µs a message that it looks at.
+//! cost several times what the message costs, and people search seldom. A search costs about 2 µs
+//! a message that it looks at.
 
 use rookery_actors::effect::{Query, Row};
 use rookery_actors::keys::AccountId;
@@ -19,11 +19,13 @@ use tracing::error;
 
 use super::query::Wanted;
 use super::standing;
-use crate::kept::trail::{self, Trace};
+use super::trail::{self, Trace};
 use crate::kept::{Message, MessageId, Place};
 
 /// Messages looked at between two reads, where not all of them are wanted.
 const SLICE: usize = 128;
+/// Rows of the index between two reads.
+const STRETCHES: usize = 4;
 /// The most messages looked at for one page.
 const LOOKED_AT: usize = 50_000;
 /// A page ends with the message that makes it as large as this.
@@ -38,22 +40,42 @@ pub(super) struct Search {
     /// What is left to be looked at.
     from: u128,
     to: u128,
-    /// The slice that was read last was not the last one.
-    is_more: bool,
+    /// Where the messages begin that the index does not name.
+    split: u128,
+    source: Source,
     stage: Stage,
+    /// Something is left.
+    is_more: bool,
+    /// A message was found that has no place on the page.
+    overflows: bool,
     looked_at: usize,
+    /// Of these, messages that the index does not name.
+    pub loose: usize,
     found: Vec<(MessageId, Message)>,
     bytes: usize,
+}
+
+/// Where messages are found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    /// By their ids.
+    Ids,
+    /// All messages, one after the other.
+    Archive,
+    /// Those with a contact that the index names.
+    Index,
+    /// Those that it does not name yet: not many.
+    Loose,
 }
 
 /// What is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// What must be there, and with it the messages asked for by id, or the first slice.
+    /// What must be there, and with it what is read first.
     First,
-    /// A slice of the archive or of a trail.
+    /// A slice of the source.
     Slice,
-    /// The messages that a trail leads to.
+    /// The messages that the index names.
     Messages,
 }
 
@@ -74,15 +96,26 @@ pub(super) struct Page {
 }
 
 impl Search {
-    /// A search for messages whose ids have at least the number `start`.
-    pub fn new(wanted: Wanted, start: u128) -> Search {
+    /// A search for messages whose ids have at least the number `start`; the index names those
+    /// below `split`.
+    pub fn new(wanted: Wanted, start: u128, split: u128) -> Search {
+        let source = match (&wanted.ids, &wanted.with) {
+            (Some(_), _) => Source::Ids,
+            (None, None) => Source::Archive,
+            (None, Some(_)) if wanted.paging.is_backwards() => Source::Loose,
+            (None, Some(_)) => Source::Index,
+        };
         Search {
             from: wanted.from.max(start),
             to: wanted.to,
+            split,
             wanted,
-            is_more: true,
+            source,
             stage: Stage::First,
+            is_more: true,
+            overflows: false,
             looked_at: 0,
+            loose: 0,
             found: Vec::new(),
             bytes: 0,
         }
@@ -91,11 +124,7 @@ impl Search {
     /// What to read first.
     pub fn begin(&self, account: AccountId) -> Vec<Query> {
         let known = self.wanted.known.iter().map(|id| get(account, *id));
-        let known = known.collect::<Vec<_>>().into_iter();
-        match self.wanted.ids {
-            Some(_) => known.collect(),
-            None => known.chain([self.slice(account)]).collect(),
-        }
+        known.chain(self.slice(account)).collect()
     }
 
     /// Takes the rows that were read.
@@ -107,25 +136,26 @@ impl Search {
             },
             _ => rows,
         };
-        let of_slice = self.stage != Stage::Messages && self.wanted.ids.is_none();
-        self.stage = Stage::Slice;
-        if of_slice {
-            self.step(&rows);
-        }
-        if of_slice && self.wanted.with.is_some() {
-            let ids = self.follow(rows);
-            if !ids.is_empty() {
-                self.stage = Stage::Messages;
-                return Next::Read(ids.into_iter().map(|id| get(account, id)).collect());
+        let stage = std::mem::replace(&mut self.stage, Stage::Slice);
+        match self.source {
+            _ if stage == Stage::Messages => {}
+            Source::Ids => self.is_more = false,
+            Source::Archive | Source::Loose => self.step(&rows),
+            Source::Index => {
+                let ids = self.follow(rows);
+                if !ids.is_empty() {
+                    self.stage = Stage::Messages;
+                    return Next::Read(ids.into_iter().map(|id| get(account, id)).collect());
+                }
+                return self.go_on(account);
             }
-        } else {
-            self.look_at(rows);
         }
+        self.look_at(rows);
         self.go_on(account)
     }
 
     /// Whether all that must be there is there; the rows that are to be looked at.
-    fn check(&mut self, mut rows: Vec<Row>, start: u128) -> Option<Vec<Row>> {
+    fn check(&self, mut rows: Vec<Row>, start: u128) -> Option<Vec<Row>> {
         let id_of = |row: &Row| MessageId::of_key(&row.0).map(|(_, id)| id);
         for id in &self.wanted.known {
             let is_here = rows.iter().any(|row| id_of(row) == Some(*id));
@@ -141,43 +171,75 @@ impl Search {
                 if self.wanted.paging.is_backwards() {
                     rows.reverse();
                 }
-                self.is_more = false;
             }
-            None => {
-                // They come first, one row each, and all of them are there.
-                rows.drain(..self.wanted.known.len());
-            }
+            // They come first, one row each, and all of them are there.
+            None => drop(rows.drain(..self.wanted.known.len())),
         }
         Some(rows)
     }
 
-    /// Notes what of the archive is left, behind the slice that was read.
+    /// Notes what is left behind a slice of messages.
     fn step(&mut self, rows: &[Row]) {
-        self.is_more = rows.len() == self.slice_len();
-        let id_of = |key: &[u8]| match MessageId::of_key(key) {
-            Some((_, id)) => Some(id),
-            None => trail::id_of(key),
-        };
-        let Some(last) = rows.last().and_then(|(key, _)| id_of(key)) else {
-            return;
-        };
-        match self.wanted.paging.is_backwards() {
-            true => self.to = last.number(),
-            false => self.from = last.number().saturating_add(1),
+        if self.source == Source::Loose {
+            self.loose += rows.len();
+        }
+        let last = rows.last().and_then(|(key, _)| MessageId::of_key(key));
+        match last.filter(|_| rows.len() == self.slice_len()) {
+            Some((_, id)) => self.pass(id),
+            None => self.leave(),
         }
     }
 
-    /// The messages that a slice of the trail leads to.
+    /// The next messages that the index names.
     fn follow(&mut self, rows: Vec<Row>) -> Vec<MessageId> {
+        let backwards = self.wanted.paging.is_backwards();
         let resource = self.wanted.with.as_ref().and_then(Jid::resource);
         let digest = resource.map(trail::digest);
-        self.looked_at += rows.len();
-        let is_meant = |trace: &Trace| digest.is_none_or(|digest| digest == trace.resource);
-        let rows = rows.into_iter().filter_map(|(key, value)| {
-            let trace = decode::<Trace>(&value).ok();
-            trail::id_of(&key).filter(|_| trace.as_ref().is_none_or(is_meant))
-        });
-        rows.collect()
+        let is_meant = |trace: &Trace| {
+            let is_in = (self.from..self.to.min(self.split)).contains(&trace.id().number());
+            is_in && digest.is_none_or(|digest| digest == trace.resource)
+        };
+        let mut all = Vec::new();
+        for (_, row) in &rows {
+            let mut traces = trail::traces(row);
+            if backwards {
+                traces.reverse();
+            }
+            all.extend(traces);
+        }
+        self.looked_at += all.len();
+        let last = all.last().map(|trace| trace.id());
+        let meant = all.iter().filter(|it| is_meant(it));
+        let mut ids: Vec<MessageId> = meant.map(Trace::id).collect();
+        let is_past = !backwards && last.is_some_and(|id| id.number() >= self.to);
+        let wanted = self.slice_len();
+        if ids.len() > wanted {
+            ids.truncate(wanted);
+            ids.last().copied().into_iter().for_each(|id| self.pass(id));
+        } else if rows.len() >= STRETCHES && !is_past {
+            last.into_iter().for_each(|id| self.pass(id));
+        } else {
+            self.leave();
+        }
+        ids
+    }
+
+    /// Everything up to this message was read.
+    fn pass(&mut self, id: MessageId) {
+        match self.wanted.paging.is_backwards() {
+            true => self.to = id.number(),
+            false => self.from = self.from.max(id.number().saturating_add(1)),
+        }
+    }
+
+    /// This source has nothing more: there may be another.
+    fn leave(&mut self) {
+        let backwards = self.wanted.paging.is_backwards();
+        match (self.source, backwards) {
+            (Source::Index, false) => self.source = Source::Loose,
+            (Source::Loose, true) => self.source = Source::Index,
+            _ => self.is_more = false,
+        }
     }
 
     fn look_at(&mut self, rows: Vec<Row>) {
@@ -195,7 +257,7 @@ impl Search {
                 continue;
             }
             if self.is_full() {
-                self.is_more = true;
+                self.overflows = true;
                 return;
             }
             self.bytes += message.text().len();
@@ -208,9 +270,11 @@ impl Search {
     }
 
     fn go_on(&mut self, account: AccountId) -> Next {
-        if self.is_more && !self.is_full() {
+        // Whether more is there is worth a read, but not a search.
+        let is_done = self.overflows || (self.is_full() && self.wanted.picks());
+        if self.is_more && !is_done {
             if self.looked_at < LOOKED_AT {
-                return Next::Read(vec![self.slice(account)]);
+                return Next::Read(self.slice(account));
             }
             if self.found.is_empty() {
                 let error = StanzaError::new(Condition::ResourceConstraint);
@@ -222,30 +286,49 @@ impl Search {
         if self.wanted.paging.is_backwards() {
             messages.reverse();
         }
-        let is_complete = !self.is_more;
+        let is_complete = !self.is_more && !self.overflows;
         Next::Found(Page {
             messages,
             is_complete,
         })
     }
 
-    /// The next slice: of the trail of one contact, or of all messages.
-    fn slice(&self, account: AccountId) -> Query {
-        let range = match &self.wanted.with {
-            Some(with) => trail::range(account, with.as_str(), self.from, self.to),
-            None => standing::rows(account, self.from, self.to),
-        };
-        Query::Range {
+    /// What to read next of the source.
+    fn slice(&self, account: AccountId) -> Vec<Query> {
+        let with = self.wanted.with.as_ref().map_or("", Jid::as_str);
+        let query = |range, limit, backwards| Query::Range {
             tree: Tree::Archive,
             range,
-            limit: self.slice_len(),
-            backwards: self.wanted.paging.is_backwards(),
+            limit,
+            backwards,
+        };
+        let backwards = self.wanted.paging.is_backwards();
+        let messages = |from| {
+            let range = standing::rows(account, from, self.to);
+            vec![query(range, self.slice_len(), backwards)]
+        };
+        match self.source {
+            Source::Ids => Vec::new(),
+            Source::Archive => messages(self.from),
+            Source::Loose => messages(self.from.max(self.split)),
+            Source::Index => {
+                let range = |from, to| trail::range(account, with, from, to);
+                let to = self.to.min(self.split);
+                match backwards {
+                    // First the row in which the page begins: it names later messages as well.
+                    true => vec![
+                        query(range(to, u128::MAX), 1, false),
+                        query(range(self.from, to), STRETCHES, true),
+                    ],
+                    false => vec![query(range(self.from, u128::MAX), STRETCHES, false)],
+                }
+            }
         }
     }
 
     /// One more than is wanted says whether there is more.
     fn slice_len(&self) -> usize {
-        match self.wanted.picks() {
+        match self.wanted.picks() || self.source == Source::Loose {
             true => SLICE,
             false => self.wanted.limit + 1,
         }
@@ -262,12 +345,8 @@ impl Wanted {
     /// Whether this message is wanted; the ids are compared already. What somebody told himself is
     /// a message with himself, and no other is (§4.1.1).
     fn matches(&self, message: &Message) -> bool {
-        let bare = |peer: &str| {
-            peer.split_once('/')
-                .map_or(peer.len(), |(bare, _)| bare.len())
-        };
         let is_with = |with: &Jid| match with.is_bare() {
-            true => message.peer[..bare(&message.peer)] == *with.as_str(),
+            true => trail::bare(&message.peer) == with.as_str(),
             false => message.peer == with.as_str(),
         };
         self.with.as_ref().is_none_or(is_with) && self.words.are_in(message)
@@ -301,10 +380,8 @@ impl Words {
         let Some(stanza) = message.stanza() else {
             return false;
         };
-        let bodies = stanza
-            .children()
-            .iter()
-            .filter(|child| child.is(ns::CLIENT, "body"));
+        let children = stanza.children().iter();
+        let bodies = children.filter(|child| child.is(ns::CLIENT, "body"));
         let texts = bodies.filter_map(|body| stanza.read(body));
         let text: String = texts
             .map(|body| body.text().to_lowercase() + "\n")

@@ -1,15 +1,17 @@
 //! How an archive stands: how much is in it, and what has to go.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rookery_actors::effect::{Effects, Millis, Query, Row};
 use rookery_actors::keys::{self, AccountId, Kind};
-use rookery_storage::record::{Record, decode, encode};
+use rookery_storage::record::{self, Record, decode, encode};
 use rookery_storage::{KeyRange, Tree};
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
-use crate::kept::{Message, MessageId, Place, trail};
+use super::trail;
+use crate::kept::{Message, MessageId, Place};
 
 /// One row: how the archive stands.
 pub(super) const STANDING: Kind = Kind(0x12);
@@ -28,12 +30,14 @@ pub(super) const MAX_AGE: Millis = 365 * DAY;
 pub(super) const DAY: Millis = 24 * 60 * 60 * 1000;
 /// Rows looked at in one go when old ones are removed: the Hub waits meanwhile.
 pub(super) const SLICE: usize = 256;
+/// How long after the first change of the numbers they are written, with what has changed since.
+const SETTLING: Duration = Duration::from_secs(6);
 /// How long removing waits, so that it does not hold up the message that asked for it.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The same while its owner waits for what he deleted to be gone.
 const SHORT_PAUSE: Duration = Duration::from_millis(20);
 
-/// How an archive stands, as far as it is written down: up to [`AHEAD`] behind the truth, so the
+/// How an archive stands, as far as it is written down: up to [`SETTLING`] behind the truth, so the
 /// numbers may miss a few messages after a crash.
 #[derive(Serialize, Deserialize, Default, Debug, PartialEq)]
 pub(super) struct Standing {
@@ -43,10 +47,32 @@ pub(super) struct Standing {
     pub bytes: u64,
     /// When old messages were last looked for.
     pub trimmed: Millis,
+    /// Messages that the index by contact does not name.
+    pub loose: u32,
 }
 
 impl Record for Standing {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, body: &[u8]) -> Option<Standing> {
+        let old: StandingV1 = record::body(body).filter(|_| version == 1)?;
+        Some(Standing {
+            until: old.until,
+            items: old.items,
+            bytes: old.bytes,
+            trimmed: old.trimmed,
+            loose: u32::try_from(old.items).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+/// Before there was an index.
+#[derive(Serialize, Deserialize)]
+struct StandingV1 {
+    until: Millis,
+    items: u64,
+    bytes: u64,
+    trimmed: Millis,
 }
 
 /// What its owner deleted.
@@ -66,6 +92,10 @@ pub(super) struct Shelf {
     pub standing: Standing,
     pub floor: Option<Floor>,
     pub is_trimming: bool,
+    /// The oldest messages are being read.
+    is_reading: bool,
+    /// The numbers have changed since they were written, and somebody will be woken for it.
+    is_unsettled: bool,
 }
 
 impl Shelf {
@@ -105,6 +135,10 @@ impl Shelf {
     pub fn add(&mut self, size: usize, fx: &mut Effects) {
         self.standing.items += 1;
         self.standing.bytes += size as u64;
+        self.standing.loose = self.standing.loose.saturating_add(1);
+        if !std::mem::replace(&mut self.is_unsettled, true) {
+            fx.wake(SETTLING);
+        }
         if self.standing.trimmed == 0 {
             self.standing.trimmed = fx.now;
         }
@@ -118,6 +152,21 @@ impl Shelf {
     pub fn resize(&mut self, before: usize, after: usize) {
         let bytes = self.standing.bytes.saturating_sub(before as u64);
         self.standing.bytes = bytes + after as u64;
+    }
+
+    /// Of `read` messages that the index did not name it names so many now; if none, they are all
+    /// that there are.
+    pub fn entered(&mut self, entered: usize, read: usize) {
+        self.standing.loose = match entered {
+            0 => u32::try_from(read).unwrap_or(u32::MAX),
+            _ => self.standing.loose.saturating_sub(entered as u32),
+        };
+    }
+
+    /// So many messages that the index does not name were met: there are as many at least.
+    pub fn found_loose(&mut self, found: usize) {
+        let found = u32::try_from(found).unwrap_or(u32::MAX);
+        self.standing.loose = self.standing.loose.max(found);
     }
 
     /// Deletes everything up to this number: at once nobody sees it any more, and soon it is gone.
@@ -137,18 +186,26 @@ impl Shelf {
         }
     }
 
-    /// The oldest rows, to be given to [`Shelf::trim`].
-    pub fn oldest(&self, account: AccountId) -> Query {
-        Query::Range {
+    /// Writes what has changed; the oldest rows, to be given to [`Shelf::trim`], if it is time to
+    /// look at them.
+    pub fn woken(&mut self, account: AccountId, fx: &mut Effects) -> Option<Query> {
+        if std::mem::take(&mut self.is_unsettled) {
+            self.write(account, fx);
+        }
+        if !self.is_trimming || std::mem::replace(&mut self.is_reading, true) {
+            return None;
+        }
+        Some(Query::Range {
             tree: Tree::Archive,
             range: rows(account, 0, u128::MAX),
             limit: SLICE,
             backwards: false,
-        }
+        })
     }
 
     /// Removes those of the oldest `rows` that are too old, too many or deleted.
     pub fn trim(&mut self, rows: Vec<Row>, account: AccountId, fx: &mut Effects) {
+        self.is_reading = false;
         let read = rows.len();
         let removed = self.remove(rows, account, fx);
         if read == SLICE && removed == SLICE {
@@ -158,8 +215,14 @@ impl Shelf {
         self.standing.trimmed = fx.now;
         if 0 < read && read < SLICE && removed == read {
             // Nothing is left: what was miscounted after crashes is set right.
-            (self.standing.items, self.standing.bytes) = (0, 0);
+            (
+                self.standing.items,
+                self.standing.bytes,
+                self.standing.loose,
+            ) = (0, 0, 0);
         }
+        let items = u32::try_from(self.standing.items).unwrap_or(u32::MAX);
+        self.standing.loose = self.standing.loose.min(items);
         if self.floor.take().is_some() {
             fx.delete(Tree::Account, keys::row(account, FLOOR, &[]));
         }
@@ -190,6 +253,8 @@ impl Shelf {
 
     fn remove(&mut self, rows: Vec<Row>, account: AccountId, fx: &mut Effects) -> usize {
         let mut removed = 0;
+        let mut contacts = BTreeSet::new();
+        let mut last = 0;
         let was_over = self.is_over(0);
         for (key, value) in rows {
             let Some((_, id)) = MessageId::of_key(&key) else {
@@ -205,10 +270,16 @@ impl Shelf {
             self.standing.items = self.standing.items.saturating_sub(1);
             self.standing.bytes = self.standing.bytes.saturating_sub(value.len() as u64);
             if let Ok(message) = decode::<Message>(&value) {
-                fx.delete(Tree::Archive, trail::key_of(account, &message, id));
+                contacts.insert(trail::bare(&message.peer).to_owned());
             }
+            last = id.number();
             fx.delete(Tree::Archive, key);
             removed += 1;
+        }
+        for contact in contacts {
+            // What names nothing else.
+            let range = trail::range(account, &contact, 0, last.saturating_add(1));
+            fx.rows.delete_range(Tree::Archive, range);
         }
         removed
     }

@@ -201,3 +201,65 @@ fn words_are_found_wherever_they_stand() {
     let many = query(&mut world, &[(fulltext, &many)], "");
     assert_eq!(many.error(), "not-acceptable");
 }
+
+/// Through messages that the index names and those that it does not name yet.
+#[test]
+fn pages_with_one_contact_follow_each_other_both_ways() {
+    let mut world = world(1_000);
+    let wanted: Vec<String> = (0..1_000).step_by(3).map(|n| n.to_string()).collect();
+    for (max, with) in [(7, BOB), (100, BOB), (100, "eve@x.test/home")] {
+        let offset = usize::from(with != BOB);
+        let wanted = wanted
+            .iter()
+            .map(|n| (n.parse::<usize>().unwrap() + offset).to_string());
+        let wanted: Vec<String> = wanted
+            .filter(|n| n.parse::<usize>().unwrap() < 1_000)
+            .collect();
+        for backwards in [false, true] {
+            let mut found: Vec<String> = Vec::new();
+            let mut place = if backwards {
+                "<before/>".into()
+            } else {
+                String::new()
+            };
+            loop {
+                let set = format!("<set xmlns='{}'><max>{max}</max>{place}</set>", ns::RSM);
+                let page = query(&mut world, &[("with", with)], &set);
+                let bodies = page.results.iter().map(|(_, body)| body.clone());
+                found = match backwards {
+                    true => bodies.chain(found).collect(),
+                    false => found.into_iter().chain(bodies).collect(),
+                };
+                if page.is_complete() {
+                    break;
+                }
+                place = match backwards {
+                    true => format!("<before>{}</before>", page.set("first").unwrap()),
+                    false => format!("<after>{}</after>", page.set("last").unwrap()),
+                };
+            }
+            assert_eq!(found, wanted, "{with} {max} {backwards}");
+        }
+    }
+    // In the middle of a row of the index.
+    let all = query(&mut world, &[("with", BOB)], "");
+    let (third, tenth) = (all.id(3).to_owned(), all.id(10).to_owned());
+    let between = [("with", BOB), ("after-id", &third), ("before-id", &tenth)];
+    assert_eq!(
+        query(&mut world, &between, "").bodies(),
+        "12 15 18 21 24 27"
+    );
+    let last = format!("<set xmlns='{}'><max>2</max><before/></set>", ns::RSM);
+    let last = query(&mut world, &between, &last);
+    assert_eq!(
+        (last.bodies().as_str(), last.is_complete()),
+        ("24 27", false)
+    );
+    // After the server has started again.
+    world.restart();
+    world.connect(ALICE, 1);
+    assert_eq!(
+        query(&mut world, &[("with", BOB)], "").bodies(),
+        all.bodies()
+    );
+}

@@ -1,6 +1,7 @@
 //! What is kept, what is kept once, and what goes again.
 
 use super::super::standing::{DAY, MAX_AGE};
+use super::super::trail::KIND;
 use super::*;
 
 fn rows_of(world: &World, account: u32) -> usize {
@@ -79,7 +80,7 @@ fn ones_own_history_can_be_deleted() {
         query(&mut world, &[("after-id", &old)], "").error(),
         "item-not-found"
     );
-    assert_eq!(rows_of(&world, 1), 10, "five messages and their traces");
+    assert_eq!(rows_of(&world, 1), 5);
     ask(&mut world, &trim(""));
     assert_eq!(query(&mut world, &[], "").bodies(), "");
     assert_eq!(
@@ -88,7 +89,7 @@ fn ones_own_history_can_be_deleted() {
     );
     assert_eq!(
         (rows_of(&world, 1), rows_of(&world, 2)),
-        (0, 6),
+        (0, 3),
         "bob's history is his own"
     );
     world.send(ALICE, 1, &chat("new"));
@@ -134,6 +135,25 @@ fn what_is_taken_back_leaves_a_tombstone() {
         query(&mut world, &[("with", BOB)], "").bodies(),
         "- harmless his -"
     );
+}
+
+#[test]
+fn what_is_taken_back_is_found_by_the_index() {
+    let mut world = world(0);
+    let said = |id: &str, body: &str| {
+        let id = format!("<message id='{id}' ");
+        chat(body).replacen("<message ", &id, 1)
+    };
+    world.send(ALICE, 1, &said("m1", "secret"));
+    for number in 0..700 {
+        let to = [BOB, "eve@x.test"][number % 2];
+        world.send(ALICE, 1, &said("other", "x").replace(BOB, to));
+    }
+    let retract = "<message id='r1' to='bob@a.test' type='chat'>\
+         <retract xmlns='urn:xmpp:message-retract:1' id='m1'/></message>";
+    world.send(ALICE, 1, retract);
+    let first = page(&mut world, "<max>2</max>");
+    assert_eq!(first.bodies(), "- x");
 }
 
 /// Attacks A24: a client that could not resume sends again what it does not know to have arrived.
@@ -184,16 +204,51 @@ fn what_was_refused_does_not_count() {
         page(&mut world, "<max>0</max>").set("count").as_deref(),
         Some("2")
     );
-    assert_eq!(rows_of(&world, 1), 4, "no trace either");
+    assert_eq!(rows_of(&world, 1), 2);
 }
 
 #[test]
-fn traces_go_with_their_messages_when_these_are_too_old() {
-    let mut world = world(9);
-    world.now = NOW + MAX_AGE + 2 * DAY;
+fn the_index_goes_with_its_messages_when_these_are_too_old() {
+    let mut world = world(600);
+    let indexed = |world: &World| world.rows(Tree::Archive, &keys::all_of(AccountId(1), KIND));
+    assert_eq!(indexed(&world).len(), 4 * 3, "a row a contact and batch");
+    world.now += 1_000;
+    for number in 0..200 {
+        world.send(ALICE, 1, &chat(&format!("late{number}")));
+    }
+    world.now = NOW + MAX_AGE + 1_000;
     world.send(ALICE, 1, &chat("new"));
-    assert_eq!(query(&mut world, &[], "").bodies(), "new");
-    assert_eq!(rows_of(&world, 1), 2);
-    let traces = world.rows(Tree::Archive, &keys::all_of(AccountId(1), trail::KIND));
-    assert_eq!(traces.len(), 1);
+    assert_eq!(world.archived(1), 201);
+    assert_eq!(indexed(&world).len(), 2, "of what is said later, to bob");
+    let page = query(&mut world, &[("with", BOB)], "");
+    assert_eq!(
+        (page.results.len(), page.results[0].1.as_str()),
+        (50, "late0")
+    );
+    world.now += DAY;
+    world.send(ALICE, 1, &chat("newer"));
+    assert_eq!(
+        query(&mut world, &[("with", BOB)], "").bodies(),
+        "new newer"
+    );
+    assert!(indexed(&world).is_empty());
+}
+
+/// The numbers live through the end of a Hub that nothing was wrong with.
+#[test]
+fn the_count_is_kept() {
+    let mut world = world(5);
+    world.restart();
+    world.connect(ALICE, 1);
+    assert_eq!(
+        page(&mut world, "<max>0</max>").set("count").as_deref(),
+        Some("5")
+    );
+    world.send(ALICE, 1, &chat("x"));
+    world.restart();
+    world.connect(ALICE, 1);
+    assert_eq!(
+        page(&mut world, "<max>0</max>").set("count").as_deref(),
+        Some("6")
+    );
 }
