@@ -34,6 +34,15 @@ pub enum Query {
     },
 }
 
+impl Query {
+    /// The tree it reads.
+    pub fn tree(&self) -> Tree {
+        match self {
+            Query::Get(tree, _) | Query::Range { tree, .. } => *tree,
+        }
+    }
+}
+
 /// Who sent the stanza at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -216,8 +225,9 @@ impl Effects {
     }
 
     /// Writes a stanza that is serialised already to an own device.
-    pub fn deliver_bytes(&mut self, device: DeviceId, bytes: Bytes) {
+    pub fn deliver_bytes(&mut self, device: DeviceId, bytes: impl Into<Bytes>) {
         let devices = SmallVec::from_slice(&[device]);
+        let bytes = bytes.into();
         self.list.push(Effect::Deliver {
             devices,
             bytes,
@@ -274,6 +284,11 @@ impl Effects {
     /// Reads rows while the whole Hub waits: for what must not be overtaken, as offline messages.
     pub fn read_first(&mut self, step: u32, queries: Vec<Query>) {
         self.push_read(None, step, queries, true);
+    }
+
+    /// Reads rows for no IQ; later IQs to this extension wait, everything else goes on.
+    pub fn read_aside(&mut self, step: u32, queries: Vec<Query>) {
+        self.push_read(None, step, queries, false);
     }
 
     fn push_read(&mut self, request: Option<Stanza>, step: u32, queries: Vec<Query>, stops: bool) {

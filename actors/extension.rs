@@ -159,7 +159,8 @@ pub trait AccountRole: Send {
     /// [`View::is_own`].
     fn iq(&mut self, request: &Stanza, payload: &Element, view: View, fx: &mut Effects) {}
 
-    /// What `fx.read` asked for. `request` is the IQ that waited, or `None` for `read_first`.
+    /// What `fx.read` asked for. `request` is the IQ that waited, or `None` for `read_first` and
+    /// `read_aside`.
     fn read_done(
         &mut self,
         step: u32,

@@ -45,6 +45,7 @@ use smol_str::SmolStr;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
+use crate::abroad::Abroad;
 use crate::directory::{Birth, Load};
 use crate::effect::{Effects, Envelope, Marks, Origin};
 use crate::hub::devices::{Device, DeviceId, Devices};
@@ -82,6 +83,8 @@ pub struct Hub {
     held: VecDeque<Held>,
     /// How many of these are not deliveries: later ones queue behind them.
     held_effects: u32,
+    /// Rows of this account that other Hubs commit.
+    abroad: Abroad,
     /// IQs behind one that reads, by extension.
     parked: Parked,
     /// What could not be decided while the account was loading again.
@@ -151,6 +154,7 @@ impl Hub {
                 durable: ticket,
                 held: VecDeque::new(),
                 held_effects: 0,
+                abroad: Abroad::default(),
                 parked: Parked::default(),
                 missed: VecDeque::new(),
                 later: Frame::new(),

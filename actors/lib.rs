@@ -38,6 +38,7 @@
 //! a receipt, or an explicit none. No acknowledgement comes before the disk. No optional XEP is
 //! known here.
 
+pub mod abroad;
 pub mod accounts;
 pub mod admin;
 pub mod clients;

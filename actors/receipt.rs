@@ -18,6 +18,7 @@ use smol_str::SmolStr;
 
 mod marks;
 
+use crate::abroad::Voyage;
 use crate::effect::Row;
 use crate::keys::SessionKey;
 use marks::Marks;
@@ -140,6 +141,7 @@ impl Owner {
         Receipt {
             owner: Some(Arc::clone(self)),
             number,
+            voyage: None,
         }
     }
 
@@ -298,6 +300,8 @@ impl Owner {
 pub struct Receipt {
     owner: Option<Arc<Owner>>,
     number: u32,
+    /// Rows of the sender's Hub are with the stanza: it hears when the receipt goes.
+    voyage: Option<Arc<Voyage>>,
 }
 
 impl Receipt {
@@ -306,6 +310,7 @@ impl Receipt {
         Receipt {
             owner: None,
             number: 0,
+            voyage: None,
         }
     }
 
@@ -318,6 +323,11 @@ impl Receipt {
     /// resumed after a crash knows that it was handled. `None` where nobody could ask.
     pub fn mark(&self) -> Option<Row> {
         self.owner.as_ref()?.mark(self.number)
+    }
+
+    /// The stanza takes rows along, which are on disk or lost when its receipt goes.
+    pub fn travels(&mut self, voyage: Arc<Voyage>) {
+        self.voyage = Some(voyage);
     }
 
     /// Final care was taken of the stanza.

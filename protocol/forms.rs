@@ -83,6 +83,8 @@ pub struct Field {
     pub values: Vec<String>,
     /// For lists: each value with what people see, if that is something else.
     pub options: Vec<(String, Option<String>)>,
+    /// For lists: values that are no option are allowed as well (XEP-0122 §3.2.1).
+    pub is_open: bool,
     /// For numbers: the values allowed (XEP-0122 §3.2).
     pub range: Option<RangeInclusive<i64>>,
 }
@@ -163,6 +165,12 @@ impl Field {
         self
     }
 
+    /// The same, of which any value may be given.
+    pub fn open(mut self) -> Field {
+        self.is_open = true;
+        self
+    }
+
     /// The same, required.
     pub fn required(mut self) -> Field {
         self.is_required = true;
@@ -195,6 +203,12 @@ impl Field {
                 option.set_attr("label", label);
             }
             field.push(option);
+        }
+        if self.is_open {
+            let validate = Element::new(ns::DATA_FORM_VALIDATE, "validate")
+                .with_attr("datatype", "xs:string")
+                .with_child(Element::new(ns::DATA_FORM_VALIDATE, "open"));
+            field.push(validate);
         }
         if let Some(range) = &self.range {
             let bounds = Element::new(ns::DATA_FORM_VALIDATE, "range")

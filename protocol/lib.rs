@@ -9,6 +9,7 @@ pub mod framer;
 pub mod jid;
 pub mod negotiation;
 pub mod ns;
+pub mod paging;
 pub mod reader;
 pub mod roster;
 pub mod sasl;

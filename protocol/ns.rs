@@ -64,6 +64,7 @@ namespaces! {
     FAST = "urn:xmpp:fast:0";
     FORWARD = "urn:xmpp:forward:0";
     FRAMING = "urn:ietf:params:xml:ns:xmpp-framing";
+    FULLTEXT = "urn:xmpp:fulltext:0";
     HASHES = "urn:xmpp:hashes:2";
     HINTS = "urn:xmpp:hints";
     IBB = "http://jabber.org/protocol/ibb";
@@ -73,6 +74,8 @@ namespaces! {
     LAST = "jabber:iq:last";
     MAM = "urn:xmpp:mam:2";
     MAM_EXTENDED = "urn:xmpp:mam:2#extended";
+    MAM_GROUPCHAT = "urn:xmpp:mam:2#groupchat-field";
+    MAM_TRIM = "urn:xmpp:mamtrim:0";
     MARKERS = "urn:xmpp:chat-markers:0";
     MODERATION = "urn:xmpp:message-moderate:1";
     MUC = "http://jabber.org/protocol/muc";
@@ -105,6 +108,7 @@ namespaces! {
     REPLY = "urn:xmpp:reply:0";
     REPORTING = "urn:xmpp:reporting:1";
     RETRACT = "urn:xmpp:message-retract:1";
+    RETRACT_TOMBSTONE = "urn:xmpp:message-retract:1#tombstone";
     ROSTER = "jabber:iq:roster";
     ROSTER_VERSIONING = "urn:xmpp:features:rosterver";
     RSM = "http://jabber.org/protocol/rsm";

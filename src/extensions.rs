@@ -61,6 +61,11 @@ pub const CORE: &[Spec] = &[
         title: "Data Forms",
     },
     Spec {
+        xep: 59,
+        version: "1.0",
+        title: "Result Set Management",
+    },
+    Spec {
         xep: 68,
         version: "1.3.0",
         title: "Field Standardization for Data Forms",

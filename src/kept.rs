@@ -71,14 +71,31 @@ impl MessageId {
 
     /// As the last part of a key.
     pub fn bytes(self) -> [u8; 16] {
-        (u128::from(self.stamp) << 64 | u128::from(self.nonce)).to_be_bytes()
+        self.number().to_be_bytes()
     }
 
     /// Reads what [`MessageId::bytes`] made.
     pub fn of_bytes(bytes: &[u8]) -> Option<MessageId> {
-        let both = u128::from_be_bytes(bytes.try_into().ok()?);
-        let (stamp, nonce) = ((both >> 64) as u64, both as u64);
-        Some(MessageId { stamp, nonce })
+        let number = u128::from_be_bytes(bytes.try_into().ok()?);
+        Some(MessageId::of_number(number))
+    }
+
+    /// The id of this number.
+    pub fn of_number(number: u128) -> MessageId {
+        MessageId {
+            stamp: (number >> 64) as u64,
+            nonce: number as u64,
+        }
+    }
+
+    /// As a number that rises as the ids do.
+    pub fn number(self) -> u128 {
+        u128::from(self.stamp) << 64 | u128::from(self.nonce)
+    }
+
+    /// The lowest number of an id of this time.
+    pub fn first_of(time: Millis) -> u128 {
+        u128::from(time.min((1 << 48) - 1)) << 80
     }
 
     /// As it stands in `<stanza-id/>` and in results of XEP-0313.
@@ -114,6 +131,11 @@ impl Stamps {
     /// The next one: of the time `now`, or right behind the last one if that is later.
     pub fn next(&mut self, now: Millis) -> u64 {
         self.last = (now << 16).max(self.last.saturating_add(1));
+        self.last
+    }
+
+    /// The last one.
+    pub fn last(&self) -> u64 {
         self.last
     }
 
@@ -157,6 +179,16 @@ impl Message {
             peer: peer.as_ref()?.as_str().to_owned(),
             stanza: String::from_utf8(bytes).ok()?,
         })
+    }
+
+    /// The stanza as it was written by [`Stanza::write`].
+    pub fn text(&self) -> &str {
+        &self.stanza
+    }
+
+    /// A copy of the stanza.
+    pub fn stanza(&self) -> Option<Stanza> {
+        Stanza::parse_stored(self.stanza.clone().into_bytes().into()).ok()
     }
 
     /// The stanza.

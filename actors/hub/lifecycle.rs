@@ -270,7 +270,8 @@ impl Hub {
         }
         let rest = self.realm.site.settings.engine.retire;
         let unused = self.used.elapsed();
-        let busy = !self.held.is_empty() || !self.parked.is_empty() || self.pending > 0;
+        let waits = !self.held.is_empty() || !self.parked.is_empty() || !self.abroad.is_empty();
+        let busy = waits || self.pending > 0;
         // A timer would die with the Hub. An account that was removed has nothing more to do.
         let is_account = matches!(self.state, State::Account(_));
         let wakeful = is_account && self.wakes > 0 && unused < rest * WAKEFUL;

@@ -9,12 +9,12 @@ use std::time::Duration;
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::stanza::{Kind, Stanza};
-use rookery_storage::Frame;
+use rookery_storage::{Frame, Tree};
 
 use super::perform::Waits;
 use super::{Hub, Missed, State};
 use crate::admin::Outcome;
-use crate::effect::{Administer, Marks, Origin, Read};
+use crate::effect::{Administer, Marks, Origin, Query, Read};
 use crate::hub::server;
 use crate::realm::After;
 use crate::receipt::Receipt;
@@ -96,9 +96,22 @@ impl Hub {
         let queries = read.queries.clone();
         // The rows of this Hub's own commits must be there: an empty commit waits for them.
         let behind = self.ended < self.ticket;
+        // What travels is for the archive. Where the Hub itself waits, it must not wait for others.
+        let of_archive = queries
+            .iter()
+            .map(Query::tree)
+            .any(|it| it == Tree::Archive);
+        let arrival = match of_archive && !read.stops {
+            true => self.abroad.arrival(),
+            false => None,
+        };
         let rows = async move {
             if behind {
                 realm.keeper.committed(Frame::new()).await;
+            }
+            if let Some(arrival) = arrival {
+                // An error says the same: nobody is left to tell.
+                let _ = arrival.await;
             }
             realm.keeper.rows(queries).await
         };

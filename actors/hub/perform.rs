@@ -71,7 +71,8 @@ impl Hub {
     /// message or presence, of which only what goes to devices that acknowledge does: it is
     /// nobody's secret that it was sent. What comes later never overtakes what waits.
     pub(super) fn perform(&mut self, mut fx: Effects, kind: Waits, ctx: &mut Context<Hub>) {
-        let effects = fx.take();
+        let mut effects = fx.take();
+        self.abroad.see_off(&mut effects);
         let mut frame = std::mem::take(&mut fx.travelling);
         frame.append(std::mem::take(&mut fx.rows));
         let wrote = !frame.is_empty();

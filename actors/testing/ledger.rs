@@ -26,6 +26,8 @@ pub const RETURNED: Kind = Kind(0x22);
 pub const WAKE: Duration = Duration::from_millis(600);
 /// The name of a phase in which the extension panics from now on.
 const FAULTY: Kind = Kind(0x23);
+/// What was sent with a body to others, in the archive.
+pub const TRAVELLED: Kind = Kind(0x01);
 
 /// A list with it alone.
 pub const LIST: List = &[&Extension {
@@ -64,6 +66,17 @@ impl AccountRole for Ledger {
         match payload.name() {
             "panic" => wanted(),
             "count" => return fx.result(request, Some(self.count())),
+            "read-archive" => {
+                let range = keys::all_of(view.account.id, TRAVELLED);
+                let (tree, limit, backwards) = (Tree::Archive, usize::MAX, false);
+                let query = Query::Range {
+                    tree,
+                    range,
+                    limit,
+                    backwards,
+                };
+                return fx.read(request, 0, vec![query]);
+            }
             "read" | "read-and-panic" => {
                 let query = Query::Range {
                     tree: Tree::Account,
@@ -140,6 +153,11 @@ impl AccountRole for Ledger {
         };
         if pass.stanza.has(NS, at) {
             wanted();
+        }
+        if pass.direction == Direction::Out && pass.peer() != Some(&view.account.jid) {
+            let id = pass.stanza.id.clone().unwrap_or_default();
+            let row = keys::row(view.account.id, TRAVELLED, id.as_bytes());
+            fx.travelling.put(Tree::Archive, row, vec![1]);
         }
         if pass.direction == Direction::In
             && let Some(body) = pass.stanza.child(ns::CLIENT, "body")

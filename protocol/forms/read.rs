@@ -180,7 +180,7 @@ fn check(field: &Field, values: &mut Vec<String>) -> Result<(), FormError> {
         FieldType::Boolean => boolean(value).is_some(),
         FieldType::JidSingle | FieldType::JidMulti => Jid::parse(value).is_ok(),
         FieldType::ListSingle | FieldType::ListMulti => {
-            field.options.iter().any(|(option, _)| option == value)
+            field.is_open || field.options.iter().any(|(option, _)| option == value)
         }
         _ => match &field.range {
             Some(range) => number(value).is_some_and(|number| range.contains(&number)),

@@ -1,4 +1,5 @@
-//! Keeps messages (XEP-0313 §5.1.1), names them (XEP-0359) and removes what forges such names.
+//! Message archives of accounts (XEP-0313): keeps messages (§6.1.1), names them (XEP-0359), gives
+//! them back, and removes what forges such names.
 //!
 //! Of a message between two of our users both rows are committed in one frame: the sender's
 //! travels with the stanza. A row is the message as it came, without the account's own
@@ -7,121 +8,160 @@
 //! Ids rise, even when the clock falls or the server starts again: a row says up to when ids may
 //! have been given away, and is written before one later than that is.
 
-use std::time::Duration;
+pub mod ends;
+mod forgery;
+mod page;
+mod preferences;
+mod query;
+mod retraction;
+mod search;
+mod standing;
+mod trail;
+mod twins;
 
-use rookery_actors::effect::{Effects, Millis, Query, Row};
+use rookery_actors::effect::{Effects, Query, Row};
 use rookery_actors::extension::{AccountRole, Direction, Extension, Pass, Spec, View};
-use rookery_actors::keys::{self, AccountId, Kind};
-use rookery_config::settings::Archive as Bounds;
+use rookery_actors::hub::devices::DeviceId;
+use rookery_actors::keys::{AccountId, Kind};
+use rookery_actors::site::Site;
 use rookery_protocol::delivery::{Address, Audience, Delivery, delivery};
+use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::ns;
-use rookery_protocol::stanza::{Child, Kind as StanzaKind, Stanza};
+use rookery_protocol::stanza::{IqType, Kind as StanzaKind, Stanza};
 use rookery_protocol::xml::Element;
 use rookery_storage::Tree;
-use rookery_storage::record::{Record, decode, encode};
-use serde::{Deserialize, Serialize};
-use tracing::{error, warn};
+use rookery_storage::record::encode;
 
+use super::request::unavailable;
 use crate::kept::{Message, MessageId, Place, Stamps, Worth, worth};
-
-/// One row: how the archive stands.
-const STANDING: Kind = Kind(0x12);
-
-/// Children that may forge what only we say.
-const IDS: &[(&str, &str)] = &[(ns::STANZA_ID, "stanza-id")];
-const DELAYS: &[(&str, &str)] = &[(ns::DELAY, "delay"), (ns::DELAY_LEGACY, "x")];
-const WRAPPERS: &[(&str, &str)] = &[(ns::CARBONS, "received"), (ns::CARBONS, "sent")];
-
-/// How long ids are given away ahead of the row that says so. Ids may run ahead of the clock by
-/// as much after a quick restart.
-const AHEAD: Millis = 5_000;
-
-/// Between two looks for what is too old.
-const DAY: Millis = 24 * 60 * 60 * 1000;
-/// Rows looked at in one go when old ones are removed: the Hub waits meanwhile.
-const SLICE: usize = 256;
-/// How long removing waits, so that it does not hold up the message that asked for it.
-const PAUSE: Duration = Duration::from_secs(1);
+use preferences::{PREFERENCES, Preferences};
+use query::Wanted;
+use retraction::Retractions;
+use search::{Next, Search};
+use standing::{FLOOR, STANDING, Shelf};
+use trail::{INDEXED, Index};
+use twins::Twins;
 
 /// The archive.
 pub const EXTENSION: Extension = Extension {
     name: "archive",
     specs: &[
         Spec {
-            xep: 359,
-            version: "0.7.0",
-            title: "Unique and Stable Stanza IDs",
+            xep: 313,
+            version: "1.1.3",
+            title: "Message Archive Management",
         },
         Spec {
             xep: 334,
             version: "1.0.0",
             title: "Message Processing Hints",
         },
+        Spec {
+            xep: 359,
+            version: "0.7.0",
+            title: "Unique and Stable Stanza IDs",
+        },
+        Spec {
+            xep: 424,
+            version: "0.4.2",
+            title: "Message Retraction",
+        },
+        Spec {
+            xep: 431,
+            version: "0.2.0",
+            title: "Full Text Search in MAM",
+        },
+        Spec {
+            xep: 441,
+            version: "0.2.0",
+            title: "Message Archive Management Preferences",
+        },
     ],
-    account_features: &[ns::STANZA_ID],
-    kinds: &[STANDING],
-    account: Some(|_| Box::new(Archive::default())),
+    account_features: &[
+        ns::STANZA_ID,
+        ns::MAM,
+        ns::MAM_EXTENDED,
+        ns::MAM_GROUPCHAT,
+        ns::MAM_TRIM,
+        ns::FULLTEXT,
+        ns::RETRACT,
+        ns::RETRACT_TOMBSTONE,
+    ],
+    account_namespaces: &[ns::MAM, ns::MAM_TRIM],
+    kinds: &[STANDING, FLOOR, PREFERENCES, INDEXED],
+    account: Some(|site| Box::new(Archive::of(site))),
     ..Extension::NONE
 };
 
-/// How an archive stands, as far as it is written down: up to [`AHEAD`] behind the truth, so the
-/// numbers may miss a few messages after a crash.
-#[derive(Serialize, Deserialize, Default, Debug, PartialEq)]
-struct Standing {
-    /// Ids up to this time may have been given away.
-    until: Millis,
-    items: u64,
-    bytes: u64,
-    /// When old messages were last looked for.
-    trimmed: Millis,
-}
-
-impl Record for Standing {
-    const VERSION: u8 = 1;
-}
+/// The steps of reads.
+const OLDEST: u32 = 0;
+const ENDS: u32 = 1;
+const SEARCH: u32 = 2;
+const TRIM: u32 = 3;
+const NEXT: u32 = 4;
 
 #[derive(Default)]
 struct Archive {
     stamps: Stamps,
-    standing: Standing,
-    is_trimming: bool,
+    shelf: Shelf,
+    index: Index,
+    preferences: Preferences,
+    retractions: Retractions,
+    /// The search under way: IQs that read have their turn one after the other.
+    search: Option<Box<Search>>,
+    twins: Twins,
+    /// Of the message at hand, which is not accepted yet: the bytes of its row, and its digest.
+    size: usize,
+    digest: Option<u64>,
 }
 
 impl AccountRole for Archive {
-    fn load(&mut self, _: Kind, _: &[u8], value: &[u8]) {
-        match decode(value) {
-            Ok(standing) => self.standing = standing,
-            Err(problem) => error!(%problem, "the state of an archive cannot be read"),
+    fn load(&mut self, kind: Kind, _: &[u8], value: &[u8]) {
+        match kind {
+            PREFERENCES => self.preferences = Preferences::load(value),
+            INDEXED => self.index.load(value),
+            _ => self.shelf.load(kind, value),
         }
-        self.stamps.pass(self.standing.until);
+        self.stamps.pass(self.shelf.standing.until);
+    }
+
+    /// An archive is for its owner alone; for others it looks like that of nobody (attacks A15).
+    fn iq(&mut self, request: &Stanza, payload: &Element, view: View, fx: &mut Effects) {
+        if !view.is_own(request) {
+            return fx.refuse(request, &unavailable());
+        }
+        let sets = request.kind == StanzaKind::Iq(IqType::Set);
+        match (payload.ns(), payload.name(), sets) {
+            (ns::MAM, "query", false) => fx.result(request, Some(query::form())),
+            (ns::MAM, "query", true) => self.begin_search(request, payload, view, fx),
+            (ns::MAM, "metadata", false) => {
+                fx.read(request, ENDS, self.shelf.ends(view.account.id));
+            }
+            (ns::MAM, "prefs", false) => {
+                fx.result(request, Some(self.preferences.to_element()));
+            }
+            (ns::MAM, "prefs", true) => self.prefer(request, payload, view, fx),
+            (ns::MAM_TRIM, "trim", true) => self.trim(request, payload, view, fx),
+            _ => fx.refuse(request, &unavailable()),
+        }
     }
 
     fn stamp(&mut self, pass: &mut Pass, view: View, _: &mut Effects) {
         if let StanzaKind::Iq(_) = pass.stanza.kind {
             return;
         }
-        let own = &view.account.jid;
-        let is_own = |jid: &Jid| jid.bare_str() == own.as_str();
-        remove(pass.stanza, IDS, |id| names(id, "by").as_ref() == Some(own));
-        if !pass.peer().is_none_or(is_own) {
-            // What a server wraps for its own user comes from the server, never from a contact
-            // (CVE-2017-5589).
-            remove(pass.stanza, WRAPPERS, |_| true);
-        }
-        if is_foreign(pass, view) {
-            let to = pass.stanza.to.as_ref().map(Jid::bare);
-            let forged = |from: Jid| to.as_ref() == Some(&from) || ours(&from, view);
-            remove(pass.stanza, DELAYS, |delay| {
-                names(delay, "from").is_some_and(forged)
-            });
-        }
+        forgery::remove_forged(pass, view);
     }
 
     fn keep(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) {
+        let wants = |pass: &Pass| {
+            let peer = pass.peer().unwrap_or(&view.account.jid);
+            self.preferences.keep(peer, view)
+        };
         match worth(pass.stanza) {
-            Worth::Lasting => {}
-            Worth::Waiting if pass.direction == Direction::In => {
+            Worth::Lasting if wants(pass) => {}
+            Worth::Lasting | Worth::Waiting if pass.direction == Direction::In => {
                 // No archive has it, but it may wait among others that do: in its turn.
                 pass.marks.order = self.next_stamp(view.account.id, fx);
                 return;
@@ -131,138 +171,209 @@ impl AccountRole for Archive {
         let own = &view.account.jid;
         let is_own = |jid: &Jid| jid.bare_str() == own.as_str();
         let message = match pass.direction {
-            // What he tells himself is kept once, on its way in (XEP-0313 §5.1.1).
+            // What he tells himself is kept once, on its way in (XEP-0313 §6.1.1).
             Direction::Out if pass.peer().is_none_or(is_own) => return,
             Direction::Out => Message::outgoing(pass.stanza),
             Direction::In if !is_accepted(pass.stanza, view) => return,
             Direction::In => Message::incoming(pass.stanza),
         };
-        let Some(row) = message.and_then(|message| encode(&message).ok()) else {
-            return;
-        };
-        let id = self.next(row.len(), view, fx);
-        let key = id.key(view.account.id, Place::Archive);
-        match pass.direction {
-            Direction::Out => {
-                fx.travelling.put(Tree::Archive, key.clone(), row);
-            }
-            Direction::In => {
-                fx.put(Tree::Archive, key.clone(), row);
-                // Only whom the archive is open to hears the id (XEP-0313 §3.5).
-                pass.stanza.append(&id.element(own));
-            }
+        if let Some(row) = message.and_then(|message| encode(&message).ok()) {
+            self.put(row, pass, view, fx);
         }
-        pass.marks.kept = Some(key);
-        pass.marks.lasting = true;
+    }
+
+    /// It is neither refused nor dropped: only now it counts.
+    fn after(&mut self, pass: &mut Pass, _: &[DeviceId], view: View, fx: &mut Effects) {
+        if let Some((Place::Archive, id)) = pass.marks.kept.as_deref().and_then(MessageId::of_key) {
+            self.accept(pass, id, view.account.id, fx);
+        }
+    }
+
+    fn available(&mut self, _: DeviceId, _: bool, _: View, fx: &mut Effects) {
+        self.shelf.resume(fx);
     }
 
     fn woken(&mut self, view: View, fx: &mut Effects) {
-        let range = keys::all_of(view.account.id, Place::Archive.kind());
-        let (tree, limit) = (Tree::Archive, SLICE);
-        let backwards = false;
-        fx.read_first(
-            0,
-            vec![Query::Range {
-                tree,
-                range,
-                limit,
-                backwards,
-            }],
-        );
+        if let Some(oldest) = self.shelf.woken(view.account.id, fx) {
+            fx.read_first(OLDEST, vec![oldest]);
+        }
     }
 
     fn read_done(
         &mut self,
-        _: u32,
-        _: Option<&Stanza>,
+        step: u32,
+        request: Option<&Stanza>,
         rows: Vec<Row>,
         view: View,
         fx: &mut Effects,
     ) {
-        let read = rows.len();
-        let removed = self.trim(rows, &view.site.settings.archive, fx);
-        if read == SLICE && removed == SLICE {
-            return fx.wake(PAUSE);
+        let account = view.account.id;
+        match (step, request) {
+            (OLDEST, _) => self.shelf.trim(rows, account, fx),
+            (NEXT, _) => {
+                let entered = self.index.enter(&rows, account, fx);
+                self.shelf.entered(entered, rows.len());
+                self.index
+                    .extend(self.shelf.standing.loose, NEXT, account, fx);
+            }
+            (retraction::LATEST, _) => {
+                let buried = |before, after| self.shelf.resize(before, after);
+                let split = self.index.end();
+                self.retractions.follow(rows, split, account, buried, fx);
+            }
+            (retraction::MESSAGES, _) => {
+                let buried = |before, after| self.shelf.resize(before, after);
+                let split = self.index.end();
+                self.retractions.bury(rows, split, account, buried, fx);
+            }
+            (ENDS, Some(request)) => fx.result(request, Some(ends::metadata(&rows))),
+            (SEARCH, Some(request)) => self.go_on(request, rows, account, fx),
+            (TRIM, Some(request)) => {
+                let found = rows.first().and_then(|(key, _)| MessageId::of_key(key));
+                let found = found.map(|(_, id)| id.number());
+                match found.filter(|number| *number >= self.shelf.start()) {
+                    Some(number) => self.delete(number, request, account, fx),
+                    None => fx.refuse(request, &StanzaError::new(Condition::ItemNotFound)),
+                }
+            }
+            _ => {}
         }
-        self.is_trimming = false;
-        self.standing.trimmed = fx.now;
-        if 0 < read && read < SLICE && removed == read {
-            // Nothing is left: what was miscounted after crashes is set right.
-            (self.standing.items, self.standing.bytes) = (0, 0);
-        }
-        self.write(view.account.id, fx);
     }
 
-    /// The next message has it tried again.
-    fn unread(&mut self, _: u32, _: View, _: &mut Effects) {
-        self.is_trimming = false;
+    /// What was to be done is tried again later.
+    fn unread(&mut self, step: u32, view: View, fx: &mut Effects) {
+        let account = view.account.id;
+        match step {
+            OLDEST => self.shelf.unread(),
+            NEXT => self.index.unread(),
+            retraction::LATEST | retraction::MESSAGES => {
+                self.retractions.next(self.index.end(), account, fx);
+            }
+            _ => {}
+        }
     }
 }
 
 impl Archive {
-    /// The id of the next message, of `size` bytes.
-    fn next(&mut self, size: usize, view: View, fx: &mut Effects) -> MessageId {
-        self.standing.items += 1;
-        self.standing.bytes += size as u64;
-        let id = MessageId::new(self.next_stamp(view.account.id, fx));
-        if self.standing.trimmed == 0 {
-            self.standing.trimmed = fx.now;
+    /// An empty one, with the bounds of the settings.
+    fn of(site: &Site) -> Archive {
+        Archive {
+            shelf: Shelf::new(site.settings.archive.clone()),
+            ..Archive::default()
         }
-        let is_over = self.is_over(&view.site.settings.archive, 0);
-        let is_due = is_over || fx.now >= self.standing.trimmed + DAY;
-        if is_due && !self.is_trimming {
-            self.is_trimming = true;
-            fx.wake(PAUSE);
+    }
+
+    fn begin_search(&mut self, request: &Stanza, query: &Element, view: View, fx: &mut Effects) {
+        match Wanted::read(query) {
+            Ok(wanted) => {
+                let search = Search::new(wanted, self.shelf.start(), self.index.end());
+                fx.read(request, SEARCH, search.begin(view.account.id));
+                self.search = Some(Box::new(search));
+            }
+            Err(error) => fx.refuse(request, &error),
         }
-        id
+    }
+
+    fn go_on(&mut self, request: &Stanza, rows: Vec<Row>, account: AccountId, fx: &mut Effects) {
+        let Some(mut search) = self.search.take() else {
+            return fx.refuse(request, &StanzaError::new(Condition::InternalServerError));
+        };
+        match search.take(rows, self.shelf.start(), account) {
+            Next::Read(queries) => {
+                fx.read(request, SEARCH, queries);
+                self.search = Some(search);
+            }
+            Next::Found(found) => {
+                page::send(&found, &search.wanted, self.shelf.count(), request, fx);
+                self.shelf.found_loose(search.loose);
+                self.index
+                    .extend(self.shelf.standing.loose, NEXT, account, fx);
+            }
+            Next::Refused(error) => fx.refuse(request, &error),
+        }
+    }
+
+    fn prefer(&mut self, request: &Stanza, prefs: &Element, view: View, fx: &mut Effects) {
+        match Preferences::read(prefs) {
+            Ok(preferences) => {
+                preferences.write(view, fx);
+                fx.result(request, Some(preferences.to_element()));
+                self.preferences = preferences;
+            }
+            Err(error) => fx.refuse(request, &error),
+        }
+    }
+
+    /// The archive-trim proposal: everything up to a message, or everything.
+    fn trim(&mut self, request: &Stanza, trim: &Element, view: View, fx: &mut Effects) {
+        let account = view.account.id;
+        let Some(id) = trim.child(ns::MAM_TRIM, "id") else {
+            let last = u128::from(self.stamps.last()) << 64 | u128::from(u64::MAX);
+            return self.delete(last, request, account, fx);
+        };
+        match MessageId::parse(id.text().trim()) {
+            Some(id) => {
+                let query = Query::Get(Tree::Archive, id.key(account, Place::Archive));
+                fx.read(request, TRIM, vec![query]);
+            }
+            None => fx.refuse(request, &StanzaError::new(Condition::ItemNotFound)),
+        }
+    }
+
+    fn delete(&mut self, upto: u128, request: &Stanza, account: AccountId, fx: &mut Effects) {
+        self.shelf.delete(upto, account, fx);
+        fx.result(request, None);
+    }
+
+    /// Keeps the message at hand.
+    fn put(&mut self, row: Vec<u8>, pass: &mut Pass, view: View, fx: &mut Effects) {
+        let account = view.account.id;
+        self.digest = self.twins.digest(pass);
+        let twin = self
+            .digest
+            .and_then(|digest| self.twins.find(digest, fx.now));
+        // Over its twin, which may have been lost.
+        let id = twin.unwrap_or_else(|| MessageId::new(self.next_stamp(account, fx)));
+        let key = id.key(account, Place::Archive);
+        self.size = row.len();
+        pass.marks.kept = Some(key.clone());
+        pass.marks.lasting = true;
+        let frame = match pass.direction {
+            Direction::Out => &mut fx.travelling,
+            Direction::In => &mut fx.rows,
+        };
+        frame.put(Tree::Archive, key, row);
+        match pass.direction {
+            // Nobody here refuses it any more.
+            Direction::Out => self.accept(pass, id, account, fx),
+            // Only whom the archive is open to hears the id (XEP-0313 §3.5).
+            Direction::In => pass.stanza.append(&id.element(&view.account.jid)),
+        }
+    }
+
+    fn accept(&mut self, pass: &Pass, id: MessageId, account: AccountId, fx: &mut Effects) {
+        let is_new = match self.digest.take() {
+            Some(digest) if self.twins.find(digest, fx.now).is_some() => false,
+            Some(digest) => {
+                self.twins.remember(digest, id);
+                true
+            }
+            None => true,
+        };
+        if is_new {
+            self.shelf.add(self.size, fx);
+            self.index
+                .extend(self.shelf.standing.loose, NEXT, account, fx);
+        }
+        let split = self.index.end();
+        self.retractions.note(pass, id, split, account, fx);
     }
 
     /// The stamp of the next id.
     fn next_stamp(&mut self, account: AccountId, fx: &mut Effects) -> u64 {
         let stamp = self.stamps.next(fx.now);
-        if stamp >> 16 >= self.standing.until {
-            // In a frame of this Hub, which goes to the disk before the one that holds the id.
-            self.standing.until = (stamp >> 16) + AHEAD;
-            self.write(account, fx);
-        }
+        self.shelf.reserve(stamp >> 16, account, fx);
         stamp
-    }
-
-    /// Removes those of the oldest `rows` that are too old or too many; returns how many.
-    fn trim(&mut self, rows: Vec<Row>, bounds: &Bounds, fx: &mut Effects) -> usize {
-        let mut removed = 0;
-        let was_over = self.is_over(bounds, 0);
-        let keep = bounds.keep.as_millis() as Millis;
-        for (key, value) in rows {
-            let Some((_, id)) = MessageId::of_key(&key) else {
-                break;
-            };
-            let is_old = id.time().saturating_add(keep) < fx.now;
-            // Under the bounds by a hundredth, so as not to be here again with the next message.
-            let is_too_much = was_over && self.is_over(bounds, 100);
-            if !is_old && !is_too_much {
-                break;
-            }
-            self.standing.items = self.standing.items.saturating_sub(1);
-            self.standing.bytes = self.standing.bytes.saturating_sub(value.len() as u64);
-            fx.delete(Tree::Archive, key);
-            removed += 1;
-        }
-        removed
-    }
-
-    /// Whether the archive is over its bounds less one part in `margin` (0: over the bounds).
-    fn is_over(&self, bounds: &Bounds, margin: u64) -> bool {
-        let less = |bound: u64| bound - bound.checked_div(margin).unwrap_or(0);
-        let size = less(bounds.size.as_u64());
-        self.standing.items > less(bounds.messages) || self.standing.bytes > size
-    }
-
-    fn write(&self, account: AccountId, fx: &mut Effects) {
-        match encode(&self.standing) {
-            Ok(row) => fx.put(Tree::Account, keys::row(account, STANDING, &[]), row),
-            Err(problem) => warn!(%problem, "the state of an archive cannot be written"),
-        }
     }
 }
 
@@ -282,47 +393,7 @@ fn is_accepted(stanza: &Stanza, view: View) -> bool {
     )
 }
 
-/// Whether the stanza is fresh from a client or another server, so that no part of our server has
-/// put anything into it: neither a room of ours nor the store for those who are away.
-fn is_foreign(pass: &Pass, view: View) -> bool {
-    match pass.direction {
-        Direction::Out => true,
-        Direction::In => pass.peer().is_some_and(|from| !ours(from, view)),
-    }
-}
-
-/// Whether `jid` is one of our domains, or at one of our services: a room.
-fn ours(jid: &Jid, view: View) -> bool {
-    let site = view.site;
-    match jid.local() {
-        None if site.serves(jid.domain()) => true,
-        _ => site.domains.iter().any(|domain| {
-            let mut hosts = site.settings.service_hosts(domain).into_iter();
-            hosts.any(|host| host == jid.domain())
-        }),
-    }
-}
-
-/// The JID in an attribute, if it is one.
-fn names(element: &Element, attribute: &str) -> Option<Jid> {
-    Jid::parse(element.attr(attribute)?).ok()
-}
-
-/// Removes the children of one of these names that are `forged`.
-fn remove(stanza: &mut Stanza, names: &[(&str, &str)], forged: impl Fn(&Element) -> bool) {
-    let is_meant = |child: &_| names.iter().any(|(ns, name)| Child::is(child, ns, name));
-    if !stanza.children().iter().any(is_meant) {
-        return;
-    }
-    let read = |child| is_meant(child) && stanza.read(child).is_none_or(|child| forged(&child));
-    let mut verdicts = stanza
-        .children()
-        .iter()
-        .map(read)
-        .collect::<Vec<_>>()
-        .into_iter();
-    stanza.retain_children(|_| !verdicts.next().unwrap_or(false));
-}
-
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod tests;

@@ -105,6 +105,8 @@ impl AccountRole for Offline {
         match (worth, &pass.marks.kept) {
             // As if it had been read by nobody: an error for each keystroke serves no one.
             (Worth::Trifle, _) => Kept::Yes,
+            // For no archive, by its owner's wish; it may wait all the same.
+            (Worth::Lasting, None) if pass.marks.order > 0 => self.keep_waiting(pass, view, fx),
             (Worth::Passing, _) | (Worth::Lasting, None) => Kept::No,
             (Worth::Lasting, Some(key)) => {
                 let key = key.clone();

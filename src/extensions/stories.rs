@@ -16,10 +16,10 @@ use super::scene::{NOW, jid, stanza};
 use crate::kept::Place;
 
 /// A server without streams, with alice and bob.
-struct World {
+pub(super) struct World {
     store: Store,
-    site: Site,
-    now: u64,
+    pub site: Site,
+    pub now: u64,
     people: BTreeMap<&'static str, Person>,
 }
 
@@ -35,13 +35,18 @@ struct Person {
 const PEOPLE: [(&str, u32); 2] = [("alice@a.test", 1), ("bob@a.test", 2)];
 
 impl World {
-    fn new() -> World {
+    pub fn new() -> World {
+        World::on(Store::temporary())
+    }
+
+    /// A server on this store.
+    pub fn on(store: Store) -> World {
         let domains = vec!["a.test".into()];
         let settings = Settings {
             domains,
             ..Settings::default()
         };
-        let (store, site) = (Store::temporary(), Site::new(settings, super::LIST));
+        let site = Site::new(settings, super::LIST);
         let mut world = World {
             store,
             site,
@@ -53,7 +58,7 @@ impl World {
     }
 
     /// Everybody's Hub is loaded again; nobody is connected.
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         for (name, id) in PEOPLE {
             let range = keys::loaded(AccountId(id));
             let rows = self.rows(Tree::Account, &range);
@@ -67,7 +72,7 @@ impl World {
         }
     }
 
-    fn rows(&self, tree: Tree, range: &KeyRange) -> Vec<Row> {
+    pub fn rows(&self, tree: Tree, range: &KeyRange) -> Vec<Row> {
         let rows = self
             .store
             .range(tree, range, usize::MAX, Direction::Forward);
@@ -75,13 +80,13 @@ impl World {
     }
 
     /// How many messages somebody's archive shows.
-    fn archived(&self, id: u32) -> usize {
+    pub fn archived(&self, id: u32) -> usize {
         let range = keys::all_of(AccountId(id), Place::Archive.kind());
         self.rows(Tree::Archive, &range).len()
     }
 
     /// Connects a device, which says that it is there.
-    fn connect(&mut self, name: &'static str, number: u32) {
+    pub fn connect(&mut self, name: &'static str, number: u32) {
         let jid = jid(&format!("{name}/{number}"));
         let device = Device::new(DeviceId(number), jid, self.now);
         self.people.get_mut(name).unwrap().devices.add(device);
@@ -89,7 +94,7 @@ impl World {
     }
 
     /// A device sends something.
-    fn send(&mut self, name: &'static str, number: u32, text: &str) {
+    pub fn send(&mut self, name: &'static str, number: u32, text: &str) {
         self.now += 1;
         let from = jid(&format!("{name}/{number}"));
         let marks = Marks {
@@ -109,7 +114,7 @@ impl World {
     }
 
     /// A device goes without a word; what it never acknowledged comes back.
-    fn lose(&mut self, name: &'static str, number: u32) {
+    pub fn lose(&mut self, name: &'static str, number: u32) {
         let person = self.people.get_mut(name).unwrap();
         let device = person.devices.remove(DeviceId(number)).unwrap();
         let all = std::mem::take(&mut person.unacked).into_iter();
@@ -129,7 +134,7 @@ impl World {
     }
 
     /// What a device was sent since it was last asked, presence left out.
-    fn heard(&mut self, name: &str, number: u32) -> Vec<String> {
+    pub fn heard(&mut self, name: &str, number: u32) -> Vec<String> {
         let person = self.people.get_mut(name).unwrap();
         let heard = person.heard.remove(&number).unwrap_or_default();
         heard
@@ -186,6 +191,12 @@ impl World {
                         },
                     );
                 }
+                Effect::Wake(extension, _) => {
+                    let origin = Origin::Elsewhere;
+                    self.decide(name, origin, Frame::new(), |mind, devices, site, fx| {
+                        mind.woken(extension, devices, site, fx);
+                    });
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -223,12 +234,24 @@ impl World {
                     .into_iter()
                     .collect()
             }
-            Query::Range { tree, range, .. } => self.rows(*tree, range),
+            Query::Range {
+                tree,
+                range,
+                limit,
+                backwards,
+            } => {
+                let direction = match backwards {
+                    true => Direction::Backward,
+                    false => Direction::Forward,
+                };
+                let rows = self.store.range(*tree, range, *limit, direction);
+                rows.unwrap().into_iter().collect()
+            }
         }
     }
 }
 
-fn chat(body: &str) -> String {
+pub(super) fn chat(body: &str) -> String {
     format!("<message to='bob@a.test' type='chat'><body>{body}</body></message>")
 }
 

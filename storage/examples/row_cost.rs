@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rookery_storage::{Frame, Key, Options, StampKey, Store, Tree};
+use rookery_storage::{Frame, Key, KeyBuilder, Options, StampKey, Store, Tree};
 
 const ACCOUNTS: u64 = 20_000;
 const GROUP: u64 = 64;
@@ -39,6 +39,12 @@ fn main() {
         fresh,
     );
     store(&folder, rows, "the same of 200 accounts", fresh_of_few);
+    store(
+        &folder,
+        rows,
+        "the same, each with a row of an index",
+        indexed,
+    );
     store(
         &folder,
         rows,
@@ -74,6 +80,15 @@ fn value(n: u64) -> Vec<u8> {
 fn fresh(n: u64) -> Frame {
     let mut frame = Frame::new();
     frame.put(Tree::Archive, key(n), value(n));
+    frame
+}
+
+/// As the archive keeps a message: beside it a small row under its contact.
+fn indexed(n: u64) -> Frame {
+    let mut frame = fresh_of_few(n);
+    let contact = format!("contact{}@example.org", n % 20);
+    let key = KeyBuilder::account(account(n) % 200, 3).text(&contact);
+    frame.put(Tree::Archive, key.time(n).u64(n).u16(0).done(), [1; 11]);
     frame
 }
 

@@ -26,6 +26,7 @@ class Event:
 class Person:
     library = "?"
     plus = None  # the channel binding this client can do, if any
+    history = None  # reads the archive page by page, if this client can
 
     def __init__(self, server, address):
         self.server = server

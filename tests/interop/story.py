@@ -155,6 +155,22 @@ async def _(cast):
     assert not bob.messages(alice.address), "once is enough"
 
 
+@check("reads the archive page by page, from both ends", when=lambda kind: kind.history)
+async def _(cast):
+    alice, bob = cast.alice, cast.bob
+    missed = [f"missed {n}" for n in range(5)]
+    hers = await alice.history(bob.address, page=7)
+    assert hers[0].startswith("0: ") and hers[20] == "and back", hers
+    assert hers[-5:] == missed, hers
+    newest = await alice.history(bob.address, page=3, newest_first=True)
+    assert sorted(newest) == sorted(hers) and newest[0] in missed, newest
+    # What was blocked never came to him.
+    his = await bob.history(alice.address, page=50)
+    assert his == [body for body in hers if body != "do you hear me?"], his
+    start, end = await alice.ends_of_history()
+    assert start and end and start < end, (start, end)
+
+
 @check("changes the password")
 async def _(cast):
     bob = cast.bob

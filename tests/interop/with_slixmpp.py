@@ -23,7 +23,7 @@ class Slixmpp(Person):
         client.enable_starttls = tls == "starttls"
         client.auto_authorize = None  # asked, and answered by the story
         client.auto_subscribe = False
-        for plugin in ("xep_0030", "xep_0077", "xep_0191", "xep_0199", "xep_0203"):
+        for plugin in ("xep_0030", "xep_0077", "xep_0191", "xep_0199", "xep_0203", "xep_0313"):
             client.register_plugin(plugin)
         arrived = asyncio.get_running_loop().create_future()
 
@@ -92,6 +92,16 @@ class Slixmpp(Person):
 
     async def blocked(self):
         return {str(jid) for jid in await self.client["xep_0191"].get_blocked_jids()}
+
+    async def history(self, contact, page, newest_first=False):
+        archive = self.client["xep_0313"]
+        pages = archive.iterate(with_jid=slixmpp.JID(contact), reverse=newest_first,
+                                rsm={"max": page})
+        return [m["mam_result"]["forwarded"]["stanza"]["body"] async for m in pages]
+
+    async def ends_of_history(self):
+        ends = (await self.client["xep_0313"].get_archive_metadata())["mam_metadata"]
+        return ends["start"]["id"], ends["end"]["id"]
 
     async def change_password(self, password):
         await self.client["xep_0077"].change_password(password)

@@ -1,6 +1,7 @@
 //! Bad input and attacks, one row one entry: what is said to the server, and which answers are
 //! right. While the rows play, a canary pings through the same server and must be answered.
 
+mod archive;
 mod binding;
 mod canary;
 mod contents;
@@ -148,6 +149,7 @@ fn sections() -> Vec<Section> {
         ("P", trusted(), privacy::rows()),
         ("R", trusted(), exhaustion::rows()),
         ("R, strangers", untrusted(), exhaustion::rows_untrusted()),
+        ("A, archives", trusted(), archive::rows()),
         ("L", trusted(), logs::rows()),
     ]
 }

@@ -7,6 +7,7 @@ mod administration;
 mod blocking;
 mod by_every_door;
 mod coming_back;
+mod history;
 mod leaving_for_good;
 mod logging_in_today;
 mod making_an_account;

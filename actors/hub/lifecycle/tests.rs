@@ -104,6 +104,32 @@ fn a_hub_loads_again_only_when_its_own_commits_are_there() {
     });
 }
 
+/// The rows of what ann sends are committed by bob's Hub, which she knows nothing of.
+#[test]
+fn who_sends_and_then_reads_finds_what_was_sent() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let (mut ann, mut desk) = (world.login("ann", "a").await, world.login("ann", "d").await);
+        ann.say(&chat("bob", "zero")).await;
+        ann.settle().await;
+        world.disk.hold();
+        ann.say(&chat("bob", "one")).await;
+        ann.say(&ask("0", "note")).await;
+        ann.hear("id='0'").await;
+        desk.say(&ask("1", "read-archive")).await;
+        // The Hub itself does not wait.
+        desk.say(&ask("2", "note")).await;
+        desk.say(&ask("3", "write")).await;
+        // Time for a wrong read.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.disk.go_on();
+        let rows = desk.hear("id='1'").await;
+        assert!(rows.contains("count='2'"), "{rows}");
+        drop((ann, desk));
+        world.end().await;
+    });
+}
+
 /// A successor reads the moment its predecessor is gone.
 #[test]
 fn a_hub_retires_only_when_all_it_wrote_is_on_disk() {

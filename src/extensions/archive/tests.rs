@@ -1,14 +1,20 @@
 //! What is kept, under which ids, and what is taken out on the way.
 
+use rookery_actors::effect::{Effect, Millis};
+use rookery_actors::keys;
+use rookery_storage::Frame;
+
+use super::standing::{AHEAD, DAY, SLICE, Standing};
 use super::*;
 use crate::extensions::scene::{NOW, Passage, Scene, jid, stanza};
-use rookery_actors::effect::Effect;
-use rookery_storage::Frame;
 
 /// Shows the stanza to the archive in its phases, as the engine does.
 fn pass(role: &mut Archive, scene: &Scene, mut passage: Passage) -> Passage {
     passage.show(|pass, fx| role.stamp(pass, scene.view(), fx));
     passage.show(|pass, fx| role.keep(pass, scene.view(), fx));
+    if passage.direction == Direction::In {
+        passage.show(|pass, fx| role.after(pass, &[], scene.view(), fx));
+    }
     passage
 }
 
@@ -34,28 +40,25 @@ fn id_of(passage: &Passage) -> MessageId {
         .1
 }
 
-/// What a first message writes: its row, and how the archive stands.
-fn rows(passage: &Passage, message: &Message) -> Frame {
-    let row = encode(message).unwrap();
-    let mut rows = Frame::new();
-    rows.put(
-        Tree::Account,
-        keys::row(AccountId(1), STANDING, &[]),
-        standing(row.len()),
-    );
-    rows.put(Tree::Archive, passage.marks.kept.clone().unwrap(), row);
-    rows
+/// How the archive stands, as the first message writes it.
+fn standing() -> Frame {
+    let until = NOW + AHEAD;
+    let standing = Standing {
+        until,
+        ..Standing::default()
+    };
+    let mut frame = Frame::new();
+    let key = keys::row(AccountId(1), STANDING, &[]);
+    frame.put(Tree::Account, key, encode(&standing).unwrap());
+    frame
 }
 
-fn standing(bytes: usize) -> Vec<u8> {
-    let (until, items, bytes) = (NOW + AHEAD, 1, bytes as u64);
-    encode(&Standing {
-        until,
-        items,
-        bytes,
-        trimmed: 0,
-    })
-    .unwrap()
+/// The row of a message.
+fn row(passage: &Passage, message: &Message) -> Frame {
+    let mut rows = Frame::new();
+    let key = passage.marks.kept.clone().unwrap();
+    rows.put(Tree::Archive, key, encode(message).unwrap());
+    rows
 }
 
 const CHAT: &str = "<message to='alice@a.test' from='eve@x.test/r' type='chat'><body>hi</body>";
@@ -72,7 +75,9 @@ fn what_comes_is_kept_and_delivered_with_its_id() {
     assert_eq!(passage.text(), expected);
     let kept = Message::incoming(&stanza(&text)).unwrap();
     assert_eq!((kept.peer.as_str(), kept.outgoing), ("eve@x.test/r", false));
-    assert!(passage.fx.rows == rows(&passage, &kept));
+    let mut written = standing();
+    written.append(row(&passage, &kept));
+    assert!(passage.fx.rows == written);
     assert!(passage.fx.travelling.is_empty());
 }
 
@@ -84,16 +89,9 @@ fn what_goes_out_travels_and_carries_no_id() {
     assert!(passage.marks.lasting && passage.marks.kept.is_some());
     let sent = stanza(text).with_from(jid("alice@a.test/r0"));
     assert_eq!(passage.text(), crate::extensions::scene::text(&sent));
-    let row = encode(&Message::outgoing(&sent).unwrap()).unwrap();
-    let mut here = Frame::new();
-    here.put(
-        Tree::Account,
-        keys::row(AccountId(1), STANDING, &[]),
-        standing(row.len()),
-    );
-    let mut travelling = Frame::new();
-    travelling.put(Tree::Archive, passage.marks.kept.clone().unwrap(), row);
-    assert!(passage.fx.rows == here && passage.fx.travelling == travelling);
+    let message = Message::outgoing(&sent).unwrap();
+    let travelling = row(&passage, &message);
+    assert!(passage.fx.rows == standing() && passage.fx.travelling == travelling);
 }
 
 #[test]
@@ -302,10 +300,10 @@ fn ids_rise_over_a_restart_with_a_clock_that_fell() {
             Passage::incoming(&scene, &text),
         )));
     }
-    let saved = encode(&role.standing).unwrap();
+    let saved = encode(&role.shelf.standing).unwrap();
     let mut role = Archive::default();
     role.load(STANDING, &[], &saved);
-    assert_eq!(role.standing.items, 4);
+    assert_eq!(role.shelf.standing.items, 4);
     for now in [NOW, NOW - 60_000, NOW + 2 * AHEAD] {
         scene.now = now;
         ids.push(id_of(&pass(
@@ -358,12 +356,12 @@ fn small() -> Scene {
 #[test]
 fn once_a_day_what_is_too_old_goes() {
     let mut scene = small();
-    let mut role = Archive::default();
+    let mut role = Archive::of(&scene.site);
     let text = format!("{CHAT}</message>");
     let wakes = |passage: Passage| {
         let list = passage.fx.list();
         list.iter()
-            .filter(|effect| matches!(effect, Effect::Wake(..)))
+            .filter(|effect| matches!(effect, Effect::Wake(_, time) if time.as_secs() == 1))
             .count()
     };
     assert_eq!(
@@ -384,7 +382,7 @@ fn once_a_day_what_is_too_old_goes() {
     role.woken(scene.view(), &mut fx);
     assert!(matches!(fx.list(), [Effect::Read(read)] if read.stops));
     let old = scene.now - 40 * DAY;
-    role.standing.items = 10;
+    role.shelf.standing.items = 10;
     let mut fx = scene.effects();
     let rows = oldest([old - 2, old - 1, old, old + 1], 1);
     role.read_done(0, None, rows.clone(), scene.view(), &mut fx);
@@ -395,10 +393,13 @@ fn once_a_day_what_is_too_old_goes() {
     frame.put(
         Tree::Account,
         keys::row(AccountId(1), STANDING, &[]),
-        encode(&role.standing).unwrap(),
+        encode(&role.shelf.standing).unwrap(),
     );
     assert!(fx.rows == frame);
-    assert_eq!((role.standing.items, role.standing.trimmed), (8, scene.now));
+    assert_eq!(
+        (role.shelf.standing.items, role.shelf.standing.trimmed),
+        (8, scene.now)
+    );
 }
 
 #[test]
@@ -406,11 +407,9 @@ fn what_is_too_much_goes_in_slices() {
     const ITEMS: u64 = 40_000;
     const BYTES: u64 = 200 << 20;
     let scene = small();
-    let mut role = Archive {
-        is_trimming: true,
-        ..Archive::default()
-    };
-    (role.standing.items, role.standing.bytes) = (ITEMS + 1, 1 << 20);
+    let mut role = Archive::of(&scene.site);
+    role.shelf.is_trimming = true;
+    (role.shelf.standing.items, role.shelf.standing.bytes) = (ITEMS + 1, 1 << 20);
     let mut fx = scene.effects();
     role.read_done(
         0,
@@ -422,8 +421,8 @@ fn what_is_too_much_goes_in_slices() {
     assert_eq!(fx.rows.len(), SLICE);
     assert!(matches!(fx.list(), [Effect::Wake(..)]), "more to come");
     let goal = ITEMS - ITEMS / 100;
-    role.standing.items = goal + 3;
-    role.standing.bytes = BYTES + 1;
+    role.shelf.standing.items = goal + 3;
+    role.shelf.standing.bytes = BYTES + 1;
     let mut fx = scene.effects();
     role.read_done(
         0,
@@ -434,17 +433,18 @@ fn what_is_too_much_goes_in_slices() {
     );
     let removed = BYTES / 100 / (1 << 20) + 1;
     assert_eq!(fx.rows.len() as u64, removed + 1);
-    assert!(fx.list().is_empty() && !role.is_trimming);
+    assert!(fx.list().is_empty() && !role.shelf.is_trimming);
 }
 
 #[test]
 fn an_error_of_the_disk_counts_for_nothing() {
     let scene = Scene::of(&[0]);
-    let mut role = Archive {
-        is_trimming: true,
-        ..Archive::default()
-    };
-    role.standing.items = 5;
+    let mut role = Archive::default();
+    role.shelf.is_trimming = true;
+    role.shelf.standing.items = 5;
     role.read_done(0, None, Vec::new(), scene.view(), &mut scene.effects());
-    assert_eq!((role.standing.items, role.is_trimming), (5, false));
+    assert_eq!(
+        (role.shelf.standing.items, role.shelf.is_trimming),
+        (5, false)
+    );
 }
