@@ -8,6 +8,7 @@ pub mod disco;
 pub mod last;
 pub mod motd;
 pub mod offline;
+pub mod pep;
 pub mod ping;
 pub mod private;
 pub mod register;
@@ -28,6 +29,7 @@ pub const LIST: List = &[
     &archive::EXTENSION,
     &offline::EXTENSION,
     &commands::COMMANDS,
+    &pep::PEP,
     &disco::DISCO,
     &last::LAST,
     &motd::MOTD,

@@ -159,7 +159,7 @@ impl Hub {
         let removed = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
             mind.removed(devices, site, fx);
             fx.delete(Tree::Accounts, name);
-            for tree in [Tree::Account, Tree::Archive] {
+            for tree in [Tree::Account, Tree::Archive, Tree::Pubsub] {
                 fx.rows.delete_range(tree, keys::everything(id));
             }
         });

@@ -16,9 +16,9 @@ use super::scene::{NOW, jid, stanza};
 use crate::kept::Place;
 
 /// A server without streams, with alice and bob.
-struct World {
+pub struct World {
     store: Store,
-    site: Site,
+    pub site: Site,
     now: u64,
     people: BTreeMap<&'static str, Person>,
 }
@@ -35,7 +35,7 @@ struct Person {
 const PEOPLE: [(&str, u32); 2] = [("alice@a.test", 1), ("bob@a.test", 2)];
 
 impl World {
-    fn new() -> World {
+    pub fn new() -> World {
         let domains = vec!["a.test".into()];
         let settings = Settings {
             domains,
@@ -53,7 +53,7 @@ impl World {
     }
 
     /// Everybody's Hub is loaded again; nobody is connected.
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         for (name, id) in PEOPLE {
             let range = keys::loaded(AccountId(id));
             let rows = self.rows(Tree::Account, &range);
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    fn rows(&self, tree: Tree, range: &KeyRange) -> Vec<Row> {
+    pub fn rows(&self, tree: Tree, range: &KeyRange) -> Vec<Row> {
         let rows = self
             .store
             .range(tree, range, usize::MAX, Direction::Forward);
@@ -81,15 +81,20 @@ impl World {
     }
 
     /// Connects a device, which says that it is there.
-    fn connect(&mut self, name: &'static str, number: u32) {
-        let jid = jid(&format!("{name}/{number}"));
-        let device = Device::new(DeviceId(number), jid, self.now);
-        self.people.get_mut(name).unwrap().devices.add(device);
+    pub fn connect(&mut self, name: &'static str, number: u32) {
+        self.bind(name, number);
         self.send(name, number, "<presence/>");
     }
 
+    /// Connects a device, which says nothing.
+    pub fn bind(&mut self, name: &'static str, number: u32) {
+        let jid = jid(&format!("{name}/{number}"));
+        let device = Device::new(DeviceId(number), jid, self.now);
+        self.people.get_mut(name).unwrap().devices.add(device);
+    }
+
     /// A device sends something.
-    fn send(&mut self, name: &'static str, number: u32, text: &str) {
+    pub fn send(&mut self, name: &'static str, number: u32, text: &str) {
         self.now += 1;
         let from = jid(&format!("{name}/{number}"));
         let marks = Marks {
@@ -109,7 +114,7 @@ impl World {
     }
 
     /// A device goes without a word; what it never acknowledged comes back.
-    fn lose(&mut self, name: &'static str, number: u32) {
+    pub fn lose(&mut self, name: &'static str, number: u32) {
         let person = self.people.get_mut(name).unwrap();
         let device = person.devices.remove(DeviceId(number)).unwrap();
         let all = std::mem::take(&mut person.unacked).into_iter();
@@ -129,7 +134,7 @@ impl World {
     }
 
     /// What a device was sent since it was last asked, presence left out.
-    fn heard(&mut self, name: &str, number: u32) -> Vec<String> {
+    pub fn heard(&mut self, name: &str, number: u32) -> Vec<String> {
         let person = self.people.get_mut(name).unwrap();
         let heard = person.heard.remove(&number).unwrap_or_default();
         heard
@@ -223,7 +228,19 @@ impl World {
                     .into_iter()
                     .collect()
             }
-            Query::Range { tree, range, .. } => self.rows(*tree, range),
+            Query::Range {
+                tree,
+                range,
+                limit,
+                backwards,
+            } => {
+                let direction = match backwards {
+                    true => Direction::Backward,
+                    false => Direction::Forward,
+                };
+                let rows = self.store.range(*tree, range, *limit, direction);
+                rows.unwrap().into_iter().collect()
+            }
         }
     }
 }

@@ -15,4 +15,5 @@ mod profile_and_private_data;
 mod several_devices;
 mod streams;
 mod two_people_meet;
+mod what_people_publish;
 mod what_the_server_says_of_itself;
