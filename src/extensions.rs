@@ -10,7 +10,6 @@ pub mod motd;
 pub mod offline;
 pub mod pep;
 pub mod ping;
-pub mod private;
 pub mod register;
 pub mod request;
 #[cfg(test)]
@@ -18,7 +17,6 @@ mod scene;
 #[cfg(test)]
 mod stories;
 pub mod time;
-pub mod vcard;
 pub mod version;
 
 use rookery_actors::extension::{List, Spec};
@@ -34,10 +32,8 @@ pub const LIST: List = &[
     &last::LAST,
     &motd::MOTD,
     &ping::PING,
-    &private::PRIVATE,
     &register::REGISTER,
     &time::TIME,
-    &vcard::VCARD,
     &version::SOFTWARE,
 ];
 

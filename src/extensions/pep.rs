@@ -13,6 +13,9 @@
 //! without a Hub where the contact is away; those of others when its presence arrives there.
 
 mod access;
+mod avatar;
+mod bookmarks;
+mod card;
 mod config;
 mod defaults;
 mod interests;
@@ -23,6 +26,7 @@ mod order;
 mod owner;
 mod pace;
 mod paging;
+mod private;
 mod problem;
 mod publish;
 mod retrieve;
@@ -52,7 +56,12 @@ use super::request::{bad_request, unavailable};
 pub const PEP: Extension = Extension {
     name: "pep",
     specs: &[
+        spec(48, "1.2", "Bookmarks"),
+        spec(49, "1.2", "Private XML Storage"),
+        spec(54, "1.3.0", "vcard-temp"),
         spec(60, "1.30.0", "Publish-Subscribe"),
+        spec(84, "1.1.4", "User Avatar"),
+        spec(153, "1.1.1", "vCard-Based Avatars"),
         spec(163, "1.2.2", "Personal Eventing Protocol"),
         spec(222, "1.0.1", "Persistent Storage of Public Data via PubSub"),
         spec(
@@ -61,6 +70,12 @@ pub const PEP: Extension = Extension {
             "Persistent Storage of Private Data via PubSub",
         ),
         spec(390, "0.3.2", "Entity Capabilities 2.0"),
+        spec(
+            398,
+            "1.0.0",
+            "User Avatar to vCard-Based Avatars Conversion",
+        ),
+        spec(402, "1.2.0", "PEP Native Bookmarks"),
     ],
     server_identities: &[("pubsub", "pep")],
     account_identities: &[("pubsub", "pep")],
@@ -69,10 +84,21 @@ pub const PEP: Extension = Extension {
     account_namespaces: &[
         ns::PUBSUB,
         ns::PUBSUB_OWNER,
+        ns::VCARD,
+        ns::PRIVATE,
         ns::DISCO_INFO,
         ns::DISCO_ITEMS,
     ],
-    kinds: &[node::NODE, node::STOCK],
+    domain_namespaces: &[ns::VCARD],
+    domain: Some(&card::ServerCard),
+    kinds: &[
+        node::NODE,
+        node::STOCK,
+        avatar::AVATAR,
+        private::TOTAL,
+        private::ITEM,
+        card::CARD,
+    ],
     account: Some(|site| Box::new(Pep::new(site.shared()))),
     ..Extension::NONE
 };
@@ -85,8 +111,13 @@ const fn spec(xep: u16, version: &'static str, title: &'static str) -> Spec {
     }
 }
 
-/// XEP-0060 §10.
+/// XEP-0060 §10, and what is kept for old clients.
 const FEATURES: &[&str] = &[
+    ns::PRIVATE,
+    ns::VCARD,
+    "urn:xmpp:bookmarks:1#compat",
+    "urn:xmpp:bookmarks:1#compat-pep",
+    "urn:xmpp:pep-vcard-conversion:0",
     ns::PUBSUB,
     "http://jabber.org/protocol/pubsub#access-authorize",
     "http://jabber.org/protocol/pubsub#access-open",
@@ -136,6 +167,10 @@ struct Pep {
     nodes: Nodes,
     interests: Interests,
     pace: Pace,
+    /// The avatar that is shown.
+    avatar: Option<avatar::Avatar>,
+    /// Bytes of the private XML.
+    private: u64,
     /// What goes on when rows are read: each with its step.
     waiting: Vec<(u32, Waiting)>,
     step: u32,
@@ -150,6 +185,13 @@ enum Waiting {
     Listing { node: String },
     Shrinking { node: String },
     Greeting(notify::Greeting),
+    Storage,
+    StoragePublished(Element),
+    StorageNews,
+    PrivateGet,
+    PrivateSet,
+    Card,
+    CardSet(card::Submitted),
 }
 
 /// A request, and who sent it.
@@ -187,6 +229,8 @@ impl Pep {
             nodes: Nodes::default(),
             interests: Interests::new(learned),
             pace: Pace::default(),
+            avatar: None,
+            private: 0,
             waiting: Vec::new(),
             step: 0,
         }
@@ -209,6 +253,9 @@ impl Pep {
     }
 
     fn obey(&mut self, order: Order, ask: &Ask, fx: &mut Effects) -> Result<(), StanzaError> {
+        if order.node() == Some(ns::BOOKMARKS) {
+            return self.obey_storage(order, ask, fx);
+        }
         match order {
             Order::Items {
                 node,
@@ -231,6 +278,31 @@ impl Pep {
             Order::Affiliates { node } => self.affiliates(&node, ask, fx),
             Order::SetAffiliates { node, changes } => self.affiliate(&node, changes, ask, fx),
             other => self.about_subscriptions(other, ask, fx),
+        }
+    }
+
+    /// The rows that a request waited for are there.
+    fn go_on(
+        &mut self,
+        waiting: Waiting,
+        found: &Found,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        match waiting {
+            Waiting::Publication(it) => self.published(it, found, ask, fx),
+            Waiting::Retraction(it) => self.retracted(it, found, ask, fx),
+            Waiting::Anchor(it) => self.anchored(it, found, ask, fx),
+            Waiting::Selection(it) => self.selected(it, found, ask, fx),
+            Waiting::Listing { node } => self.listed(&node, found, ask, fx),
+            Waiting::StoragePublished(it) => self.storage_published(&it, found, ask, fx),
+            Waiting::PrivateSet => self.private_set(found, ask, fx),
+            Waiting::Card => self.card_got(found, ask, fx),
+            Waiting::CardSet(it) => self.card_set(it, found, ask, fx),
+            Waiting::Shrinking { node } => self.shrunk(&node, found, ask, fx),
+            Waiting::Storage => self.show_storage(found, ask, fx),
+            Waiting::PrivateGet => self.private_got(found, ask, fx),
+            Waiting::Greeting(_) | Waiting::StorageNews => Ok(()),
         }
     }
 
@@ -259,7 +331,11 @@ impl Pep {
 
 impl AccountRole for Pep {
     fn load(&mut self, kind: Kind, rest: &[u8], value: &[u8]) {
-        self.nodes.load(kind, rest, value);
+        match kind {
+            avatar::AVATAR => self.avatar = avatar::Avatar::load(value),
+            private::TOTAL => self.private = private::load_total(value),
+            _ => self.nodes.load(kind, rest, value),
+        }
     }
 
     /// disco of nodes, not of the account.
@@ -282,6 +358,8 @@ impl AccountRole for Pep {
         };
         let done = match payload.ns() {
             ns::DISCO_INFO | ns::DISCO_ITEMS => self.discover(payload, &ask, fx),
+            ns::VCARD => self.card(payload, &ask, fx),
+            ns::PRIVATE => self.private(payload, &ask, fx),
             _ => match (Order::read(request, payload), &ask.standing) {
                 (Ok(order), _) => self.obey(order, &ask, fx),
                 (Err(_), Standing::Stranger) => Err(ask.absent()),
@@ -304,18 +382,15 @@ impl AccountRole for Pep {
         let waiting = self.waiting.iter().position(|(it, _)| *it == step);
         let waiting = waiting.map(|at| self.waiting.swap_remove(at).1);
         let found = Found::of(rows);
-        let done = match (waiting, request.and_then(|it| Ask::new(it, view))) {
-            (Some(Waiting::Greeting(greeting)), _) => {
+        let ask = request.and_then(|it| Ask::new(it, view));
+        let done = match (waiting, ask) {
+            (Some(waiting), Some(ask)) => self.go_on(waiting, &found, &ask, fx),
+            (Some(Waiting::Greeting(greeting)), None) => {
                 self.greet(greeting, &found, view, fx);
                 Ok(())
             }
-            (Some(Waiting::Publication(it)), Some(ask)) => self.published(it, &found, &ask, fx),
-            (Some(Waiting::Retraction(it)), Some(ask)) => self.retracted(it, &found, &ask, fx),
-            (Some(Waiting::Anchor(it)), Some(ask)) => self.anchored(it, &found, &ask, fx),
-            (Some(Waiting::Selection(it)), Some(ask)) => self.selected(it, &found, &ask, fx),
-            (Some(Waiting::Listing { node }), Some(ask)) => self.listed(&node, &found, &ask, fx),
-            (Some(Waiting::Shrinking { node }), Some(ask)) => {
-                self.shrunk(&node, &found, &ask, fx);
+            (Some(Waiting::StorageNews), None) => {
+                self.tell_storage(&found, view, fx);
                 Ok(())
             }
             // The account was loaded again meanwhile.
@@ -323,6 +398,12 @@ impl AccountRole for Pep {
         };
         if let (Err(error), Some(request)) = (done, request) {
             fx.refuse(request, &error);
+        }
+    }
+
+    fn stamp(&mut self, pass: &mut Pass, _: View, _: &mut Effects) {
+        if pass.direction == Direction::Out {
+            self.stamp_presence(pass.stanza);
         }
     }
 

@@ -113,6 +113,15 @@ impl World {
         );
     }
 
+    /// A device sends presence, and is shown it as everybody sees it.
+    pub fn presence_of(&mut self, name: &'static str, number: u32, text: &str) -> String {
+        let before = self.people[name].heard.get(&number).map_or(0, Vec::len);
+        self.send(name, number, text);
+        let heard = &self.people[name].heard[&number][before..];
+        let echo = heard.iter().find(|text| text.starts_with("<presence"));
+        echo.expect("the echo").clone()
+    }
+
     /// A device goes without a word; what it never acknowledged comes back.
     pub fn lose(&mut self, name: &'static str, number: u32) {
         let person = self.people.get_mut(name).unwrap();

@@ -11,6 +11,7 @@ mod leaving_for_good;
 mod making_an_account;
 mod notices;
 mod offline_across_a_crash;
+mod one_picture_and_one_list;
 mod profile_and_private_data;
 mod several_devices;
 mod streams;

@@ -96,6 +96,31 @@ pub enum Order {
 }
 
 impl Order {
+    /// The node that it is about, if it is about one.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Order::Items { node, .. }
+            | Order::Publish { node, .. }
+            | Order::Retract { node, .. }
+            | Order::Subscribe { node, .. }
+            | Order::Unsubscribe { node, .. }
+            | Order::Options { node, .. }
+            | Order::SetOptions { node, .. }
+            | Order::Configuration { node }
+            | Order::Configure { node, .. }
+            | Order::Delete { node }
+            | Order::Purge { node }
+            | Order::Subscribers { node }
+            | Order::SetSubscribers { node, .. }
+            | Order::Affiliates { node }
+            | Order::SetAffiliates { node, .. } => Some(node),
+            Order::Create { node, .. }
+            | Order::Subscriptions { node }
+            | Order::Affiliations { node } => node.as_deref(),
+            Order::DefaultOptions | Order::DefaultConfiguration => None,
+        }
+    }
+
     /// Reads the payload of a request.
     pub fn read(request: &Stanza, payload: &Element) -> Result<Order, StanzaError> {
         let is_set = request.kind == Kind::Iq(IqType::Set);

@@ -96,13 +96,19 @@ impl Pep {
     }
 
     /// The items that a smaller node has no room for are there.
-    pub(super) fn shrunk(&mut self, node: &str, found: &Found, ask: &Ask, fx: &mut Effects) {
-        if let Some(held) = self.nodes.get(node) {
-            let items = found.of_node(held.number);
-            let items: Vec<_> = items.map(|(place, item)| (&item.id, place)).collect();
-            self.unshelve(node, items, ask.view, fx);
-        }
+    pub(super) fn shrunk(
+        &mut self,
+        node: &str,
+        found: &Found,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let held = self.nodes.get(node).ok_or_else(not_found)?;
+        let items = found.of_node(held.number);
+        let items: Vec<_> = items.map(|(place, item)| (&item.id, place)).collect();
+        self.unshelve(node, items, ask.view, fx);
         self.configured(node, ask, fx);
+        Ok(())
     }
 
     fn configured(&self, node: &str, ask: &Ask, fx: &mut Effects) {
@@ -145,6 +151,7 @@ impl Pep {
             self.tell(held, end, ask.view, fx);
         }
         self.nodes.delete(node, ask.view.account.id, fx);
+        self.changed(node, None, ask.view, fx);
         Ok(())
     }
 
@@ -166,6 +173,7 @@ impl Pep {
             let purge = Element::new(ns::PUBSUB_EVENT, "purge").with_attr("node", node);
             self.tell(held, purge, ask.view, fx);
         }
+        self.changed(node, None, ask.view, fx);
         Ok(())
     }
 

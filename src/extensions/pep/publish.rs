@@ -83,6 +83,7 @@ impl Pep {
         self.shelve(&node, &item, found, ask.view, fx)?;
         self.answer_publication(&node, &item, ask, fx);
         self.tell_published(&node, &item, ask.view, fx);
+        self.changed(&node, item.payload().as_ref(), ask.view, fx);
         Ok(())
     }
 
@@ -262,7 +263,23 @@ impl Pep {
         self.unshelve(name, retraction.ids.iter().zip(places), ask.view, fx);
         fx.result(ask.request, None);
         self.tell_retracted(name, &retraction.ids, notify, ask.view, fx);
+        self.changed(name, None, ask.view, fx);
         Ok(())
+    }
+
+    /// A node changed that has other faces; `newest`: what was published, if something was.
+    pub(super) fn changed(
+        &mut self,
+        node: &str,
+        newest: Option<&Element>,
+        view: View,
+        fx: &mut Effects,
+    ) {
+        match node {
+            ns::AVATAR_METADATA => self.show_avatar(newest, view, fx),
+            ns::BOOKMARKS2 => self.announce_storage(view, fx),
+            _ => {}
+        }
     }
 
     /// Takes items from a node's shelf.

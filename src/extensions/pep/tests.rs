@@ -1,5 +1,7 @@
 //! What alice publishes, and who hears of it: with the Hubs that decide and a store in memory.
 
+mod faces;
+
 use super::*;
 use crate::capabilities::verification;
 use crate::extensions::stories::World;

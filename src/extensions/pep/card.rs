@@ -1,7 +1,10 @@
 //! XEP-0054, vcard-temp: one business card an account, for everybody to read, and the server's.
+//!
+//! A picture in it is an avatar (XEP-0398): it is kept as one, and put into the card for those who
+//! may see it.
 
-use rookery_actors::effect::{Effects, Query, Row};
-use rookery_actors::extension::{AccountRole, DomainRole, Extension, Spec, View};
+use rookery_actors::effect::{Effects, Query};
+use rookery_actors::extension::DomainRole;
 use rookery_actors::keys::{AccountId, Kind, row};
 use rookery_actors::site::{NAME, Site};
 use rookery_protocol::error::{Condition, StanzaError};
@@ -12,28 +15,17 @@ use rookery_storage::Tree;
 use rookery_storage::record::{self, Record};
 use serde::{Deserialize, Serialize};
 
-use super::request::{gets, sets, unavailable};
-
-/// The extension.
-pub const VCARD: Extension = Extension {
-    name: "vcard",
-    specs: &[Spec {
-        xep: 54,
-        version: "1.3.0",
-        title: "vcard-temp",
-    }],
-    server_features: &[ns::VCARD],
-    account_features: &[ns::VCARD],
-    domain_namespaces: &[ns::VCARD],
-    account_namespaces: &[ns::VCARD],
-    kinds: &[CARD],
-    account: Some(|_| Box::new(Vcard)),
-    domain: Some(&Vcard),
-    ..Extension::NONE
-};
+use super::access::may_read;
+use super::avatar::{self, Picture};
+use super::shelf::{self, Found};
+use super::{Ask, Pep, Waiting};
+use crate::extensions::request::{gets, sets, unavailable};
 
 /// One row an account: its [`Card`].
-const CARD: Kind = Kind(0x61);
+pub const CARD: Kind = Kind(0x61);
+
+/// The newest items of the avatar's node that are looked at for a picture.
+const PICTURES: usize = 4;
 
 /// A `<vCard/>`, written so that it stands alone.
 #[derive(Serialize, Deserialize)]
@@ -45,62 +37,124 @@ impl Record for Card {
     const VERSION: u8 = 1;
 }
 
-struct Vcard;
+/// What a client set: the card without its picture, and the picture.
+pub struct Submitted {
+    card: Element,
+    picture: Option<Picture>,
+}
 
-impl AccountRole for Vcard {
-    fn iq(&mut self, request: &Stanza, payload: &Element, view: View, fx: &mut Effects) {
-        let key = key(view.account.id);
-        if gets(request, payload, "vCard") {
-            return fx.read(request, 0, vec![Query::Get(Tree::Account, key)]);
+impl Pep {
+    /// A get or set of the account's card.
+    pub(super) fn card(
+        &mut self,
+        payload: &Element,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let account = ask.view.account.id;
+        if gets(ask.request, payload, "vCard") {
+            let mut queries = vec![Query::Get(Tree::Account, key(account))];
+            queries.extend(self.picture_query(ask));
+            self.wait(Waiting::Card, Some(ask.request), queries, fx);
+            return Ok(());
         }
         // §3.2 asks for an error for another's card: this one does not tell that there is one.
-        if !view.is_own(request) || !sets(request, payload, "vCard") {
-            return fx.refuse(request, &unavailable());
+        if !ask.view.is_own(ask.request) || !sets(ask.request, payload, "vCard") {
+            return Err(unavailable());
         }
-        let xml = payload.to_bytes("");
-        if xml.len() > view.site.settings.vcard.size.get() {
-            return fx.refuse(request, &StanzaError::new(Condition::ResourceConstraint));
+        if payload.to_bytes("").len() > ask.view.site.settings.vcard.size.get() {
+            return Err(StanzaError::new(Condition::ResourceConstraint));
         }
-        if payload.nodes().is_empty() {
+        let mut card = payload.clone();
+        let picture = card.child(ns::VCARD, "PHOTO").and_then(Picture::of_photo);
+        if picture.is_some() {
+            card.retain_children(|child| !child.is(ns::VCARD, "PHOTO"));
+        }
+        let queries = self.picture_room(picture.as_ref(), ask.view);
+        let submitted = Submitted { card, picture };
+        if queries.is_empty() {
+            return self.card_set(submitted, &Found::default(), ask, fx);
+        }
+        self.wait(Waiting::CardSet(submitted), Some(ask.request), queries, fx);
+        Ok(())
+    }
+
+    /// What the picture takes the place of is there.
+    pub(super) fn card_set(
+        &mut self,
+        submitted: Submitted,
+        found: &Found,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let Submitted { card, picture } = submitted;
+        let key = key(ask.view.account.id);
+        let has_own_photo = card.child(ns::VCARD, "PHOTO").is_some();
+        if picture.is_some() || !has_own_photo {
+            self.take_picture(picture, found, ask.view, fx)?;
+        }
+        if card.nodes().is_empty() {
             fx.delete(Tree::Account, key);
-            return fx.result(request, None);
+        } else {
+            let xml = String::from_utf8(card.to_bytes("")).ok();
+            let value = xml.and_then(|xml| record::encode(&Card { xml }).ok());
+            let value = value.ok_or(StanzaError::new(Condition::InternalServerError))?;
+            fx.put(Tree::Account, key, value);
         }
-        let card = String::from_utf8(xml).ok().map(|xml| Card { xml });
-        match card.and_then(|card| record::encode(&card).ok()) {
-            Some(value) => {
-                fx.put(Tree::Account, key, value);
-                fx.result(request, None);
-            }
-            None => fx.refuse(request, &StanzaError::new(Condition::InternalServerError)),
-        }
+        fx.result(ask.request, None);
+        Ok(())
     }
 
     /// §3.1 and §3.3: without a card the owner is told so, others hear the same as of an account
     /// that does not exist.
-    fn read_done(
-        &mut self,
-        _step: u32,
-        request: Option<&Stanza>,
-        rows: Vec<Row>,
-        view: View,
+    pub(super) fn card_got(
+        &self,
+        found: &Found,
+        ask: &Ask,
         fx: &mut Effects,
-    ) {
-        let Some(request) = request else { return };
-        let card = rows.into_iter().next().and_then(|(_, value)| {
-            let card = record::decode::<Card>(&value).ok()?;
+    ) -> Result<(), StanzaError> {
+        let card = found.others.first().and_then(|(_, value)| {
+            let card = record::decode::<Card>(value).ok()?;
             Element::parse(&card.xml, "").ok()
         });
-        match card {
-            Some(card) => fx.result(request, Some(card)),
-            None if view.is_own(request) => {
-                fx.refuse(request, &StanzaError::new(Condition::ItemNotFound));
+        let photo = self.photo(found);
+        let card = match (card, photo) {
+            (Some(mut card), Some(photo)) => {
+                card.retain_children(|child| !child.is(ns::VCARD, "PHOTO"));
+                card.with_child(photo)
             }
-            None => fx.refuse(request, &unavailable()),
-        }
+            (Some(card), None) => card,
+            (None, Some(photo)) => Element::new(ns::VCARD, "vCard").with_child(photo),
+            (None, None) if ask.view.is_own(ask.request) => {
+                return Err(StanzaError::new(Condition::ItemNotFound));
+            }
+            (None, None) => return Err(unavailable()),
+        };
+        fx.result(ask.request, Some(card));
+        Ok(())
+    }
+
+    /// Asks for the picture, if there is one that the asker may see (XEP-0398 §7).
+    fn picture_query(&self, ask: &Ask) -> Option<Query> {
+        self.avatar.as_ref()?;
+        let node = self.nodes.get(ns::AVATAR_DATA)?;
+        may_read(node, ask.from, &ask.standing).ok()?;
+        Some(shelf::newest(ask.view.account.id, node.number, PICTURES))
+    }
+
+    fn photo(&self, found: &Found) -> Option<Element> {
+        let avatar = self.avatar.as_ref()?;
+        let node = self.nodes.get(ns::AVATAR_DATA)?;
+        let mut items = found.of_node(node.number);
+        let (_, item) = items.find(|(_, item)| item.id == avatar.id)?;
+        Some(avatar::photo(&avatar.kind, &item.payload()?.text()))
     }
 }
 
-impl DomainRole for Vcard {
+/// The server's card, asked for at its domain.
+pub struct ServerCard;
+
+impl DomainRole for ServerCard {
     fn iq(&self, request: &Stanza, payload: &Element, site: &Site, fx: &mut Effects) {
         let domain = request.to.as_ref().map_or("", |to| to.domain());
         match gets(request, payload, "vCard")
@@ -155,13 +209,16 @@ mod tests {
 
     fn store(scene: &Scene, inside: &str) -> &'static str {
         scene.ask_account(
-            &mut Vcard,
+            &mut Pep::new(scene.site.shared()),
             &set("alice@a.test/r", "alice@a.test", &card(inside)),
         )
     }
 
     fn fetch(scene: &Scene, from: &str) -> Stanza {
-        scene.answer(&mut Vcard, &get(from, "alice@a.test", &card("")))
+        scene.answer(
+            &mut Pep::new(scene.site.shared()),
+            &get(from, "alice@a.test", &card("")),
+        )
     }
 
     #[test]
@@ -198,11 +255,14 @@ mod tests {
         let scene = Scene::new();
         let theirs = set("bob@b.test/r", "alice@a.test", &card("<FN>Malice</FN>"));
         assert_eq!(
-            scene.ask_account(&mut Vcard, &theirs),
+            scene.ask_account(&mut Pep::new(scene.site.shared()), &theirs),
             "service-unavailable"
         );
         let servers = set("alice@a.test/r", "a.test", &card("<FN>Mine</FN>"));
-        assert_eq!(scene.ask_domain(&Vcard, &servers), "service-unavailable");
+        assert_eq!(
+            scene.ask_domain(&ServerCard, &servers),
+            "service-unavailable"
+        );
     }
 
     #[test]
@@ -222,14 +282,14 @@ mod tests {
     fn the_server_has_a_card_if_it_has_contacts() {
         let request = get("eve@evil.test/r", "a.test", &card(""));
         assert_eq!(
-            Scene::new().ask_domain(&Vcard, &request),
+            Scene::new().ask_domain(&ServerCard, &request),
             "service-unavailable"
         );
         let scene = Scene::with(|settings| {
             settings.contact.admin = vec!["mailto:root@a.test".into()];
             settings.contact.abuse = vec!["mailto:root@a.test".into(), "xmpp:a@a.test".into()];
         });
-        let card = scene.answer_of_domain(&Vcard, &request);
+        let card = scene.answer_of_domain(&ServerCard, &request);
         let mails = card.children().filter(|part| part.name() == "EMAIL");
         assert_eq!(mails.count(), 1);
         assert_eq!(
