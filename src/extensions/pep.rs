@@ -32,6 +32,7 @@ mod publish;
 mod retrieve;
 mod shelf;
 mod subscribe;
+mod vcard4;
 
 use rookery_actors::effect::{Effects, Query, Row};
 use rookery_actors::extension::{AccountRole, Direction, Extension, Pass, Spec, View};
@@ -69,6 +70,7 @@ pub const PEP: Extension = Extension {
             "1.1.1",
             "Persistent Storage of Private Data via PubSub",
         ),
+        spec(292, "0.12.0", "vCard4 Over XMPP"),
         spec(390, "0.3.2", "Entity Capabilities 2.0"),
         spec(
             398,
@@ -450,12 +452,15 @@ impl AccountRole for Pep {
     }
 
     fn available(&mut self, device: DeviceId, initial: bool, view: View, fx: &mut Effects) {
-        fx.note(device);
         let Some(held) = view.devices.get(device) else {
             return;
         };
+        let who = Who::Device(device);
         if let Some(presence) = held.presence.as_deref() {
-            self.hear(Who::Device(device), presence, &held.jid, initial, view, fx);
+            self.hear(who.clone(), presence, &held.jid, initial, view, fx);
+        }
+        if self.interests.of(&who).is_some() {
+            fx.note(device);
         }
     }
 

@@ -21,6 +21,7 @@ use tracing::error;
 use super::Pep;
 use super::config::{Access, Config};
 use super::defaults;
+use super::problem::full;
 use super::shelf::{Found, Item};
 
 /// One row an account: its [`Avatar`].
@@ -181,9 +182,9 @@ impl Pep {
         Ok(())
     }
 
-    /// Publishes on behalf of the owner. A picture of a vCard was for everybody, so a node that is
-    /// made for it is open.
-    fn place(
+    /// Publishes on behalf of the owner. A vCard is for everybody, so a node that is made for what
+    /// is in it is open.
+    pub(super) fn place(
         &mut self,
         node: &str,
         id: &str,
@@ -193,6 +194,9 @@ impl Pep {
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         if self.nodes.get(node).is_none() {
+            if !self.has_room_for_node(view) {
+                return Err(full());
+            }
             let config = Config {
                 access: Access::Open,
                 ..defaults::of_node(node)

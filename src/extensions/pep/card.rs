@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::access::may_read;
 use super::avatar::{self, Picture};
 use super::shelf::{self, Found};
-use super::{Ask, Pep, Waiting};
+use super::{Ask, Pep, Waiting, vcard4};
 use crate::extensions::request::{gets, sets, unavailable};
 
 /// One row an account: its [`Card`].
@@ -26,6 +26,8 @@ pub const CARD: Kind = Kind(0x61);
 
 /// The newest items of the avatar's node that are looked at for a picture.
 const PICTURES: usize = 4;
+/// The id of the one item with the card's new form.
+const CURRENT: &str = "current";
 
 /// A `<vCard/>`, written so that it stands alone.
 #[derive(Serialize, Deserialize)]
@@ -53,7 +55,7 @@ impl Pep {
     ) -> Result<(), StanzaError> {
         let account = ask.view.account.id;
         if gets(ask.request, payload, "vCard") {
-            let mut queries = vec![Query::Get(Tree::Account, key(account))];
+            let mut queries = vec![query(account)];
             queries.extend(self.picture_query(ask));
             self.wait(Waiting::Card, Some(ask.request), queries, fx);
             return Ok(());
@@ -70,7 +72,11 @@ impl Pep {
         if picture.is_some() {
             card.retain_children(|child| !child.is(ns::VCARD, "PHOTO"));
         }
-        let queries = self.picture_room(picture.as_ref(), ask.view);
+        let mut queries = self.picture_room(picture.as_ref(), ask.view);
+        if let Some(node) = self.nodes.get(vcard4::NODE) {
+            queries.push(shelf::newest(account, node.number, 1));
+            queries.extend(self.room_queries(vcard4::NODE, CURRENT, ask.view));
+        }
         let submitted = Submitted { card, picture };
         if queries.is_empty() {
             return self.card_set(submitted, &Found::default(), ask, fx);
@@ -88,35 +94,43 @@ impl Pep {
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let Submitted { card, picture } = submitted;
-        let key = key(ask.view.account.id);
-        let has_own_photo = card.child(ns::VCARD, "PHOTO").is_some();
-        if picture.is_some() || !has_own_photo {
-            self.take_picture(picture, found, ask.view, fx)?;
+        let view = ask.view;
+        self.take_picture(picture, found, view, fx)?;
+        let number = self.nodes.get(vcard4::NODE).map(|node| node.number);
+        let known = number.and_then(|number| found.of_node(number).next_back()?.1.payload());
+        let renewed = vcard4::renewed(&card, known.as_ref());
+        let is_news = known.as_ref() != Some(&renewed);
+        // A copy for clients of today, where there is room for one more node.
+        let has_room = number.is_some() || self.has_room_for_node(view);
+        if is_news && has_room && (known.is_some() || !renewed.nodes().is_empty()) {
+            self.place(vcard4::NODE, CURRENT, &renewed, found, view, fx)?;
         }
-        if card.nodes().is_empty() {
-            fx.delete(Tree::Account, key);
-        } else {
-            let xml = String::from_utf8(card.to_bytes("")).ok();
-            let value = xml.and_then(|xml| record::encode(&Card { xml }).ok());
-            let value = value.ok_or(StanzaError::new(Condition::InternalServerError))?;
-            fx.put(Tree::Account, key, value);
-        }
+        save(view.account.id, &card, fx);
         fx.result(ask.request, None);
         Ok(())
     }
 
-    /// §3.1 and §3.3: without a card the owner is told so, others hear the same as of an account
-    /// that does not exist.
+    /// A card in the new form was published: the old one says the same from now on.
+    pub(super) fn follow_vcard4(
+        &self,
+        fresh: &Element,
+        found: &Found,
+        account: AccountId,
+        fx: &mut Effects,
+    ) {
+        let known = found.others.first().and_then(|(_, value)| load(value));
+        save(account, &vcard4::aged(fresh, known.as_ref()), fx);
+    }
+
+    /// §3.1 and §3.3: without a card the owner gets an empty one, others hear the same as of an
+    /// account that does not exist.
     pub(super) fn card_got(
         &self,
         found: &Found,
         ask: &Ask,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let card = found.others.first().and_then(|(_, value)| {
-            let card = record::decode::<Card>(value).ok()?;
-            Element::parse(&card.xml, "").ok()
-        });
+        let card = found.others.first().and_then(|(_, value)| load(value));
         let photo = self.photo(found);
         let card = match (card, photo) {
             (Some(mut card), Some(photo)) => {
@@ -125,9 +139,7 @@ impl Pep {
             }
             (Some(card), None) => card,
             (None, Some(photo)) => Element::new(ns::VCARD, "vCard").with_child(photo),
-            (None, None) if ask.view.is_own(ask.request) => {
-                return Err(StanzaError::new(Condition::ItemNotFound));
-            }
+            (None, None) if ask.view.is_own(ask.request) => Element::new(ns::VCARD, "vCard"),
             (None, None) => return Err(unavailable()),
         };
         fx.result(ask.request, Some(card));
@@ -192,6 +204,26 @@ fn of_server(domain: &str, site: &Site) -> Option<Element> {
     Some(card)
 }
 
+/// Asks for the card.
+pub fn query(account: AccountId) -> Query {
+    Query::Get(Tree::Account, key(account))
+}
+
+fn load(value: &[u8]) -> Option<Element> {
+    let card = record::decode::<Card>(value).ok()?;
+    Element::parse(&card.xml, "").ok()
+}
+
+/// Keeps a card, or none if it is empty.
+fn save(account: AccountId, card: &Element, fx: &mut Effects) {
+    let xml = String::from_utf8(card.to_bytes("")).ok();
+    let xml = xml.filter(|_| !card.nodes().is_empty());
+    match xml.and_then(|xml| record::encode(&Card { xml }).ok()) {
+        Some(value) => fx.put(Tree::Account, key(account), value),
+        None => fx.delete(Tree::Account, key(account)),
+    }
+}
+
 fn key(account: AccountId) -> Vec<u8> {
     row(account, CARD, &[])
 }
@@ -205,6 +237,11 @@ mod tests {
 
     fn card(inside: &str) -> Element {
         Element::parse(&format!("<vCard xmlns='vcard-temp'>{inside}</vCard>"), "").unwrap()
+    }
+
+    /// A scene without room for nodes: what is set is kept as it is, and nowhere else.
+    fn scene() -> Scene {
+        Scene::with(|settings| settings.pubsub.nodes = 0)
     }
 
     fn store(scene: &Scene, inside: &str) -> &'static str {
@@ -223,7 +260,7 @@ mod tests {
 
     #[test]
     fn everybody_sees_the_card_that_was_set_last() {
-        let scene = Scene::new();
+        let scene = scene();
         assert_eq!(store(&scene, "<FN>Alice</FN><FOO/>"), "result");
         assert_eq!(store(&scene, "<FN>Alice Liddell</FN>"), "result");
         for from in ["alice@a.test/r", "eve@evil.test/r"] {
@@ -236,8 +273,8 @@ mod tests {
 
     #[test]
     fn no_card_looks_to_others_like_no_account() {
-        let scene = Scene::new();
-        assert_eq!(verdict(&fetch(&scene, "alice@a.test/r")), "item-not-found");
+        let scene = scene();
+        assert_eq!(fetch(&scene, "alice@a.test/r").payload(), Some(card("")));
         assert_eq!(
             verdict(&fetch(&scene, "eve@evil.test/r")),
             "service-unavailable"
@@ -252,7 +289,7 @@ mod tests {
 
     #[test]
     fn nobody_sets_the_card_of_another() {
-        let scene = Scene::new();
+        let scene = scene();
         let theirs = set("bob@b.test/r", "alice@a.test", &card("<FN>Malice</FN>"));
         assert_eq!(
             scene.ask_account(&mut Pep::new(scene.site.shared()), &theirs),
@@ -267,7 +304,10 @@ mod tests {
 
     #[test]
     fn a_card_has_a_bound() {
-        let scene = Scene::with(|settings| settings.vcard.size = Size::bytes(200));
+        let scene = Scene::with(|settings| {
+            settings.vcard.size = Size::bytes(200);
+            settings.pubsub.nodes = 0;
+        });
         let room = 200 - card("<FN></FN>").to_bytes("").len() - "</FN>".len() + "/".len();
         let named = |len: usize| format!("<FN>{}</FN>", "x".repeat(len));
         let exact = (1..=room)

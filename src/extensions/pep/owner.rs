@@ -34,7 +34,7 @@ impl Pep {
             (Standing::Stranger, _) => return Err(ask.absent()),
             (Standing::Contact(_), _) => return Err(forbidden()),
         }
-        if self.nodes.len() >= settings.nodes {
+        if !self.has_room_for_node(ask.view) {
             return Err(full());
         }
         let is_instant = node.is_none();

@@ -16,7 +16,7 @@ use super::problem::{
     bad, forbidden, full, not_acceptable, not_found, precondition_not_met, unsupported, with,
 };
 use super::shelf::{self, Found, Item};
-use super::{Ask, Pep, Waiting, defaults};
+use super::{Ask, Pep, Waiting, card, defaults, vcard4};
 
 /// An item on its way to its node.
 pub struct Publication {
@@ -51,7 +51,7 @@ impl Pep {
         }
         let account = ask.view.account.id;
         if self.nodes.get(&node).is_none() {
-            if self.nodes.len() >= ask.view.site.settings.pubsub.nodes {
+            if !self.has_room_for_node(ask.view) {
                 return Err(full());
             }
             self.nodes.create(&node, config.clone(), account, fx);
@@ -61,7 +61,10 @@ impl Pep {
             self.tell_published(&node, &item, ask.view, fx);
             return Ok(());
         }
-        let queries = self.room_queries(&node, &item.id, ask.view);
+        let mut queries = self.room_queries(&node, &item.id, ask.view);
+        if node == vcard4::NODE {
+            queries.push(card::query(account));
+        }
         let publication = Publication { node, item };
         if queries.is_empty() {
             return self.published(publication, &Found::default(), ask, fx);
@@ -83,7 +86,11 @@ impl Pep {
         self.shelve(&node, &item, found, ask.view, fx)?;
         self.answer_publication(&node, &item, ask, fx);
         self.tell_published(&node, &item, ask.view, fx);
-        self.changed(&node, item.payload().as_ref(), ask.view, fx);
+        let payload = item.payload();
+        self.changed(&node, payload.as_ref(), ask.view, fx);
+        if let Some(fresh) = payload.filter(|_| node == vcard4::NODE) {
+            self.follow_vcard4(&fresh, found, ask.view.account.id, fx);
+        }
         Ok(())
     }
 
@@ -113,6 +120,11 @@ impl Pep {
             None if ask.standing == Standing::Stranger => Err(ask.absent()),
             None => Err(forbidden()),
         }
+    }
+
+    /// Whether one more node may be made.
+    pub(super) fn has_room_for_node(&self, view: View) -> bool {
+        self.nodes.len() < view.site.settings.pubsub.nodes
     }
 
     fn is_in_pace(&mut self, view: View, fx: &Effects) -> bool {

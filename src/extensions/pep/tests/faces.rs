@@ -202,3 +202,29 @@ fn the_picture_of_a_vcard_is_the_avatar() {
             .contains("vcard-temp")
     );
 }
+
+#[test]
+fn a_card_says_the_same_in_both_forms() {
+    let mut world = world();
+    world.connect(ALICE, 1);
+    enter(&mut world, BOB, 1, &["urn:xmpp:vcard4"]);
+    let set = card("set", "", "<FN>Alice</FN><GEO><LAT>1</LAT></GEO>");
+    assert!(ask(&mut world, ALICE, 1, &set).contains("type='result'"));
+    assert!(
+        world
+            .heard(BOB, 1)
+            .concat()
+            .contains("<fn><text>Alice</text></fn>")
+    );
+    let new = "<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'><fn><text>Al</text></fn></vcard>";
+    let publish = publish("urn:xmpp:vcard4", "i", "x").replace("<t xmlns='urn:t'>x</t>", new);
+    assert!(ask(&mut world, ALICE, 1, &publish).contains("type='result'"));
+    let seen = ask(&mut world, BOB, 1, &card("get", ALICE, ""));
+    assert!(
+        seen.contains("<FN>Al</FN>") && seen.contains("<GEO>"),
+        "{seen}"
+    );
+    world.heard(BOB, 1);
+    assert!(ask(&mut world, ALICE, 1, &card("set", "", "<FN>Al</FN>")).contains("result"));
+    assert!(world.heard(BOB, 1).is_empty(), "nothing new");
+}
