@@ -1,6 +1,7 @@
 //! What a decision asks for: the plain structs decide and list effects, the actor shells perform
 //! them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,10 +10,12 @@ use rookery_protocol::stanza::Stanza;
 use rookery_protocol::xml::Element;
 use rookery_storage::{Frame, KeyRange, Tree};
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::admin::Command;
 use crate::hub::devices::{Device, DeviceId};
 use crate::receipt::Receipt;
+use crate::topic::Wants;
 
 /// Milliseconds since 1970, by the wall clock.
 pub type Millis = u64;
@@ -65,6 +68,10 @@ pub struct Marks {
     /// The stamp of its place among all that the account at hand is sent and that may wait; 0 where
     /// it has none. Never crosses either.
     pub order: u64,
+    /// What a message is about: it is for the devices that want this topic, and for nobody else.
+    pub topic: Option<SmolStr>,
+    /// With a probe: what the device that asks wants to hear besides.
+    pub wants: Option<Arc<Wants>>,
 }
 
 /// A stanza on its way, with all that was decided of it.
@@ -250,6 +257,13 @@ impl Effects {
     pub fn route(&mut self, stanza: Stanza) {
         self.list
             .push(Effect::Route(Box::new(Envelope::plain(stanza))));
+    }
+
+    /// The same with marks.
+    pub fn route_marked(&mut self, stanza: Stanza, marks: Marks) {
+        let mut envelope = Envelope::plain(stanza);
+        envelope.marks = marks;
+        self.list.push(Effect::Route(Box::new(envelope)));
     }
 
     /// Sends the stanza at hand on to whom its `to` names, with its receipt, marks and travelling

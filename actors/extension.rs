@@ -22,6 +22,7 @@ use crate::hub::account::Account;
 use crate::hub::devices::{DeviceId, Devices};
 use crate::keys::Kind;
 use crate::site::Site;
+use crate::topic::Topics;
 
 /// The list that `Server::start` hands to the engine; its order is the order in which extensions
 /// see a stanza.
@@ -50,6 +51,10 @@ pub struct Extension {
     /// What it does, in one word; names it in settings, logs and the table of XEPs.
     pub name: &'static str,
     pub specs: &'static [Spec],
+    /// Identities in disco#info of the server's domains: category and type.
+    pub server_identities: &'static [(&'static str, &'static str)],
+    /// Identities in disco#info of an account: category and type.
+    pub account_identities: &'static [(&'static str, &'static str)],
     /// Features in disco#info of the server's domains.
     pub server_features: &'static [&'static str],
     /// Features in disco#info of an account.
@@ -79,6 +84,8 @@ impl Extension {
     pub const NONE: Extension = Extension {
         name: "",
         specs: &[],
+        server_identities: &[],
+        account_identities: &[],
         server_features: &[],
         account_features: &[],
         bind_features: &[],
@@ -125,9 +132,36 @@ pub struct View<'a> {
     pub account: &'a Account,
     pub devices: &'a Devices,
     pub site: &'a Site,
+    pub fellows: Fellows<'a>,
+}
+
+/// An account's other extensions, as far as one may ask them something: none knows which they are.
+#[derive(Clone, Copy, Default)]
+pub struct Fellows<'a> {
+    pub(crate) before: &'a [(usize, Box<dyn AccountRole>)],
+    pub(crate) after: &'a [(usize, Box<dyn AccountRole>)],
+}
+
+impl<'a> Fellows<'a> {
+    fn roles(self) -> impl Iterator<Item = &'a dyn AccountRole> {
+        let all = self.before.iter().chain(self.after);
+        all.map(|(_, role)| role.as_ref())
+    }
 }
 
 impl View<'_> {
+    /// Whether another extension keeps the account from `contact`: see
+    /// [`AccountRole::hides_from`].
+    pub fn hides_from(&self, contact: &Jid) -> bool {
+        self.fellows.roles().any(|role| role.hides_from(contact))
+    }
+
+    /// What the other extensions list of the account: see [`AccountRole::items`].
+    pub fn items(&self, asker: &Jid) -> Vec<Element> {
+        let roles = self.fellows.roles();
+        roles.flat_map(|role| role.items(asker, *self)).collect()
+    }
+
     /// Whether `request` comes from the account itself (any of its devices).
     pub fn is_own(&self, request: &Stanza) -> bool {
         request
@@ -158,6 +192,27 @@ pub trait AccountRole: Send {
     /// `to`). It must reply, refuse, read or administer. Who may ask is its own decision: check
     /// [`View::is_own`].
     fn iq(&mut self, request: &Stanza, payload: &Element, view: View, fx: &mut Effects) {}
+
+    /// Whether it is the one to answer this IQ in one of its namespaces; if not, the next in the
+    /// list that names the namespace is asked.
+    fn answers(&self, request: &Stanza) -> bool {
+        true
+    }
+
+    /// A result or error came to the bare JID: perhaps the answer to an IQ that it sent. It must
+    /// know its own by their ids.
+    fn answered(&mut self, answer: &Stanza, view: View, fx: &mut Effects) {}
+
+    /// Items in disco#items of the account, for one who may see its presence; `asker` is a bare
+    /// JID.
+    fn items(&self, asker: &Jid, view: View) -> Vec<Element> {
+        Vec::new()
+    }
+
+    /// The topics that a device wants to be told of; `None` where this is not known (yet).
+    fn wants(&self, device: DeviceId, view: View) -> Option<Topics> {
+        None
+    }
 
     /// What `fx.read` asked for. `request` is the IQ that waited, or `None` for `read_first` and
     /// `read_aside`.

@@ -65,4 +65,5 @@ pub mod site;
 pub mod stream;
 #[cfg(test)]
 mod testing;
+pub mod topic;
 pub mod transport;

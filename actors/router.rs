@@ -34,7 +34,8 @@ impl Realm {
         if to.local().is_some() && self.accounts.id(key.as_str()).is_none() {
             return self.to_nobody(envelope);
         }
-        let wakes = wakes(&envelope.stanza);
+        // Who is not there wants to hear of nothing.
+        let wakes = wakes(&envelope.stanza) && envelope.marks.topic.is_none();
         self.post(&key, Mail::Incoming(Box::new(envelope)), wakes);
     }
 
@@ -76,6 +77,9 @@ impl Realm {
     /// Mail came back: a stanza is refused, or, where nobody needed to be woken, is done with.
     fn returned(self: &Arc<Realm>, mail: Mail, why: Returned, wakes: bool) {
         match mail {
+            Mail::Incoming(envelope) if envelope.marks.topic.is_some() => {
+                envelope.receipt.settle();
+            }
             Mail::Incoming(envelope) if why == Returned::Full => {
                 self.refuse(*envelope, Condition::ResourceConstraint);
             }
@@ -163,6 +167,27 @@ impl Realm {
             let mut mind = Mind::load(id, key, rows, &realm.site);
             mind.incoming(stanza, marks, &mut Devices::default(), &realm.site, &mut fx);
             receipt.settle();
+            realm.replies_of(mind, fx);
+        });
+    }
+
+    /// Sends on what such a mind answers, and reads for it.
+    fn replies_of(self: &Arc<Realm>, mut mind: Mind, mut fx: Effects) {
+        let mut read = None;
+        for effect in fx.take() {
+            match effect {
+                Effect::Route(reply) => self.route(*reply),
+                Effect::Read(it) => read = Some(it),
+                _ => {}
+            }
+        }
+        let Some(read) = read else { return };
+        let (realm, queries) = (Arc::clone(self), read.queries.clone());
+        self.keeper.read(queries, move |rows| {
+            let Some(rows) = rows else { return };
+            let mut fx = Effects::new(realm.site.now(), Origin::Elsewhere);
+            let mut devices = Devices::default();
+            mind.read_done(*read, rows, &mut devices, &realm.site, &mut fx);
             realm.replies(fx);
         });
     }

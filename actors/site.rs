@@ -1,8 +1,11 @@
 //! What everybody on this server may know: its domains, settings, extensions and the time it has
 //! been up.
 
+use std::any::{Any, TypeId};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use rookery_config::Settings;
 use rookery_protocol::jid::Jid;
 use smol_str::SmolStr;
@@ -16,7 +19,7 @@ pub const NAME: &str = "Rookery";
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Facts and choices that hold while the server runs. No actor, no lock.
+/// Facts and choices that hold while the server runs. No actor.
 pub struct Site {
     pub settings: Settings,
     pub extensions: List,
@@ -29,7 +32,11 @@ pub struct Site {
     /// Random for each run: signs what is given out and need not be remembered.
     pub key: [u8; 32],
     started: Instant,
+    shared: Mutex<Vec<Shared>>,
 }
+
+/// A value, by its type.
+type Shared = (TypeId, Arc<dyn Any + Send + Sync>);
 
 impl Site {
     /// A site with these settings; domains and administrators that are no JIDs were refused by
@@ -49,6 +56,7 @@ impl Site {
             notices: Notices::default(),
             key: random(),
             started: Instant::now(),
+            shared: Mutex::default(),
         }
     }
 
@@ -64,6 +72,19 @@ impl Site {
         self.admins
             .iter()
             .any(|admin| admin.as_str() == bare && admin.domain() == host)
+    }
+
+    /// What the roles of one extension share, whosever they are: one value a type, made at first
+    /// use. To be asked for when a role is made, not at every stanza.
+    pub fn shared<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
+        let mut shared = self.shared.lock();
+        let known = shared.iter().find(|(held, _)| *held == TypeId::of::<T>());
+        let known = known.and_then(|(_, value)| Arc::clone(value).downcast().ok());
+        known.unwrap_or_else(|| {
+            let fresh = Arc::new(T::default());
+            shared.push((TypeId::of::<T>(), Arc::clone(&fresh) as _));
+            fresh
+        })
     }
 
     /// Seconds since the start.

@@ -53,6 +53,8 @@ section! {
         pub private: Private = Private::default(),
         /// The vCard (XEP-0054).
         pub vcard: Vcard = Vcard::default(),
+        /// Personal eventing and publish-subscribe (XEP-0163, XEP-0060).
+        pub pubsub: Pubsub = Pubsub::default(),
         /// Group chat.
         pub rooms: Rooms = Rooms::default(),
         /// Whom to write to about this server (XEP-0157).
@@ -358,6 +360,26 @@ section! {
     pub struct Vcard {
         /// Bytes of one vCard.
         pub size: Size = Size::kib(128),
+    }
+}
+
+section! {
+    /// Personal eventing and publish-subscribe (XEP-0163, XEP-0060).
+    pub struct Pubsub {
+        /// Nodes of one account.
+        pub nodes: usize = 500,
+        /// Items of one node; what `max` stands for.
+        pub items: u32 = 10_000,
+        /// Bytes of one item.
+        pub item: Size = Size::kib(128),
+        /// Bytes of all items of one account.
+        pub total: Size = Size::mib(5),
+        /// Subscriptions to one node, and affiliations with it.
+        pub people: usize = 1_000,
+        /// Items one account may publish at once.
+        pub burst: u32 = 200,
+        /// Items a second one account may publish after that.
+        pub rate: u32 = 5,
     }
 }
 

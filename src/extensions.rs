@@ -9,8 +9,8 @@ pub mod disco;
 pub mod last;
 pub mod motd;
 pub mod offline;
+pub mod pep;
 pub mod ping;
-pub mod private;
 pub mod register;
 pub mod request;
 #[cfg(test)]
@@ -18,7 +18,6 @@ mod scene;
 #[cfg(test)]
 mod stories;
 pub mod time;
-pub mod vcard;
 pub mod version;
 
 use rookery_actors::extension::{List, Spec};
@@ -30,14 +29,13 @@ pub const LIST: List = &[
     &offline::EXTENSION,
     &clients::CLIENTS,
     &commands::COMMANDS,
+    &pep::PEP,
     &disco::DISCO,
     &last::LAST,
     &motd::MOTD,
     &ping::PING,
-    &private::PRIVATE,
     &register::REGISTER,
     &time::TIME,
-    &vcard::VCARD,
     &version::SOFTWARE,
 ];
 

@@ -6,6 +6,7 @@
 //! ([`systemd`]), and carries out commands that come through a socket ([`control`]). The engine
 //! behind it is the crate `rookery-actors`.
 
+pub mod capabilities;
 pub mod cli;
 pub mod control;
 pub mod dns;

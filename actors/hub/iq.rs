@@ -27,10 +27,10 @@ impl Mind {
     }
 
     /// Answers for the account. Results and errors answer roster pushes, which nobody waits for
-    /// (RFC 6121 §2.1.6).
+    /// (RFC 6121 §2.1.6), or what an extension asked.
     fn answer(&mut self, stanza: Stanza, turn: &mut Turn) {
         let Kind::Iq(kind @ (IqType::Get | IqType::Set)) = stanza.kind else {
-            return;
+            return self.each(turn, |role, view, fx| role.answered(&stanza, view, fx));
         };
         if let Some(index) = self.answerer(&stanza, turn.site)
             && let Some(payload) = stanza.payload()

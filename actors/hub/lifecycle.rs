@@ -232,7 +232,7 @@ impl Hub {
         let removed = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
             mind.removed(devices, site, fx);
             fx.delete(Tree::Accounts, name);
-            for tree in [Tree::Account, Tree::Archive, Tree::Sessions] {
+            for tree in [Tree::Account, Tree::Archive, Tree::Pubsub, Tree::Sessions] {
                 fx.rows.delete_range(tree, keys::everything(id));
             }
         });

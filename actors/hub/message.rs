@@ -8,13 +8,16 @@ use smallvec::SmallVec;
 use super::mind::{Mind, Turn};
 use crate::effect::Marks;
 use crate::extension::{Direction, Kept, Pass};
-use crate::hub::devices::DeviceId;
+use crate::hub::devices::{Device, DeviceId};
 
 impl Mind {
     /// A message for the account or one of its devices.
     pub(super) fn message_in(&mut self, mut stanza: Stanza, mut marks: Marks, turn: &mut Turn) {
         if !self.admit(Direction::In, &mut stanza, &mut marks, turn) {
             return;
+        }
+        if let Some(topic) = &marks.topic {
+            return self.tell_interested(&stanza, topic, turn);
         }
         let (delivery, named) = self.delivery(&stanza, turn);
         // What nobody gets is not kept either: its sender is told so, or nobody ever asks for it.
@@ -48,6 +51,17 @@ impl Mind {
             };
             role.after(pass, &reached, view, fx);
         });
+    }
+
+    /// A message with a topic: to each available device that wants it.
+    fn tell_interested(&self, stanza: &Stanza, topic: &str, turn: &mut Turn) {
+        let wanted = |device: &&Device| {
+            let wants = self.wants(device.id, turn);
+            wants.is_some_and(|topics| topics.contains(topic))
+        };
+        let interested: Vec<&Device> = turn.devices.available().filter(wanted).collect();
+        let each = |device: &Device| stanza.clone().with_to(device.jid.clone());
+        turn.fx.deliver_each(interested, each);
     }
 
     /// Nobody is there to take it: an extension keeps it until somebody is, or it goes back

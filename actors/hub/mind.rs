@@ -13,7 +13,7 @@ use rookery_protocol::xml::Element;
 
 use crate::admin::Outcome;
 use crate::effect::{Administer, Effects, Marks, Read, Row};
-use crate::extension::{AccountRole, Direction, Pass, View};
+use crate::extension::{AccountRole, Direction, Fellows, Pass, View};
 use crate::hub::account::Account;
 use crate::hub::allowance::Allowance;
 use crate::hub::devices::{Device, DeviceId, Devices};
@@ -21,6 +21,7 @@ use crate::hub::farewells::Farewells;
 use crate::hub::server;
 use crate::keys::{self, AccountId};
 use crate::site::Site;
+use crate::topic::Topics;
 
 /// An account with its extensions' state.
 pub struct Mind {
@@ -198,6 +199,7 @@ impl Mind {
             account: &self.account,
             devices,
             site,
+            fellows: Fellows::default(),
         };
         let mut roles = self.roles.iter();
         let stanza = roles.find_map(|(_, role)| role.again(key, row, view))?;
@@ -267,12 +269,13 @@ impl Mind {
         let asks = matches!(stanza.kind, Kind::Iq(IqType::Get | IqType::Set));
         let here = stanza.to.as_ref().is_none_or(|to| *to == self.account.jid);
         let ns = &stanza.payload_head().filter(|_| asks && here)?.ns;
-        let mut indexes = self.roles.iter().map(|(index, _)| *index);
-        indexes.find(|index| {
-            site.extensions[*index]
-                .account_namespaces
-                .contains(&ns.as_str())
-        })
+        let named = |index: usize| {
+            let namespaces = site.extensions[index].account_namespaces;
+            namespaces.contains(&ns.as_str())
+        };
+        let mut roles = self.roles.iter();
+        let found = roles.find(|(index, role)| named(*index) && role.answers(stanza));
+        found.map(|(index, _)| *index)
     }
 
     /// Fills in whom a stanza without `to` is for (RFC 6120 §10.3); `false`: for nobody.
@@ -422,17 +425,8 @@ impl Mind {
         turn: &mut Turn,
         mut call: impl FnMut(&mut dyn AccountRole, View, &mut Effects),
     ) {
-        for (index, role) in &mut self.roles {
-            let view = View {
-                account: &self.account,
-                devices: &*turn.devices,
-                site: turn.site,
-            };
-            turn.fx.for_extension(*index);
-            call(role.as_mut(), view, turn.fx);
-            for device in turn.fx.take_notes() {
-                note(turn.devices, device, *index);
-            }
+        for place in 0..self.roles.len() {
+            self.at(place, turn, &mut call);
         }
     }
 
@@ -443,18 +437,45 @@ impl Mind {
         turn: &mut Turn,
         call: impl FnOnce(&mut dyn AccountRole, View, &mut Effects),
     ) {
+        if let Some(place) = self.roles.iter().position(|(it, _)| *it == index) {
+            self.at(place, turn, call);
+        }
+    }
+
+    /// Calls the role at this place of the list.
+    fn at(
+        &mut self,
+        place: usize,
+        turn: &mut Turn,
+        call: impl FnOnce(&mut dyn AccountRole, View, &mut Effects),
+    ) {
+        let (before, rest) = self.roles.split_at_mut(place);
+        let Some(((index, role), after)) = rest.split_first_mut() else {
+            return;
+        };
         let view = View {
             account: &self.account,
             devices: &*turn.devices,
             site: turn.site,
+            fellows: Fellows { before, after },
         };
-        if let Some((_, role)) = self.roles.iter_mut().find(|(it, _)| *it == index) {
-            turn.fx.for_extension(index);
-            call(role.as_mut(), view, turn.fx);
-            for device in turn.fx.take_notes() {
-                note(turn.devices, device, index);
-            }
+        turn.fx.for_extension(*index);
+        call(role.as_mut(), view, turn.fx);
+        for device in turn.fx.take_notes() {
+            note(turn.devices, device, *index);
         }
+    }
+
+    /// What a device wants to be told of.
+    pub(super) fn wants(&self, device: DeviceId, turn: &Turn) -> Option<Topics> {
+        let view = View {
+            account: &self.account,
+            devices: &*turn.devices,
+            site: turn.site,
+            fellows: Fellows::default(),
+        };
+        let mut roles = self.roles.iter();
+        roles.find_map(|(_, role)| role.wants(device, view))
     }
 }
 

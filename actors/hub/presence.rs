@@ -1,6 +1,8 @@
 //! Presence (RFC 6121 §4): broadcast, directed presence, probes, and what is owed to those who
 //! were told of a device when it goes.
 
+use std::sync::Arc;
+
 use rookery_protocol::datetime;
 use rookery_protocol::delivery::Delivery;
 use rookery_protocol::jid::Jid;
@@ -17,6 +19,7 @@ use crate::effect::{Effects, Marks};
 use crate::extension::{Direction, Pass};
 use crate::hub::devices::{Device, DeviceId};
 use crate::site::random_id;
+use crate::topic::Wants;
 
 impl Mind {
     /// Presence from an own device that has passed the phases.
@@ -77,7 +80,9 @@ impl Mind {
                 turn.fx,
             ),
             (Delivery::Probe, _) => {
-                self.probe(&stanza, turn);
+                if marks.wants.as_ref().is_none_or(|it| !it.topics_only) {
+                    self.probe(&stanza, turn);
+                }
                 SmallVec::new()
             }
             _ => SmallVec::new(),
@@ -170,9 +175,12 @@ impl Mind {
             self.begin(id, turn);
         }
         self.each(turn, |role, view, fx| role.available(id, initial, view, fx));
+        if initial {
+            self.ask_contacts(id, turn);
+        }
     }
 
-    /// What a device hears and asks as it becomes available (RFC 6121 §3.1.3, §4.2.2, §4.3.1).
+    /// What a device hears as it becomes available (RFC 6121 §3.1.3, §4.2.2).
     fn begin(&mut self, id: DeviceId, turn: &mut Turn) {
         let own = &self.account.jid;
         let others = turn.devices.iter().filter(|device| device.id != id);
@@ -183,13 +191,31 @@ impl Mind {
         for request in self.account.requests() {
             turn.fx.deliver_bytes(id, request.clone());
         }
+        self.ask_again(turn);
+    }
+
+    /// Asks the contacts for their presence (RFC 6121 §4.3.1), and for what else the device wants.
+    fn ask_contacts(&self, id: DeviceId, turn: &mut Turn) {
+        let own = &self.account.jid;
         // One id for all probes of this login: an answer that repeats it is seen to be of it.
         let probe = Stanza::presence(PresenceType::Probe).with_from(own.clone());
         let probe = probe.with_id(random_id());
+        let wants = self.wants(id, turn).filter(|topics| !topics.is_empty());
+        let wants = wants.zip(turn.devices.get(id)).map(|(topics, device)| {
+            let device = device.jid.clone();
+            Arc::new(Wants {
+                device,
+                topics,
+                topics_only: false,
+            })
+        });
         for contact in self.account.contacts(State::sees_contact) {
-            turn.fx.route(probe.clone().with_to(contact));
+            let marks = Marks {
+                wants: wants.clone(),
+                ..Marks::default()
+            };
+            turn.fx.route_marked(probe.clone().with_to(contact), marks);
         }
-        self.ask_again(turn);
     }
 
     /// RFC 6121 §3.1.2: a request that a remote server never answered may have been lost there.

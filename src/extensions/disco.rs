@@ -56,9 +56,11 @@ pub const DISCO: Extension = Extension {
 /// disco#info of a domain of the server, without node: what its capabilities are computed from.
 pub fn server_info(domain: &str, site: &Site) -> Element {
     let features = features(site, |extension| extension.server_features);
+    let identities = identities(site, |extension| extension.server_identities);
     let forms = roles(site).flat_map(|role| role.info(domain, site));
     info()
         .with_child(identity("server", "im", NAME))
+        .with_children(identities)
         .with_children(features)
         .with_children(forms)
 }
@@ -142,7 +144,7 @@ impl AccountRole for Disco {
         }
         let answer = match payload.attr("node") {
             None if payload.ns() == ns::DISCO_INFO => Ok(account_info(view.site)),
-            None => Ok(resources(view)),
+            None => Ok(resources(view).with_children(view.items(&asker))),
             Some(node) if own => of_node(
                 payload.ns(),
                 view.account.jid.as_str(),
@@ -177,12 +179,15 @@ fn to_stranger(request: &Stanza, payload: &Element, fx: &mut Effects) {
 
 fn account_info(site: &Site) -> Element {
     let features = features(site, |extension| extension.account_features);
+    let identities = identities(site, |extension| extension.account_identities);
     info()
         .with_child(identity("account", "registered", ""))
+        .with_children(identities)
         .with_children(features)
 }
 
-/// §8: the items of an account, for those who may see its presence, are its available resources.
+/// §8: for those who may see its presence, the items of an account are its available resources,
+/// and what extensions list.
 fn resources(view: View) -> Element {
     let available = view.devices.available();
     items().with_children(available.map(|device| item(device.jid.as_str(), "", "")))
@@ -228,6 +233,14 @@ fn tell(
         }
         Err(error) => fx.refuse(request, &error),
     }
+}
+
+fn identities(
+    site: &Site,
+    of: fn(&Extension) -> &'static [(&'static str, &'static str)],
+) -> impl Iterator<Item = Element> {
+    let all = site.extensions.iter().flat_map(move |it| of(it));
+    all.map(|(category, kind)| identity(category, kind, ""))
 }
 
 /// Each feature once, whichever extensions name it.

@@ -3,7 +3,7 @@
 
 use rookery_actors::admin::{Command, Outcome};
 use rookery_actors::effect::{Effect, Effects, Marks, Millis, Origin, Query, Row};
-use rookery_actors::extension::{AccountRole, Direction, DomainRole, Pass, View};
+use rookery_actors::extension::{AccountRole, Direction, DomainRole, Fellows, Pass, View};
 use rookery_actors::hub::account::Account;
 use rookery_actors::hub::devices::{Device, DeviceId, Devices};
 use rookery_actors::hub::mind::Mind;
@@ -138,6 +138,7 @@ impl Scene {
             account: &self.account,
             devices: &self.devices,
             site: &self.site,
+            fellows: Fellows::default(),
         }
     }
 

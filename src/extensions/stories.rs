@@ -16,7 +16,7 @@ use super::scene::{NOW, jid, stanza};
 use crate::kept::Place;
 
 /// A server without streams, with alice and bob.
-pub(super) struct World {
+pub struct World {
     store: Store,
     pub site: Site,
     pub now: u64,
@@ -87,10 +87,15 @@ impl World {
 
     /// Connects a device, which says that it is there.
     pub fn connect(&mut self, name: &'static str, number: u32) {
+        self.bind(name, number);
+        self.send(name, number, "<presence/>");
+    }
+
+    /// Connects a device, which says nothing.
+    pub fn bind(&mut self, name: &'static str, number: u32) {
         let jid = jid(&format!("{name}/{number}"));
         let device = Device::new(DeviceId(number), jid, self.now);
         self.people.get_mut(name).unwrap().devices.add(device);
-        self.send(name, number, "<presence/>");
     }
 
     /// A device sends something.
@@ -111,6 +116,15 @@ impl World {
                 mind.outgoing(device, stanza, marks, devices, site, fx);
             },
         );
+    }
+
+    /// A device sends presence, and is shown it as everybody sees it.
+    pub fn presence_of(&mut self, name: &'static str, number: u32, text: &str) -> String {
+        let before = self.people[name].heard.get(&number).map_or(0, Vec::len);
+        self.send(name, number, text);
+        let heard = &self.people[name].heard[&number][before..];
+        let echo = heard.iter().find(|text| text.starts_with("<presence"));
+        echo.expect("the echo").clone()
     }
 
     /// A device goes without a word; what it never acknowledged comes back.

@@ -490,7 +490,8 @@ fn what_is_told_now_stands_in_the_form() {
 #[test]
 fn administrators_are_made_in_the_settings_only() {
     let scene = Scene::new();
-    let offered = Commands.items("a.test", Some(ns::ADHOC), &jid("root@a.test"), &scene.site);
+    let root = jid("root@a.test");
+    let offered = DomainRole::items(&Commands, "a.test", Some(ns::ADHOC), &root, &scene.site);
     let nodes: Vec<_> = offered.iter().filter_map(|it| it.attr("node")).collect();
     assert!(nodes.len() > 10 && !nodes.iter().any(|it| it.ends_with("#edit-admin")));
     let answer = heard(&second("edit-admin", &[("adminjids", "eve@a.test")]), None);

@@ -1,6 +1,7 @@
 //! What the server and an account tell of themselves, and to whom.
 
 use super::*;
+use crate::capabilities::verification;
 use crate::extensions::scene::{NOW, Scene, get, only_answer, set, text, verdict};
 use rookery_actors::effect::Origin;
 
@@ -78,8 +79,8 @@ fn contact_addresses_are_told_and_count_for_the_capabilities() {
         .collect();
     assert_eq!(fields[0].1.clone().next().unwrap().text(), ns::SERVER_INFO);
     assert_eq!(fields[1].0, Some("abuse-addresses"));
-    let without = caps::verification(&server_info("a.test", &Scene::new().site));
-    assert_ne!(caps::verification(&info), without);
+    let without = verification(&server_info("a.test", &Scene::new().site));
+    assert_ne!(verification(&info), without);
 }
 
 #[test]
@@ -92,7 +93,7 @@ fn the_capabilities_are_those_of_the_node_they_name() {
         .payload()
         .unwrap();
     assert_eq!(info.attr("node"), Some(node.as_str()));
-    assert_eq!(caps::verification(&info), ver);
+    assert_eq!(verification(&info), ver);
     let other = server(
         &scene,
         "alice@a.test/r",

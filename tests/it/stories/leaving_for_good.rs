@@ -26,6 +26,12 @@ fn leaving_for_good() {
          <notes xmlns='urn:x'>mine</notes></query></iq>",
         "<iq type='result' id='priv'/>",
     );
+    alice.gets(
+        "<iq type='set' id='pep'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+         <publish node='urn:x'><item id='i'><n xmlns='urn:x'>mine</n></item></publish>\
+         </pubsub></iq>",
+        "<iq type='result' id='pep'/>",
+    );
     let mut desk = world.device("alice@a.test/desk");
     bob.drains();
 
@@ -64,5 +70,10 @@ fn leaving_for_good() {
          <notes xmlns='urn:x'/></query></iq>",
     );
     assert!(!notes.to_string().contains("mine"), "{notes}");
+    let items = other.asks(
+        "<iq type='get' id='pep'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+         <items node='urn:x'/></pubsub></iq>",
+    );
+    assert_eq!(items.error(), Some(("cancel", "item-not-found")), "{items}");
     other.hears_nothing();
 }

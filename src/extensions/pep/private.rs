@@ -1,48 +1,33 @@
-//! XEP-0049, Private XML Storage: what a client keeps here for its owner's other clients.
+//! XEP-0049, Private XML Storage: what a client keeps here for its owner's other clients. Bookmarks
+//! of rooms lie elsewhere and are put together when they are asked for.
 
 use std::collections::BTreeMap;
 
 use rookery_actors::effect::{Effects, Query, Row};
-use rookery_actors::extension::{AccountRole, Extension, Spec, View};
+use rookery_actors::extension::View;
 use rookery_actors::keys::{AccountId, Kind, row};
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::ns;
-use rookery_protocol::stanza::Stanza;
 use rookery_protocol::xml::Element;
 use rookery_storage::Tree;
 use rookery_storage::record::{self, Record};
 use serde::{Deserialize, Serialize};
 
-use super::request::{bad_request, gets, sets, unavailable};
-
-/// The extension.
-pub const PRIVATE: Extension = Extension {
-    name: "private",
-    specs: &[Spec {
-        xep: 49,
-        version: "1.2",
-        title: "Private XML Storage",
-    }],
-    server_features: &[ns::PRIVATE],
-    account_features: &[ns::PRIVATE],
-    account_namespaces: &[ns::PRIVATE],
-    kinds: &[TOTAL, ITEM],
-    account: Some(|_| Box::new(Private::default())),
-    ..Extension::NONE
-};
+use super::shelf::Found;
+use super::{Ask, Pep, Waiting, bookmarks};
+use crate::extensions::request::{bad_request, gets, sets, unavailable};
 
 /// One row an account: the [`Total`] of its items.
-const TOTAL: Kind = Kind(0x20);
+pub const TOTAL: Kind = Kind(0x20);
 /// An [`Item`]; then its namespace, a zero and its name.
-const ITEM: Kind = Kind(0x60);
+pub const ITEM: Kind = Kind(0x60);
+/// The item with what old clients store among bookmarks, but is none of a room.
+pub const REST: &[u8] = b"storage:bookmarks\0storage";
 
 /// The longest namespace and name of an item together, in bytes.
 const NAME: usize = 1024;
 /// The most items that one request stores.
 const AT_ONCE: usize = 32;
-
-const GET: u32 = 0;
-const SET: u32 = 1;
 
 /// Bytes of all items of an account, keys included.
 #[derive(Serialize, Deserialize)]
@@ -64,77 +49,116 @@ impl Record for Item {
     const VERSION: u8 = 1;
 }
 
-#[derive(Default)]
-struct Private {
-    total: u64,
+/// The bytes in the row of [`TOTAL`].
+pub fn load_total(value: &[u8]) -> u64 {
+    record::decode::<Total>(value).map_or(0, |total| total.bytes)
 }
 
-impl AccountRole for Private {
-    fn load(&mut self, _kind: Kind, _rest: &[u8], value: &[u8]) {
-        self.total = record::decode::<Total>(value).map_or(0, |total| total.bytes);
-    }
+/// Asks for the item of [`REST`].
+pub fn rest_query(account: AccountId) -> Query {
+    Query::Get(Tree::Account, row(account, ITEM, REST))
+}
 
+/// What that item holds, if it is among these rows.
+pub fn rest_of(rows: &[Row]) -> Vec<Element> {
+    let held = rows.iter().find(|row| bookmarks::is_rest(row));
+    let storage = held.and_then(|(_, value)| element(value));
+    storage.map_or(Vec::new(), |it| it.children().cloned().collect())
+}
+
+/// Writes that item down.
+pub fn save_rest(account: AccountId, rest: Vec<Element>, fx: &mut Effects) {
+    let storage = Element::new(ns::BOOKMARKS, "storage").with_children(rest);
+    let key = row(account, ITEM, REST);
+    match value(&storage) {
+        Some(value) => fx.put(Tree::Account, key, value),
+        None => fx.delete(Tree::Account, key),
+    }
+}
+
+impl Pep {
     /// §2.3: nobody but the owner; `forbidden` would tell others that the account exists.
-    fn iq(&mut self, request: &Stanza, payload: &Element, view: View, fx: &mut Effects) {
-        let step = match () {
-            () if !view.is_own(request) => return fx.refuse(request, &unavailable()),
-            () if gets(request, payload, "query") => GET,
-            () if sets(request, payload, "query") => SET,
-            () => return fx.refuse(request, &unavailable()),
-        };
-        match admit(step, payload, view) {
-            Ok(()) => {
-                let query = |item| Query::Get(Tree::Account, key(view.account.id, item));
-                fx.read(request, step, payload.children().map(query).collect());
-            }
-            Err(error) => fx.refuse(request, &error),
-        }
-    }
-
-    fn read_done(
+    pub(super) fn private(
         &mut self,
-        step: u32,
-        request: Option<&Stanza>,
-        rows: Vec<Row>,
-        view: View,
-        fx: &mut Effects,
-    ) {
-        let Some((request, payload)) = request.and_then(|it| Some((it, it.payload()?))) else {
-            return;
-        };
-        match step {
-            GET => fx.result(request, Some(fetched(&payload, rows))),
-            _ => self.store(request, &payload, rows, view, fx),
-        }
-    }
-}
-
-impl Private {
-    /// All items of a request or none; `rows` are the ones that they replace.
-    fn store(
-        &mut self,
-        request: &Stanza,
         payload: &Element,
-        rows: Vec<Row>,
-        view: View,
+        ask: &Ask,
         fx: &mut Effects,
-    ) {
-        let account = view.account.id;
-        let fresh: BTreeMap<Vec<u8>, Option<Vec<u8>>> = payload
-            .children()
+    ) -> Result<(), StanzaError> {
+        let is_set = sets(ask.request, payload, "query");
+        if !ask.view.is_own(ask.request) || !(is_set || gets(ask.request, payload, "query")) {
+            return Err(unavailable());
+        }
+        admit(is_set, payload, ask.view)?;
+        let account = ask.view.account.id;
+        let query = |item| Query::Get(Tree::Account, key(account, item));
+        let mut queries: Vec<Query> = payload.children().map(query).collect();
+        if payload.children().any(is_storage) {
+            queries.extend(self.storage_queries(ask.view));
+        }
+        let waiting = match is_set {
+            true => Waiting::PrivateSet,
+            false => Waiting::PrivateGet,
+        };
+        self.wait(waiting, Some(ask.request), queries, fx);
+        Ok(())
+    }
+
+    /// The item that was asked for is there, or, of bookmarks, what it is made from.
+    pub(super) fn private_got(
+        &self,
+        found: &Found,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let asked = ask.request.payload();
+        let asked = asked.and_then(|it| it.children().next().cloned());
+        let stored = match &asked {
+            Some(asked) if is_storage(asked) => Some(self.storage(found)),
+            _ => found.others.first().and_then(|(_, value)| element(value)),
+        };
+        let nothing = asked.map(|item| Element::new(item.ns(), item.name()));
+        let query = Element::new(ns::PRIVATE, "query").with_children(stored.or(nothing));
+        fx.result(ask.request, Some(query));
+        Ok(())
+    }
+
+    /// All items of a request or none; the rows are the ones that they replace.
+    pub(super) fn private_set(
+        &mut self,
+        found: &Found,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let payload = ask.request.payload().ok_or_else(bad_request)?;
+        let account = ask.view.account.id;
+        let mut items: Vec<Element> = payload.children().cloned().collect();
+        // Bookmarks are kept as such, once; what else is in their element stays in it.
+        for item in items.iter_mut().filter(|item| is_storage(item)) {
+            let rest = bookmarks::changes(&[], item).rest;
+            *item = Element::new(item.ns(), item.name()).with_children(rest);
+        }
+        let fresh: BTreeMap<Vec<u8>, Option<Vec<u8>>> = items
+            .iter()
             .map(|item| (key(account, item), value(item)))
+            .collect();
+        let rows: BTreeMap<&Vec<u8>, &Vec<u8>> = found
+            .others
+            .iter()
+            .map(|(key, value)| (key, value))
             .collect();
         let old: u64 = rows.iter().map(|(key, value)| size(key, value)).sum();
         let kept = fresh
             .iter()
             .filter_map(|(key, value)| Some(size(key, value.as_ref()?)));
-        let total = self.total.saturating_sub(old) + kept.sum::<u64>();
-        if total > self.total && total > view.site.settings.private.total.as_u64() {
-            return fx.refuse(request, &StanzaError::new(Condition::ResourceConstraint));
+        let total = self.private.saturating_sub(old) + kept.sum::<u64>();
+        if total > self.private && total > ask.view.site.settings.private.total.as_u64() {
+            return Err(StanzaError::new(Condition::ResourceConstraint));
         }
-        let Ok(counted) = record::encode(&Total { bytes: total }) else {
-            return fx.refuse(request, &StanzaError::new(Condition::InternalServerError));
-        };
+        let counted = record::encode(&Total { bytes: total })
+            .map_err(|_| StanzaError::new(Condition::InternalServerError))?;
+        if let Some(storage) = payload.children().find(|item| is_storage(item)) {
+            self.take_storage(storage, found, ask.view, fx)?;
+        }
         for (key, value) in fresh {
             match value {
                 Some(value) => fx.put(Tree::Account, key, value),
@@ -142,19 +166,24 @@ impl Private {
             }
         }
         fx.put(Tree::Account, row(account, TOTAL, &[]), counted);
-        self.total = total;
-        fx.result(request, None);
+        self.private = total;
+        fx.result(ask.request, None);
+        Ok(())
     }
 }
 
+fn is_storage(item: &Element) -> bool {
+    item.is(ns::BOOKMARKS, "storage")
+}
+
 /// §2.3: an element with a namespace of its own, one in a get; and the bounds of a set.
-fn admit(step: u32, payload: &Element, view: View) -> Result<(), StanzaError> {
+fn admit(is_set: bool, payload: &Element, view: View) -> Result<(), StanzaError> {
     let not_acceptable = || StanzaError::new(Condition::NotAcceptable);
     let count = payload.children().count();
     if count == 0 || payload.children().any(|item| !has_own_namespace(item)) {
         return Err(not_acceptable());
     }
-    if step == GET && count > 1 {
+    if !is_set && count > 1 {
         return Err(bad_request());
     }
     let longest = view.site.settings.private.item.get();
@@ -175,15 +204,9 @@ fn has_own_namespace(item: &Element) -> bool {
     !matches!(item.ns(), "" | ns::PRIVATE | ns::CLIENT | ns::SERVER)
 }
 
-/// The item, or what was asked for, empty, if there is none.
-fn fetched(payload: &Element, rows: Vec<Row>) -> Element {
-    let stored = rows.into_iter().next().and_then(|(_, value)| {
-        let item = record::decode::<Item>(&value).ok()?;
-        Element::parse(&item.xml, "").ok()
-    });
-    let asked = payload.children().next();
-    let nothing = asked.map(|item| Element::new(item.ns(), item.name()));
-    Element::new(ns::PRIVATE, "query").with_children(stored.or(nothing))
+fn element(value: &[u8]) -> Option<Element> {
+    let item = record::decode::<Item>(value).ok()?;
+    Element::parse(&item.xml, "").ok()
 }
 
 /// `None` for an empty element: that is what a get of nothing answers too.
@@ -208,7 +231,9 @@ fn size(key: &[u8], value: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use rookery_actors::extension::AccountRole;
     use rookery_config::Size;
+    use rookery_protocol::stanza::Stanza;
 
     use super::*;
     use crate::extensions::scene::{Scene, get, set, verdict};
@@ -221,11 +246,11 @@ mod tests {
         .unwrap()
     }
 
-    fn store(scene: &Scene, role: &mut Private, inside: &str) -> &'static str {
+    fn store(scene: &Scene, role: &mut Pep, inside: &str) -> &'static str {
         scene.ask_account(role, &set("alice@a.test/r", "alice@a.test", &query(inside)))
     }
 
-    fn fetch(scene: &Scene, role: &mut Private, inside: &str) -> Stanza {
+    fn fetch(scene: &Scene, role: &mut Pep, inside: &str) -> Stanza {
         scene.answer(role, &get("alice@a.test/r", "alice@a.test", &query(inside)))
     }
 
@@ -233,7 +258,8 @@ mod tests {
 
     #[test]
     fn what_was_stored_comes_back() {
-        let (scene, mut role) = (Scene::new(), Private::default());
+        let scene = Scene::new();
+        let mut role = Pep::new(scene.site.shared());
         assert_eq!(store(&scene, &mut role, PREFS), "result");
         let back = fetch(&scene, &mut role, "<exodus xmlns='exodus:prefs'/>");
         assert_eq!(back.payload(), Some(query(PREFS)));
@@ -243,7 +269,8 @@ mod tests {
 
     #[test]
     fn only_the_owner_and_only_elements_with_a_namespace() {
-        let (scene, mut role) = (Scene::new(), Private::default());
+        let scene = Scene::new();
+        let mut role = Pep::new(scene.site.shared());
         for from in ["bob@b.test/r", "eve@evil.test/r"] {
             let theirs = set(from, "alice@a.test", &query(PREFS));
             assert_eq!(scene.ask_account(&mut role, &theirs), "service-unavailable");
@@ -265,7 +292,7 @@ mod tests {
     #[test]
     fn an_item_has_a_bound() {
         let scene = Scene::with(|settings| settings.private.item = Size::bytes(100));
-        let mut role = Private::default();
+        let mut role = Pep::new(scene.site.shared());
         let item = |len: usize| format!("<a xmlns=\"u:v\">{}</a>", "x".repeat(len - 19));
         assert_eq!(
             query(&item(100))
@@ -293,30 +320,30 @@ mod tests {
     #[test]
     fn the_total_has_a_bound_and_follows_what_is_replaced_and_emptied() {
         let scene = Scene::with(|settings| settings.private.total = Size::bytes(400));
-        let mut role = Private::default();
+        let mut role = Pep::new(scene.site.shared());
         let item = |name: &str, len| format!("<{name} xmlns='u'>{}</{name}>", "x".repeat(len));
         assert_eq!(store(&scene, &mut role, &item("a", 150)), "result");
         assert_eq!(store(&scene, &mut role, &item("b", 150)), "result");
-        let full = role.total;
+        let full = role.private;
         assert_eq!(
             store(&scene, &mut role, &item("c", 50)),
             "resource-constraint"
         );
-        assert_eq!(role.total, full);
+        assert_eq!(role.private, full);
         assert_eq!(store(&scene, &mut role, &item("a", 150)), "result");
-        assert_eq!(role.total, full);
+        assert_eq!(role.private, full);
         assert_eq!(store(&scene, &mut role, "<a xmlns='u'/>"), "result");
-        assert!(role.total < full);
+        assert!(role.private < full);
         assert_eq!(store(&scene, &mut role, &item("c", 50)), "result");
-        let mut loaded = Private::default();
+        let mut loaded = Pep::new(scene.site.shared());
         for (_, value) in scene.read(&[scene.row(TOTAL, b"")]) {
             loaded.load(TOTAL, b"", &value);
         }
-        assert_eq!(loaded.total, role.total);
+        assert_eq!(loaded.private, role.private);
         assert_eq!(
             store(&scene, &mut role, "<b xmlns='u'/><c xmlns='u'/>"),
             "result"
         );
-        assert_eq!(role.total, 0);
+        assert_eq!(role.private, 0);
     }
 }

@@ -1,0 +1,501 @@
+//! How a node is configured (XEP-0060 §8.2), as a form and as what a form asks for.
+
+use rookery_protocol::forms::{Field, FieldType, Form, FormKind, Submission};
+use rookery_protocol::ns;
+use rookery_protocol::stanza::MessageType;
+use serde::{Deserialize, Serialize};
+
+/// Declares an enum whose variants have a name in forms.
+macro_rules! choices {
+    ($(#[$doc:meta])* $enum:ident { $($(#[$item:meta])* $name:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+        pub enum $enum {
+            $($(#[$item])* $name,)*
+        }
+
+        impl $enum {
+            const ALL: &[$enum] = &[$($enum::$name,)*];
+
+            /// As forms and other elements write it.
+            pub fn as_str(self) -> &'static str {
+                match self { $($enum::$name => $text,)* }
+            }
+
+            /// Reads what `as_str` wrote.
+            pub fn parse(text: &str) -> Option<$enum> {
+                Self::ALL.iter().copied().find(|it| it.as_str() == text)
+            }
+        }
+    };
+}
+
+choices! {
+    /// Who may subscribe and see the items (§4.5). The order is written to disk.
+    Access {
+        /// Everybody.
+        Open = "open",
+        /// Who may see the owner's presence.
+        Presence = "presence",
+        /// Contacts in some groups of the owner's roster.
+        Roster = "roster",
+        /// Whom the owner lets in, one by one, as he asks.
+        Authorize = "authorize",
+        /// Members.
+        Whitelist = "whitelist",
+    }
+}
+
+choices! {
+    /// Who may publish. The order is written to disk.
+    Publishers {
+        /// The owner and whom he made a publisher.
+        Named = "publishers",
+        /// Who is subscribed, too.
+        Subscribers = "subscribers",
+        /// Everybody.
+        Open = "open",
+    }
+}
+
+choices! {
+    /// When the last item is sent. The order is written to disk.
+    SendLast {
+        /// Never.
+        Never = "never",
+        /// To a new subscriber.
+        OnSub = "on_sub",
+        /// And to each device that comes.
+        OnSubAndPresence = "on_sub_and_presence",
+    }
+}
+
+choices! {
+    /// The type of the messages with events. The order is written to disk.
+    Style {
+        /// A headline: nobody keeps it.
+        Headline = "headline",
+        /// A normal message.
+        Normal = "normal",
+        /// A chat message.
+        Chat = "chat",
+    }
+}
+
+impl Style {
+    /// The type of the message.
+    pub fn message(self) -> MessageType {
+        match self {
+            Style::Headline => MessageType::Headline,
+            Style::Normal => MessageType::Normal,
+            Style::Chat => MessageType::Chat,
+        }
+    }
+}
+
+/// As many items as the server lets a node have.
+pub const MAX: u32 = u32::MAX;
+/// The longest text in a configuration, in bytes.
+const TEXT: usize = 1024;
+/// The most groups that a node may be open to.
+const GROUPS: usize = 100;
+
+/// The configuration of a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Config {
+    pub access: Access,
+    pub publishers: Publishers,
+    pub send_last: SendLast,
+    pub style: Style,
+    /// Or [`MAX`].
+    pub max_items: u32,
+    pub persist_items: bool,
+    pub deliver_notifications: bool,
+    pub deliver_payloads: bool,
+    pub notify_config: bool,
+    pub notify_delete: bool,
+    pub notify_retract: bool,
+    pub notify_sub: bool,
+    pub subscribe: bool,
+    pub title: String,
+    pub description: String,
+    /// The namespace of the payloads, for people who look.
+    pub kind: String,
+    /// The groups of [`Access::Roster`].
+    pub groups: Vec<String>,
+}
+
+/// Why a value was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// No field of this name.
+    Unknown,
+    /// The field cannot have this value.
+    Value,
+}
+
+impl Default for Config {
+    /// What XEP-0163 §6 recommends: for those who may see the owner's presence, one item, sent to
+    /// whoever comes.
+    fn default() -> Config {
+        Config {
+            access: Access::Presence,
+            publishers: Publishers::Named,
+            send_last: SendLast::OnSubAndPresence,
+            style: Style::Headline,
+            max_items: 1,
+            persist_items: true,
+            deliver_notifications: true,
+            deliver_payloads: true,
+            notify_config: false,
+            notify_delete: false,
+            notify_retract: true,
+            notify_sub: false,
+            subscribe: true,
+            title: String::new(),
+            description: String::new(),
+            kind: String::new(),
+            groups: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// How many items the node may have where the server allows `limit`.
+    pub fn room(&self, limit: u32) -> u32 {
+        self.max_items.min(limit)
+    }
+
+    /// Whether a full node refuses what is new instead of dropping what is oldest: where its owner
+    /// set no number, nobody expects to lose anything.
+    pub fn is_unbounded(&self) -> bool {
+        self.max_items == MAX
+    }
+
+    /// The form with the configuration: to be filled in (§8.2.2), or as data.
+    pub fn form(&self, kind: FormKind) -> Form {
+        let form = match kind {
+            FormKind::Form => Form::offer(ns::PUBSUB_NODE_CONFIG),
+            _ => Form::result(ns::PUBSUB_NODE_CONFIG),
+        };
+        let text = |var, value: &str, label| Field::text(var, value).with_label(label);
+        let max_items = match self.max_items {
+            MAX => "max".to_owned(),
+            number => number.to_string(),
+        };
+        let mut groups = Field::new(FieldType::TextMulti, GROUPS_ALLOWED)
+            .with_label("Groups of contacts who may see the items")
+            .with_values(self.groups.iter().cloned());
+        groups.kind = FieldType::TextMulti;
+        let form = form
+            .with_field(text("pubsub#title", &self.title, "Title"))
+            .with_field(text("pubsub#description", &self.description, "Description"))
+            .with_field(text("pubsub#type", &self.kind, "Namespace of the payloads"))
+            .with_field(text("pubsub#max_items", &max_items, "Items kept, or max"))
+            .with_field(text("pubsub#item_expire", "max", "Seconds an item is kept"))
+            .with_field(choice(
+                "pubsub#access_model",
+                self.access.as_str(),
+                Access::ALL,
+            ))
+            .with_field(groups)
+            .with_field(choice(
+                "pubsub#publish_model",
+                self.publishers.as_str(),
+                Publishers::ALL,
+            ))
+            .with_field(choice(
+                "pubsub#send_last_published_item",
+                self.send_last.as_str(),
+                SendLast::ALL,
+            ))
+            .with_field(choice(
+                "pubsub#notification_type",
+                self.style.as_str(),
+                Style::ALL,
+            ));
+        SWITCHES.iter().fold(form, |form, (var, label, get)| {
+            let mut copy = self.clone();
+            form.with_field(Field::boolean(*var, *get(&mut copy)).with_label(*label))
+        })
+    }
+
+    /// Takes what a form asks for (§8.2.4); fields that nobody here knows are passed over
+    /// (XEP-0004 §3.1). `limit`: the most items a node may have.
+    pub fn take(&mut self, form: &Submission, limit: u32) -> Result<(), Refused> {
+        for var in form.names().filter(|var| *var != "FORM_TYPE") {
+            let values = form.values(var).unwrap_or_default();
+            match self.set(var, values, limit) {
+                Err(Refused::Unknown) | Ok(()) => {}
+                Err(refused) => return Err(refused),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a node configured so meets the preconditions of a publication (§7.1.5): to ask for
+    /// them would change nothing.
+    pub fn meets(&self, options: &Submission, limit: u32) -> bool {
+        let mut asked = self.clone();
+        asked.take_all(options, limit).is_ok() && asked == *self
+    }
+
+    /// Takes the preconditions of a publication that makes the node; all of them, or it fails.
+    pub fn take_all(&mut self, options: &Submission, limit: u32) -> Result<(), Refused> {
+        let mut fields = options.names().filter(|var| *var != "FORM_TYPE");
+        fields.try_for_each(|var| self.set(var, options.values(var).unwrap_or_default(), limit))
+    }
+
+    fn set(&mut self, var: &str, values: &[String], limit: u32) -> Result<(), Refused> {
+        if var == GROUPS_ALLOWED {
+            let mut groups: Vec<String> =
+                values.iter().filter(|it| !it.is_empty()).cloned().collect();
+            groups.sort_unstable();
+            groups.dedup();
+            if groups.len() > GROUPS || groups.iter().any(|group| group.len() > TEXT) {
+                return Err(Refused::Value);
+            }
+            self.groups = groups;
+            return Ok(());
+        }
+        let value = values.first().map_or("", String::as_str);
+        if values.len() > 1 || value.len() > TEXT {
+            return Err(Refused::Value);
+        }
+        if let Some((_, _, field)) = SWITCHES.iter().find(|(known, _, _)| *known == var) {
+            *field(self) = match value {
+                "1" | "true" => true,
+                "0" | "false" => false,
+                _ => return Err(Refused::Value),
+            };
+            return Ok(());
+        }
+        match var {
+            "pubsub#title" => self.title = value.to_owned(),
+            "pubsub#description" => self.description = value.to_owned(),
+            "pubsub#type" => self.kind = value.to_owned(),
+            "pubsub#max_items" => self.max_items = max_items(value, limit)?,
+            "pubsub#access_model" => self.access = Access::parse(value).ok_or(Refused::Value)?,
+            "pubsub#publish_model" => {
+                self.publishers = Publishers::parse(value).ok_or(Refused::Value)?;
+            }
+            "pubsub#send_last_published_item" => {
+                self.send_last = SendLast::parse(value).ok_or(Refused::Value)?;
+            }
+            "pubsub#notification_type" => {
+                self.style = Style::parse(value).ok_or(Refused::Value)?;
+            }
+            _ => return fixed(var, value),
+        }
+        Ok(())
+    }
+}
+
+const GROUPS_ALLOWED: &str = "pubsub#roster_groups_allowed";
+
+/// A yes or no: its field, what people see, and where it is.
+type Switch = (&'static str, &'static str, fn(&mut Config) -> &mut bool);
+
+const SWITCHES: &[Switch] = &[
+    ("pubsub#persist_items", "Keep items", |it| {
+        &mut it.persist_items
+    }),
+    ("pubsub#deliver_notifications", "Tell of events", |it| {
+        &mut it.deliver_notifications
+    }),
+    (
+        "pubsub#deliver_payloads",
+        "Tell what the items hold",
+        |it| &mut it.deliver_payloads,
+    ),
+    (
+        "pubsub#notify_config",
+        "Tell of a new configuration",
+        |it| &mut it.notify_config,
+    ),
+    (
+        "pubsub#notify_delete",
+        "Tell when the node is deleted",
+        |it| &mut it.notify_delete,
+    ),
+    (
+        "pubsub#notify_retract",
+        "Tell when an item is removed",
+        |it| &mut it.notify_retract,
+    ),
+    (
+        "pubsub#notify_sub",
+        "Tell the owner of subscriptions",
+        |it| &mut it.notify_sub,
+    ),
+    ("pubsub#subscribe", "Allow subscriptions", |it| {
+        &mut it.subscribe
+    }),
+];
+
+/// Fields of §16.4.4 that can have one value here.
+fn fixed(var: &str, value: &str) -> Result<(), Refused> {
+    let allowed: &[&str] = match var {
+        "pubsub#item_expire" => &["max", ""],
+        "pubsub#purge_offline" | "pubsub#presence_based_delivery" => &["0", "false"],
+        "pubsub#itemreply" => &["owner", "publisher"],
+        "pubsub#node_type" => &["leaf"],
+        "pubsub#publish_node_full" => &["retract-oldest", "discard-oldest"],
+        _ => return Err(Refused::Unknown),
+    };
+    match allowed.contains(&value) {
+        true => Ok(()),
+        false => Err(Refused::Value),
+    }
+}
+
+fn max_items(value: &str, limit: u32) -> Result<u32, Refused> {
+    match value.parse() {
+        _ if value == "max" => Ok(MAX),
+        Ok(number) if number == limit => Ok(MAX),
+        Ok(number) if (1..limit).contains(&number) => Ok(number),
+        _ => Err(Refused::Value),
+    }
+}
+
+fn choice<T: Copy + Choice>(var: &'static str, value: &str, all: &[T]) -> Field {
+    let field = Field::new(FieldType::ListSingle, var).with_value(value);
+    all.iter()
+        .fold(field, |field, it| field.with_option(it.text(), it.text()))
+}
+
+/// What [`choice`] offers.
+trait Choice {
+    fn text(self) -> &'static str;
+}
+
+macro_rules! choice_texts {
+    ($($enum:ident)*) => {
+        $(impl Choice for $enum {
+            fn text(self) -> &'static str {
+                self.as_str()
+            }
+        })*
+    };
+}
+
+choice_texts! { Access Publishers SendLast Style }
+
+#[cfg(test)]
+mod tests {
+    use rookery_protocol::xml::Element;
+    use rookery_storage::record::{Record, decode, encode};
+
+    use super::*;
+
+    const LIMIT: u32 = 10_000;
+
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct Row(Config);
+
+    impl Record for Row {
+        const VERSION: u8 = 1;
+    }
+
+    fn form(fields: &[(&str, &str)]) -> Submission {
+        let inside: String = fields
+            .iter()
+            .map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>"))
+            .collect();
+        let form = format!("<x xmlns='{}' type='submit'>{inside}</x>", ns::DATA_FORMS);
+        Submission::read(&Element::parse(&form, "").unwrap()).unwrap()
+    }
+
+    /// If this fails, nodes on every disk out there can no longer be read: raise a version.
+    #[test]
+    fn golden_bytes() {
+        let config = Config {
+            access: Access::Whitelist,
+            max_items: MAX,
+            groups: vec!["g".into()],
+            ..Config::default()
+        };
+        let golden = [
+            1, 4, 0, 2, 0, 252, 255, 255, 255, 255, 1, 1, 1, 0, 0, 1, 0, 1, 0, 0, 0, 1, 1, b'g',
+        ];
+        assert_eq!(encode(&Row(config.clone())).unwrap(), golden);
+        assert_eq!(decode::<Row>(&golden).unwrap(), Row(config));
+    }
+
+    #[test]
+    fn what_the_form_shows_can_be_sent_back_unchanged() {
+        let config = Config {
+            access: Access::Roster,
+            groups: vec!["Friends".into(), "Kin".into()],
+            max_items: MAX,
+            title: "T".into(),
+            ..Config::default()
+        };
+        let mut shown = config.form(FormKind::Form).to_element();
+        shown.set_attr("type", "submit");
+        let mut taken = Config::default();
+        taken
+            .take(&Submission::read(&shown).unwrap(), LIMIT)
+            .unwrap();
+        assert_eq!(taken, config);
+    }
+
+    #[test]
+    fn preconditions_hold_or_not() {
+        let open = Config {
+            access: Access::Open,
+            ..Config::default()
+        };
+        assert!(open.meets(&form(&[("pubsub#access_model", "open")]), LIMIT));
+        assert!(open.meets(&form(&[("pubsub#persist_items", "1")]), LIMIT));
+        assert!(open.meets(&form(&[("pubsub#item_expire", "max")]), LIMIT));
+        for unmet in [
+            ("pubsub#access_model", "whitelist"),
+            ("pubsub#max_items", "max"),
+            ("pubsub#persist_items", "false"),
+            ("pubsub#unheard_of", "1"),
+            ("pubsub#access_model", "nonsense"),
+        ] {
+            assert!(!open.meets(&form(&[unmet]), LIMIT), "{unmet:?}");
+        }
+        let max = Config {
+            max_items: MAX,
+            ..open
+        };
+        assert!(max.meets(&form(&[("pubsub#max_items", "max")]), LIMIT));
+        assert!(max.meets(&form(&[("pubsub#max_items", "10000")]), LIMIT));
+    }
+
+    #[test]
+    fn values_have_bounds_and_unknown_fields_are_passed_over() {
+        let mut config = Config::default();
+        for number in ["0", "10001", "-1", "many", ""] {
+            let asked = form(&[("pubsub#max_items", number)]);
+            assert_eq!(config.take(&asked, LIMIT), Err(Refused::Value), "{number}");
+        }
+        assert_eq!(
+            config.take(&form(&[("pubsub#max_items", "9999")]), LIMIT),
+            Ok(())
+        );
+        assert_eq!(config.max_items, 9_999);
+        assert_eq!(
+            config.take(&form(&[("pubsub#unheard_of", "1")]), LIMIT),
+            Ok(())
+        );
+        assert_eq!(
+            config.take(&form(&[("pubsub#purge_offline", "1")]), LIMIT),
+            Err(Refused::Value)
+        );
+        let long = "x".repeat(TEXT + 1);
+        assert!(
+            config
+                .take(&form(&[("pubsub#title", &long)]), LIMIT)
+                .is_err()
+        );
+        assert!(
+            config
+                .take(&form(&[("pubsub#title", &long[1..])]), LIMIT)
+                .is_ok()
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! Reading items (XEP-0060 §6.5), and disco of nodes (§5.2 to §5.5).
+
+use rookery_actors::effect::Effects;
+use rookery_actors::extension::View;
+use rookery_protocol::error::StanzaError;
+use rookery_protocol::forms::{Field, FieldType, Form};
+use rookery_protocol::jid::Jid;
+use rookery_protocol::ns;
+use rookery_protocol::xml::Element;
+
+use super::access::{Standing, may_read};
+use super::node::{Affiliation, Node};
+use super::paging::{self, Page};
+use super::problem::{not_found, unsupported};
+use super::shelf::{self, Found, Item};
+use super::{Ask, Pep, Waiting, one_word};
+use crate::extensions::disco::{feature, identity, item};
+
+/// The most bytes of items in one answer; there is always one. The rest is to be asked for by
+/// pages (XEP-0059), as the answer tells.
+const ANSWER: usize = 512 * 1024;
+
+/// Which items of which node.
+pub struct Selection {
+    node: String,
+    ids: Vec<String>,
+    recent: Option<usize>,
+    page: Option<Page>,
+}
+
+impl Pep {
+    /// §6.5.
+    pub(super) fn items(
+        &mut self,
+        node: String,
+        ids: Vec<String>,
+        recent: Option<usize>,
+        page: Option<Page>,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let held = self.nodes.get(&node).ok_or_else(|| ask.absent())?;
+        may_read(held, ask.from, &ask.standing)?;
+        if !held.config.persist_items {
+            return Err(unsupported("persistent-items"));
+        }
+        let (account, number) = (ask.view.account.id, held.number);
+        let find = |id: &str| shelf::find(account, number, id);
+        let mut named: Vec<_> = ids.iter().map(|id| find(id)).collect();
+        named.extend(page.as_ref().and_then(Page::anchor).map(find));
+        let selection = Selection {
+            node,
+            ids,
+            recent,
+            page,
+        };
+        if named.is_empty() {
+            return self.anchored(selection, &Found::default(), ask, fx);
+        }
+        self.wait(Waiting::Anchor(selection), Some(ask.request), named, fx);
+        Ok(())
+    }
+
+    /// The places of the items that were named are there.
+    pub(super) fn anchored(
+        &mut self,
+        selection: Selection,
+        found: &Found,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let node = self.nodes.get(&selection.node).ok_or_else(not_found)?;
+        let (account, number) = (ask.view.account.id, node.number);
+        let place = |id: &str| found.place(number, id).map(|place| place.seq);
+        let queries = if !selection.ids.is_empty() {
+            let places = selection.ids.iter().filter_map(|id| place(id));
+            let all: Vec<_> = places.map(|seq| shelf::at(account, number, seq)).collect();
+            // §6.5.9.12.
+            match all.is_empty() {
+                true => return Err(not_found()),
+                false => all,
+            }
+        } else if let Some(page) = &selection.page {
+            // XEP-0059 §2.2: what the page hangs on must be there.
+            let anchor = page.anchor().map(|id| place(id).ok_or_else(not_found));
+            let anchor = anchor.transpose()?;
+            let sides = match page.is_backwards() {
+                true => (None, anchor),
+                false => (anchor, None),
+            };
+            vec![shelf::between(
+                account,
+                number,
+                sides,
+                page.max,
+                page.is_backwards(),
+            )]
+        } else {
+            let all = ask.view.site.settings.pubsub.items as usize;
+            match selection.recent {
+                Some(number_of) => vec![shelf::newest(account, number, number_of.min(all))],
+                None => vec![shelf::oldest(account, number, all)],
+            }
+        };
+        self.wait(
+            Waiting::Selection(selection),
+            Some(ask.request),
+            queries,
+            fx,
+        );
+        Ok(())
+    }
+
+    /// The items are there.
+    pub(super) fn selected(
+        &mut self,
+        selection: Selection,
+        found: &Found,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let node = self.nodes.get(&selection.node).ok_or_else(not_found)?;
+        let all: Vec<&Item> = found.of_node(node.number).map(|(_, item)| item).collect();
+        let is_backwards = selection.page.as_ref().is_some_and(Page::is_backwards);
+        let shown = within_answer(&all, is_backwards);
+        let elements = shown.iter().map(|item| item.element(ns::PUBSUB, true));
+        let items = Element::new(ns::PUBSUB, "items")
+            .with_attr("node", &selection.node)
+            .with_children(elements);
+        let is_cut = shown.len() < all.len() && selection.ids.is_empty();
+        let set = (is_cut || selection.page.is_some()).then(|| {
+            let id = |item: Option<&&Item>| item.map(|item| item.id.clone());
+            let (first, last) = (id(shown.first()), id(shown.last()));
+            paging::result(first.as_deref(), last.as_deref(), node.stock.items)
+        });
+        let answer = Element::new(ns::PUBSUB, "pubsub")
+            .with_child(items)
+            .with_children(set);
+        fx.result(ask.request, Some(answer));
+        Ok(())
+    }
+
+    /// disco#info and disco#items of a node.
+    pub(super) fn discover(
+        &mut self,
+        payload: &Element,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        one_word(payload)?;
+        let name = payload.attr("node").unwrap_or_default();
+        let node = self.nodes.get(name).ok_or_else(|| ask.absent())?;
+        may_read(node, ask.from, &ask.standing)?;
+        if payload.ns() == ns::DISCO_INFO {
+            let info = Element::new(ns::DISCO_INFO, "query")
+                .with_attr("node", name)
+                .with_child(identity("pubsub", "leaf", &node.config.title))
+                .with_child(feature(ns::PUBSUB))
+                .with_child(metadata(node, ask.view));
+            fx.result(ask.request, Some(info));
+            return Ok(());
+        }
+        let limit = ask.view.site.settings.pubsub.items as usize;
+        let queries = vec![shelf::oldest(ask.view.account.id, node.number, limit)];
+        let node = name.to_owned();
+        self.wait(Waiting::Listing { node }, Some(ask.request), queries, fx);
+        Ok(())
+    }
+
+    /// §5.5.
+    pub(super) fn listed(
+        &mut self,
+        node: &str,
+        found: &Found,
+        ask: &Ask,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let number = self.nodes.get(node).ok_or_else(not_found)?.number;
+        let own = ask.view.account.jid.as_str();
+        let items = found.of_node(number).map(|(_, it)| item(own, "", &it.id));
+        let answer = Element::new(ns::DISCO_ITEMS, "query")
+            .with_attr("node", node)
+            .with_children(items);
+        fx.result(ask.request, Some(answer));
+        Ok(())
+    }
+
+    /// The nodes that `asker` may read (§5.2).
+    pub(super) fn node_items(&self, asker: &Jid, view: View) -> Vec<Element> {
+        let standing = Standing::of(asker, view);
+        let own = view.account.jid.as_str();
+        let nodes = self.nodes.iter();
+        let readable = nodes.filter(|node| may_read(node, asker, &standing).is_ok());
+        readable
+            .map(|node| item(own, &node.name, &node.config.title))
+            .collect()
+    }
+}
+
+/// As many as an answer holds, from the front or from the back.
+fn within_answer<'a, 'b>(items: &'a [&'b Item], is_backwards: bool) -> &'a [&'b Item] {
+    let mut room = ANSWER;
+    let mut fits = |item: &&&Item| {
+        let size = item.xml.len() + item.id.len() + 64;
+        let is_first = room == ANSWER;
+        room = room.saturating_sub(size);
+        is_first || room > 0
+    };
+    match is_backwards {
+        false => {
+            let count = items.iter().take_while(|item| fits(item)).count();
+            &items[..count]
+        }
+        true => {
+            let count = items.iter().rev().take_while(|item| fits(item)).count();
+            &items[items.len() - count..]
+        }
+    }
+}
+
+/// §5.4.
+fn metadata(node: &Node, view: View) -> Element {
+    let owners = node.affiliations().filter(|it| it.1 == Affiliation::Owner);
+    let owners = owners.map(|(jid, _)| jid.to_owned());
+    let owners = owners.chain([view.account.jid.as_str().to_owned()]);
+    let max_items = node.config.room(view.site.settings.pubsub.items);
+    let config = &node.config;
+    Form::result("http://jabber.org/protocol/pubsub#meta-data")
+        .with_field(Field::text("pubsub#type", &config.kind))
+        .with_field(Field::text("pubsub#title", &config.title))
+        .with_field(Field::text("pubsub#description", &config.description))
+        .with_field(Field::text("pubsub#access_model", config.access.as_str()))
+        .with_field(Field::text(
+            "pubsub#publish_model",
+            config.publishers.as_str(),
+        ))
+        .with_field(Field::text("pubsub#max_items", max_items.to_string()))
+        .with_field(Field::new(FieldType::JidMulti, "pubsub#owner").with_values(owners))
+        .to_element()
+}

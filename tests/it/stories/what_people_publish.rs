@@ -1,0 +1,125 @@
+//! Alice publishes her keys and her mood (XEP-0163); bob's clients hear of what they want to hear
+//! of, while they are there and when they come.
+
+use crate::device::Device;
+use crate::sasl::b64;
+use crate::world::World;
+use sha1::{Digest, Sha1};
+
+const DEVICES: &str = "urn:xmpp:omemo:2:devices";
+const MOOD: &str = "http://jabber.org/protocol/mood";
+
+/// The verification string of a client that wants to hear of these nodes (XEP-0115 §5.1).
+fn ver(nodes: &[&str]) -> String {
+    let mut features: Vec<String> = nodes.iter().map(|node| format!("{node}+notify<")).collect();
+    features.sort();
+    let string = format!("client/pc//x<{}", features.concat());
+    b64(Sha1::digest(string))
+}
+
+fn presence(nodes: &[&str]) -> String {
+    let ver = ver(nodes);
+    let ns = "http://jabber.org/protocol/caps";
+    format!("<presence><c xmlns='{ns}' hash='sha-1' node='urn:x' ver='{ver}'/></presence>")
+}
+
+/// The device says what it wants, and answers when the server asks what that stands for.
+fn wants(device: &mut Device, nodes: &[&str]) {
+    device.says(&presence(nodes));
+    let question = device
+        .waits_for("<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>");
+    let (id, from) = (question.attr("id").expect("an id"), question.attr("from"));
+    let node = format!("urn:x#{}", ver(nodes));
+    let features: String = nodes
+        .iter()
+        .map(|node| format!("<feature var='{node}+notify'/>"))
+        .collect();
+    device.says(&format!(
+        "<iq type='result' id='{id}' to='{}'>\
+         <query xmlns='http://jabber.org/protocol/disco#info' node='{node}'>\
+         <identity category='client' type='pc' name='x'/>{features}</query></iq>",
+        from.expect("a sender")
+    ));
+}
+
+fn publish(id: &str, node: &str, item: &str, payload: &str) -> String {
+    format!(
+        "<iq type='set' id='{id}'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+         <publish node='{node}'><item id='{item}'>{payload}</item></publish></pubsub></iq>"
+    )
+}
+
+fn event(node: &str, inside: &str) -> String {
+    format!(
+        "<message from='alice@a.test' type='headline'>\
+         <event xmlns='http://jabber.org/protocol/pubsub#event'>\
+         <items node='{node}'>{inside}</items></event></message>"
+    )
+}
+
+/// Each may see the other's presence.
+fn befriend(one: &mut Device, other: &mut Device) {
+    one.fetches_roster();
+    other.fetches_roster();
+    let_see(one, other);
+    let_see(other, one);
+    one.drains();
+    other.drains();
+}
+
+/// One asks to see another's presence, and may.
+fn let_see(one: &mut Device, other: &mut Device) {
+    let (asker, asked) = (one.bare(), other.bare());
+    one.says(&format!("<presence type='subscribe' to='{asked}'/>"));
+    other.waits_for(&format!("<presence type='subscribe' from='{asker}'/>"));
+    other.says(&format!("<presence type='subscribed' to='{asker}'/>"));
+    one.waits_for(&format!("<presence type='subscribed' from='{asked}'/>"));
+}
+
+#[test]
+fn keys_and_moods_reach_the_clients_that_ask_for_them() {
+    let world = World::start();
+    let mut alice = world.online("alice@a.test/phone");
+    let mut bob = world.online("bob@b.test/home");
+    befriend(&mut alice, &mut bob);
+    wants(&mut bob, &[DEVICES]);
+    bob.drains();
+    let list = "<devices xmlns='urn:xmpp:omemo:2'><device id='1'/></devices>";
+    alice.gets(
+        &publish("k1", DEVICES, "current", list),
+        "<iq type='result' id='k1'/>",
+    );
+    bob.hears(&event(
+        DEVICES,
+        &format!("<item id='current'>{list}</item>"),
+    ));
+    // He does not ask for moods.
+    let mood = "<mood xmlns='http://jabber.org/protocol/mood'><calm/></mood>";
+    alice.gets(
+        &publish("m1", MOOD, "m", mood),
+        "<iq type='result' id='m1'/>",
+    );
+    bob.hears_nothing();
+    // Alice goes, and the server falls over; what she published stands.
+    drop(alice);
+    drop(bob);
+    world.kill_9();
+    world.rise();
+    let mut bob = world.device("bob@b.test/work");
+    wants(&mut bob, &[DEVICES, MOOD]);
+    let mut nodes: Vec<String> = Vec::new();
+    while nodes.len() < 2 {
+        let heard = bob.waits_for("<message from='alice@a.test' type='headline'/>");
+        nodes.push(heard.to_string());
+    }
+    assert!(nodes.iter().any(|text| text.contains(DEVICES)), "{nodes:?}");
+    assert!(nodes.iter().any(|text| text.contains(MOOD)), "{nodes:?}");
+    // Whoever writes to her first has her keys, though she is away.
+    let mut carol = world.online("carol@a.test/home");
+    carol.gets(
+        "<iq type='get' id='g' to='alice@a.test'>\
+         <pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+         <items node='urn:xmpp:omemo:2:devices'/></pubsub></iq>",
+        "<iq type='result' id='g' from='alice@a.test'/>",
+    );
+}
