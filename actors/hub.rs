@@ -18,6 +18,7 @@ mod lifecycle;
 mod link;
 mod message;
 pub mod mind;
+mod owed;
 mod park;
 mod perform;
 mod presence;

@@ -21,6 +21,8 @@ impl Kind {
     pub const FACT: Kind = Kind(0x02);
     /// A subscription request that waits for an answer, whole; then the asker's bare JID.
     pub const REQUEST: Kind = Kind(0x03);
+    /// A request that was not sent on to its contact yet; then a number.
+    pub const OWED: Kind = Kind(0x04);
     /// The first kind of an extension's.
     pub const EXTENSIONS: Kind = Kind(0x10);
 
