@@ -19,6 +19,7 @@ mod lifecycle;
 mod link;
 mod message;
 pub mod mind;
+mod owed;
 mod park;
 mod perform;
 mod presence;
@@ -205,8 +206,12 @@ impl Hub {
         let (devices, site) = (&mut self.devices, &self.realm.site);
         let decided = catch_unwind(AssertUnwindSafe(|| decision(mind, devices, site, &mut fx)));
         if decided.is_ok() {
+            // A client that is told that its presence was handled does not send it again: what
+            // came of it goes to the disk before anything that tells it so can.
+            if self.remember() && fx.rows.is_empty() {
+                self.flush();
+            }
             self.perform(fx, waits, ctx);
-            self.remember();
             self.flush_soon(ctx);
             return true;
         }

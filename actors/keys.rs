@@ -23,6 +23,8 @@ impl Kind {
     pub const REQUEST: Kind = Kind(0x03);
     /// A client of the account; then its key.
     pub const CLIENT: Kind = Kind(0x40);
+    /// A request that was not sent on to its contact yet; then a number.
+    pub const OWED: Kind = Kind(0x04);
     /// The first kind of an extension's.
     pub const EXTENSIONS: Kind = Kind(0x10);
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use crate::effect::{Effects, Millis, Row};
+use crate::hub::owed::Owed;
 use crate::keys::{self, AccountId, Kind};
 use crate::site::Site;
 
@@ -39,6 +40,7 @@ pub struct Account {
     /// The roster's version (RFC 6121 §2.6): rises with every change that is pushed.
     version: u64,
     last: Option<Box<Last>>,
+    pub(super) owed: Owed,
 }
 
 /// The last unavailable presence of an account that nobody is available of (RFC 6121 §4.3.2).
@@ -80,6 +82,7 @@ impl Account {
             requests,
             version: 0,
             last: None,
+            owed: Owed::default(),
         }
     }
 
@@ -96,6 +99,7 @@ impl Account {
                 Kind::CONTACT => read_item(rest, &value).map(|item| items.push(item)),
                 Kind::REQUEST => read_request(rest, &value).map(|it| self.requests.push(it)),
                 Kind::FACT => self.read_fact(rest, &value),
+                Kind::OWED => self.owed.load(rest, &value),
                 _ => {
                     others.push((key, value));
                     continue;

@@ -24,8 +24,8 @@ use crate::messages::{Resume, ToSession};
 use crate::receipt::Receipt;
 use crate::session::{Counting, Past, Session, previd};
 
-/// How long what a device acknowledged, or that it changed its presence, may be forgotten by a
-/// crash: until then the rows wait for a commit that they can go with.
+/// How long what a device acknowledged, or that one that cannot be resumed changed its presence, may
+/// be forgotten by a crash: until then the rows wait for a commit that they can go with.
 const LATER: Duration = Duration::from_millis(500);
 /// Shelved deliveries that are read in one go: the Hub waits meanwhile.
 const BATCH: usize = 64;
@@ -95,9 +95,10 @@ impl Hub {
         }
     }
 
-    /// Writes down what changed of the devices, as far as a server that starts again must know it.
-    pub(super) fn remember(&mut self) {
-        let mut changed = false;
+    /// Writes down what changed of the devices, as far as a server that starts again must know it;
+    /// whether of one that can be resumed.
+    pub(super) fn remember(&mut self) -> bool {
+        let mut resumable = false;
         for device in self.devices.iter_mut().filter(|device| device.changed) {
             device.changed = false;
             let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == device.id) else {
@@ -109,12 +110,12 @@ impl Hub {
             }
             if let Some(row) = remembered::state(device, link, &self.realm.site) {
                 link.written = true;
-                changed = true;
+                resumable |= link.token.is_some();
                 self.later
                     .put(Tree::Sessions, link.key.row(Part::State, &[]), row);
             }
         }
-        debug_assert!(!changed || !self.later.is_empty());
+        resumable
     }
 
     /// Has what may wait for the next commit committed soon.

@@ -102,6 +102,9 @@ impl Hub {
                 return self.fall(ctx);
             }
         }
+        if matches!(&self.state, State::Account(mind) if mind.account.owed.is_due()) {
+            self.decide(Origin::Elsewhere, ctx, |mind, _, _, fx| mind.repay(fx));
+        }
         let sessions = self.restore(sessions, ctx);
         if !self.devices.is_empty() {
             let joined = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {

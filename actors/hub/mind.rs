@@ -106,6 +106,12 @@ impl Mind {
         self.take(stanza, marks, &mut Turn { devices, site, fx });
     }
 
+    /// What the account still owes others is sent on.
+    pub fn repay(&mut self, fx: &mut Effects) {
+        let Account { id, owed, .. } = &mut self.account;
+        owed.pay(*id, fx);
+    }
+
     /// The account was loaded again while devices were connected: the extensions hear which of
     /// them they had noted.
     pub fn rejoined(&mut self, devices: &mut Devices, site: &Site, fx: &mut Effects) {

@@ -7,7 +7,7 @@ use rookery_protocol::subscription::{self, Direction, Owed, Request, State, Step
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use super::account;
+use super::account::{self, Account};
 use super::mind::{Mind, Turn};
 use super::presence::to_asker;
 use crate::effect::Marks;
@@ -42,7 +42,13 @@ impl Mind {
         }
         if step.pass {
             marks.lasting = true;
-            turn.fx.forward(stanza, marks);
+            match step.state == state && !step.push {
+                true => turn.fx.forward(stanza, marks),
+                false => {
+                    let Account { id, owed, .. } = &mut self.account;
+                    owed.forward(*id, stanza, marks, turn.fx);
+                }
+            }
         }
         self.settle(&contact, state, &step, turn);
     }

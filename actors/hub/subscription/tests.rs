@@ -6,7 +6,7 @@ use rookery_protocol::subscription::{Direction, Owed, Request, State, step};
 
 use crate::hub::account::{REQUEST_BYTES, REQUESTS};
 use crate::hub::devices::DeviceId;
-use crate::hub::fixture::{Heard, Scene, jid, normal};
+use crate::hub::fixture::{Heard, Scene, jid, normal, text};
 
 const ROMEO: &str = "romeo@example.net";
 const TYPES: [Request; 4] = [
@@ -326,6 +326,32 @@ fn the_full_jid_of_a_contact_is_its_bare_one() {
     for kind in ["subscribed", "unsubscribe", "unsubscribed"] {
         let stanza = from_romeo(kind).replace("juliet@example.com", "juliet@example.com/x");
         scene.receives(&stanza).nothing();
+    }
+}
+
+/// Its own half is on disk, and the server is killed before Romeo's account has heard of it.
+#[test]
+fn a_request_that_was_cut_off_is_sent_on() {
+    for (before, word) in [
+        (State::None, "subscribe"),
+        (State::NonePendingIn, "subscribed"),
+        (State::NonePendingIn, "unsubscribed"),
+        (State::To, "unsubscribe"),
+    ] {
+        let (mut scene, balcony) = standing(before, false);
+        let heard = scene.sends(balcony, &to_romeo(word));
+        let sent = heard.envelopes().next().expect("sent on");
+        let (rows, stanza) = (sent.rows.clone(), text(&sent.stanza));
+        scene.reload();
+        let again = scene.decides(|mind, _, _, fx| mind.pay(fx));
+        again.routed(&[&stanza]);
+        let again = again.envelopes().next().expect("sent on");
+        assert!(again.rows == rows && again.marks.lasting);
+        // Romeo's account took it, in one frame with the end of the debt.
+        scene.decides(|_, _, _, fx| fx.travelling = rows);
+        scene.reload();
+        assert!(!scene.mind.account.owed.is_due());
+        scene.decides(|mind, _, _, fx| mind.pay(fx)).nothing();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{chat, jid};
+use crate::hub::devices::DeviceId;
 use crate::hub::remembered;
 use crate::messages::Mail;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
@@ -337,6 +338,31 @@ fn a_session_that_waits_outlives_its_hub() {
         assert_eq!(bodies(&mut bob).await, ["one"]);
         bob.say("</stream:stream>").await;
         drop((ann, bob));
+        world.end().await;
+    });
+}
+
+/// Who was told that his presence was handled does not send it again.
+#[test]
+fn a_presence_that_was_told_is_on_the_disk() {
+    run(async {
+        let world = world(|_| {});
+        let mut ann = world.login("ann", "a").await;
+        enable(&mut ann).await;
+        for (sent, priority) in (1..40).zip([3, -1].into_iter().cycle()) {
+            ann.say(&format!(
+                "<presence><priority>{priority}</priority></presence>"
+            ))
+            .await;
+            ann.say(REQUEST).await;
+            while !ann.hear("<a ").await.contains(&format!("h='{sent}'")) {}
+            let (jid, site) = (jid("ann@test"), &world.realm().site);
+            let found = remembered::gather(world.sessions(1));
+            let device = found[0].device(DeviceId(0), &jid, site);
+            assert_eq!(device.map(|it| it.0.priority), Some(priority));
+        }
+        ann.say("</stream:stream>").await;
+        drop(ann);
         world.end().await;
     });
 }
