@@ -9,6 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod machinery;
+
+pub use machinery::{Engine, Storage};
+
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -416,40 +420,6 @@ section! {
         /// Help.
         #[serde(deserialize_with = "list")]
         pub support: Vec<String> = vec![],
-    }
-}
-
-section! {
-    /// The disk.
-    pub struct Storage {
-        /// The page cache of the database; it takes two to three times this.
-        pub cache: Size = Size::mib(32),
-        /// Changes kept in memory between two checkpoints; more starts one early.
-        pub memtable: Size = Size::mib(8),
-        /// Time between two checkpoints.
-        #[serde(with = "span")]
-        pub checkpoint: Duration = 2 * SECOND,
-        /// The length at which a journal segment is closed and the next begun.
-        pub segment: Size = Size::mib(16),
-        /// Free space below which nothing that must last is accepted.
-        pub floor: Size = Size::mib(64),
-        /// Threads that read.
-        pub readers: usize = 2,
-    }
-}
-
-section! {
-    /// The machinery inside.
-    pub struct Engine {
-        /// Threads that serve; 0 for one a processor.
-        pub lanes: usize = 0,
-        /// Stanzas that may wait for one account; more are refused.
-        pub mailbox_stanzas: usize = 1_024,
-        /// Their bytes.
-        pub mailbox_size: Size = Size::mib(4),
-        /// How long an account with nothing to do stays in memory.
-        #[serde(with = "span")]
-        pub retire: Duration = MINUTE,
     }
 }
 

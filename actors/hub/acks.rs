@@ -24,8 +24,8 @@ use crate::messages::{Resume, ToSession};
 use crate::receipt::Receipt;
 use crate::session::{Counting, Past, Session, previd};
 
-/// How long what a device acknowledged, or that one that cannot be resumed changed its presence, may
-/// be forgotten by a crash: until then the rows wait for a commit that they can go with.
+/// How long a crash may forget what a device acknowledged, or that one that cannot be resumed
+/// changed its presence: until then the rows wait for a commit that they can go with.
 const LATER: Duration = Duration::from_millis(500);
 /// Shelved deliveries that are read in one go: the Hub waits meanwhile.
 const BATCH: usize = 64;

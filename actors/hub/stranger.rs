@@ -42,8 +42,11 @@ fn iq(stanza: &Stanza, site: &Site, fx: &mut Effects) {
     }
     let answerer = stanza.payload().and_then(|payload| {
         let mut extensions = site.extensions.iter();
-        let its = extensions.find(|it| it.account_namespaces.contains(&payload.ns()))?;
-        Some((its.absent?, payload))
+        let absent = extensions.find_map(|it| {
+            let names = it.account_namespaces.contains(&payload.ns());
+            it.absent.filter(|_| names)
+        })?;
+        Some((absent, payload))
     });
     match answerer {
         Some((answer, payload)) => answer(stanza, &payload, fx),

@@ -343,7 +343,7 @@ fn a_request_that_was_cut_off_is_sent_on() {
         let sent = heard.envelopes().next().expect("sent on");
         let (rows, stanza) = (sent.rows.clone(), text(&sent.stanza));
         scene.reload();
-        let again = scene.decides(|mind, _, _, fx| mind.pay(fx));
+        let again = scene.decides(|mind, _, _, fx| mind.repay(fx));
         again.routed(&[&stanza]);
         let again = again.envelopes().next().expect("sent on");
         assert!(again.rows == rows && again.marks.lasting);
@@ -351,7 +351,7 @@ fn a_request_that_was_cut_off_is_sent_on() {
         scene.decides(|_, _, _, fx| fx.travelling = rows);
         scene.reload();
         assert!(!scene.mind.account.owed.is_due());
-        scene.decides(|mind, _, _, fx| mind.pay(fx)).nothing();
+        scene.decides(|mind, _, _, fx| mind.repay(fx)).nothing();
     }
 }
 

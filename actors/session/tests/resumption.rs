@@ -384,7 +384,7 @@ fn what_was_told_is_on_the_disk() {
                 ann.say(&match (round + number) % 5 {
                     0 => format!("<message to='{to}@test' type='headline' id='v'/>"),
                     _ => format!(
-                        "<message to='{to}@test' type='chat'><body>{round} {number}</body></message>"
+                        "<message to='{to}@test' type='chat'><body>{round}</body></message>"
                     ),
                 })
                 .await;

@@ -62,6 +62,11 @@ fn leaving_for_good() {
     bob.says("<message to='alice@a.test' type='chat' id='late'><body>whisper</body></message>");
     bob.ping();
     world.forget("alice@a.test");
+    nothing_is_left(&world);
+}
+
+/// Who takes the name now.
+fn nothing_is_left(world: &World) {
     let mut other = world.online("alice@a.test/new");
     let roster = other.fetches_roster();
     assert!(!roster.to_string().contains("bob@b.test"), "{roster}");
