@@ -106,7 +106,10 @@ fn messages(accounts: &Rows, archive: &Rows) {
     }
     for (key, value) in archive {
         let (owner, _, _) = keys::split(key).expect("a key has an account and a kind");
-        let place = MessageId::of_key(key).map_or(0, |(place, _)| place as u8);
+        // The rest is the archive's index.
+        let Some((place, _)) = MessageId::of_key(key) else {
+            continue;
+        };
         let Ok(message) = decode::<Message>(value) else {
             println!("{}", json!({ "unreadable": hex(key) }));
             continue;
@@ -116,7 +119,7 @@ fn messages(accounts: &Rows, archive: &Rows) {
         let body = stanza.as_ref().and_then(|it| it.child(ns::CLIENT, "body"));
         let shown = json!({
             "owner": names.get(&owner.0),
-            "place": place,
+            "place": place as u8,
             "out": outgoing,
             "peer": peer,
             "id": stanza.as_ref().and_then(|it| it.id.as_deref()),
