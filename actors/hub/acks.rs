@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rookery_protocol::error::{Condition, StreamCondition, StreamError};
 use rookery_protocol::stream_management::{self, Command, enabled};
 use rookery_protocol::xml::Element;
-use rookery_storage::{KeyRange, Tree};
+use rookery_storage::{Frame, KeyRange, Tree};
 use subtle::ConstantTimeEq;
 
 use super::perform::{Held, What, write};
@@ -19,6 +19,7 @@ use crate::effect::{Origin, Query, Row};
 use crate::hub::devices::DeviceId;
 use crate::hub::link::{Link, Past as Unfinished, Room, Unacked};
 use crate::hub::remembered;
+use crate::hub::shelf::Item;
 use crate::keys::Part;
 use crate::messages::{Resume, ToSession};
 use crate::receipt::Receipt;
@@ -162,53 +163,67 @@ impl Hub {
             return;
         }
         let next = self.link(device).and_then(|link| link.next_shelved(BATCH));
-        let Some((volatile, rows)) = next else { return };
-        for bytes in volatile {
-            let Some(link) = self.link(device) else {
-                return;
-            };
-            let number = Some(link.number(bytes.len()));
-            self.deliver_in_turn(device, bytes, number);
-        }
-        if rows.is_empty() {
-            if let Some(link) = self.link(device) {
-                link.end_unshelving(Vec::new());
-            }
-            return self.unshelve(device, ctx);
-        }
-        let queries: Vec<Query> = rows
-            .iter()
-            .map(|it| match &it.kept {
+        let Some(items) = next else { return };
+        let query = |item: &Item| match item {
+            Item::Volatile(_) => None,
+            Item::Row(unacked) => Some(match &unacked.kept {
                 Some(kept) => Query::Get(Tree::Archive, kept.clone()),
-                None => Query::Get(Tree::Sessions, it.row.clone()),
-            })
-            .collect();
+                None => Query::Get(Tree::Sessions, unacked.row.clone()),
+            }),
+        };
+        let queries: Vec<Query> = items.iter().filter_map(query).collect();
+        if queries.is_empty() {
+            return self.deliver_volatile(device, items, ctx);
+        }
         let realm = Arc::clone(&self.realm);
         let read = async move { realm.keeper.rows(queries).await };
         ctx.wait(read.into_actor(self).map(move |found, hub, ctx| {
-            hub.deliver_shelved(device, rows, found, ctx);
+            hub.deliver_shelved(device, items, found, ctx);
         }));
+    }
+
+    /// What was shelved and has no row goes out at once.
+    fn deliver_volatile(&mut self, device: DeviceId, items: Vec<Item>, ctx: &mut Context<Hub>) {
+        for item in items {
+            if let Item::Volatile(bytes) = item
+                && let Some(link) = self.link(device)
+            {
+                let number = Some(link.number(bytes.len()));
+                self.deliver_in_turn(device, bytes, number);
+            }
+        }
+        if let Some(link) = self.link(device) {
+            link.end_unshelving(Vec::new());
+        }
+        self.unshelve(device, ctx);
     }
 
     /// What was shelved has been read: it is numbered, and goes out when the disk has the numbers.
     fn deliver_shelved(
         &mut self,
         device: DeviceId,
-        rows: Vec<Unacked>,
+        items: Vec<Item>,
         found: Option<Vec<Row>>,
         ctx: &mut Context<Hub>,
     ) {
         let (Some(found), State::Account(mind)) = (found, &self.state) else {
-            // The disk is at fault, or the account is loading: the rows stay.
+            // The disk is at fault, or the account is loading: all stays.
             if let Some(link) = self.link(device) {
-                link.end_unshelving(rows);
+                link.end_unshelving(items);
             }
             return;
         };
         let mut frame = std::mem::take(&mut self.later);
         let mut deliveries = Vec::new();
         let mut found = found.iter().peekable();
-        for unacked in rows {
+        for item in items {
+            let unacked = match item {
+                Item::Row(unacked) => unacked,
+                Item::Volatile(bytes) => {
+                    deliveries.push((None, bytes));
+                    continue;
+                }
+            };
             let wanted = unacked.kept.as_ref().unwrap_or(&unacked.row);
             let Some((key, value)) = found.next_if(|(key, _)| key == wanted) else {
                 // The archive let go of it.
@@ -220,23 +235,13 @@ impl Hub {
                 None => remembered::here(value),
             };
             match catch_unwind(AssertUnwindSafe(again)) {
-                Ok(Some(bytes)) => deliveries.push((unacked, bytes)),
+                Ok(Some(bytes)) => deliveries.push((Some(unacked), bytes)),
                 Ok(None) => drop(frame.delete(Tree::Sessions, unacked.row)),
                 // Its row waits for a better program.
                 Err(_) => self.panicked(),
             }
         }
-        let mut numbered = Vec::new();
-        if let Some(link) = self.link(device) {
-            for (unacked, bytes) in deliveries {
-                let row = unacked.row.clone();
-                let (number, delivery) = link.number_row(&bytes, unacked);
-                write(&mut frame, &row, &delivery);
-                numbered.push((bytes, Some(number)));
-            }
-            link.held += numbered.len() as u32;
-            link.end_unshelving(Vec::new());
-        }
+        let numbered = self.number_all(device, deliveries, &mut frame);
         self.ticket += 1;
         let tell = self.tell();
         self.realm.keeper.commit(frame, Receipt::none(), tell);
@@ -251,6 +256,33 @@ impl Hub {
             self.hold(Held { ticket, own, what });
         }
         self.unshelve(device, ctx);
+    }
+
+    /// Numbers what is going to be delivered; the rows say so in `frame`.
+    fn number_all(
+        &mut self,
+        device: DeviceId,
+        deliveries: Vec<(Option<Unacked>, Bytes)>,
+        frame: &mut Frame,
+    ) -> Vec<(Bytes, Option<u32>)> {
+        let mut numbered = Vec::new();
+        if let Some(link) = self.link(device) {
+            for (unacked, bytes) in deliveries {
+                let number = match unacked {
+                    None => link.number(bytes.len()),
+                    Some(unacked) => {
+                        let row = unacked.row.clone();
+                        let (number, delivery) = link.number_row(&bytes, unacked);
+                        write(frame, &row, &delivery);
+                        number
+                    }
+                };
+                numbered.push((bytes, Some(number)));
+            }
+            link.held += numbered.len() as u32;
+            link.end_unshelving(Vec::new());
+        }
+        numbered
     }
 
     /// Delivers behind what waits for the disk for this device.

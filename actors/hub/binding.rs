@@ -14,6 +14,7 @@ use crate::clients::ClientKey;
 use crate::effect::Origin;
 use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::hub::link::{Link, Unacked};
+use crate::hub::shelf::Item;
 use crate::keys::{AccountId, SessionKey};
 use crate::messages::{Bind, Bound, ToSession};
 use crate::session::{FIRST_LINE, Session};
@@ -187,9 +188,16 @@ impl Hub {
             return;
         };
         let traces = link.traces();
-        let mut unacked = link.close();
+        let mut items = link.close();
         // What still waits for the disk comes behind it, before anything that comes from now on.
-        unacked.extend(self.withdraw(device.id));
+        items.extend(self.withdraw(device.id));
+        let mut unacked = Vec::new();
+        for item in items {
+            match item {
+                Item::Row(row) => unacked.push(row),
+                Item::Volatile(bytes) => self.realm.bounce(bytes),
+            }
+        }
         if matches!(self.state, State::Loading) {
             // The rows are found on disk, with nobody's name on them.
             let device = Box::new(device);

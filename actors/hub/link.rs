@@ -4,7 +4,8 @@
 //! A device that acknowledges (XEP-0198) is delivered to by number. When more waits for its
 //! acknowledgement than memory should hold, or when its session is only a row yet because the
 //! server started again, the link is *shelved*: what must not be lost is then kept as rows alone,
-//! and is read and delivered when there is room and somebody to take it.
+//! and is read and delivered when there is room and somebody to take it, in its order among the
+//! rest (RFC 6120 §10.1).
 
 use std::collections::VecDeque;
 
@@ -13,16 +14,12 @@ use bytes::Bytes;
 use rookery_storage::{Frame, Tree};
 
 use crate::hub::remembered::{Delivery, Remembered, Whereabouts};
+use crate::hub::shelf::{Item, Shelf};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
 use crate::receipt::{Handled, is_later};
 use crate::session::Session;
 use crate::site::random;
-
-/// The most that need not last and is kept for a shelved device, in stanzas and in bytes. Over it
-/// the oldest is dropped.
-const VOLATILE: usize = 256;
-const VOLATILE_BYTES: usize = 256 * 1024;
 
 /// A device's Session, as its Hub holds it.
 pub struct Link {
@@ -32,7 +29,7 @@ pub struct Link {
     shelved: Option<Box<Shelved>>,
     /// Deliveries to it that wait for the disk; what comes later queues behind them.
     pub held: u32,
-    /// Of these, rows that go to the shelved.
+    /// Deliveries on their way to the shelved.
     pub shelving: u32,
     /// By this the client names the session when it comes back (XEP-0198 `previd`).
     pub token: Option<[u8; 16]>,
@@ -66,15 +63,11 @@ struct Sent {
     unacked: Option<Box<Unacked>>,
 }
 
-/// What a shelved link keeps.
+/// Of a shelved link.
 #[derive(Default)]
 struct Shelved {
-    /// Need not last; written when there is room.
-    volatile: VecDeque<Bytes>,
-    volatile_bytes: usize,
-    /// To be read and delivered, in order.
-    rows: VecDeque<Unacked>,
-    /// It is being done.
+    shelf: Shelf,
+    /// What is on it is being read.
     reading: bool,
 }
 
@@ -167,7 +160,7 @@ impl Link {
                     size: 0,
                     unacked: Some(Box::new(unacked)),
                 }),
-                None => shelved.rows.push_back(unacked),
+                None => drop(shelved.shelf.push(Item::Row(unacked))),
             }
         }
         let past = Past {
@@ -261,23 +254,11 @@ impl Link {
         self.send(ToSession::Deliver { bytes, number });
     }
 
-    /// Keeps what need not last for a shelved device; gives back what is dropped for it.
-    pub fn shelve_volatile(&mut self, bytes: Bytes) -> Option<Bytes> {
+    /// Keeps a delivery for a shelved device, a row when it is on disk; gives back what is dropped
+    /// for it.
+    pub fn shelve(&mut self, item: Item) -> Option<Bytes> {
         let shelved = self.shelved.get_or_insert_default();
-        shelved.volatile_bytes += bytes.len();
-        shelved.volatile.push_back(bytes);
-        let over = shelved.volatile.len() > VOLATILE || shelved.volatile_bytes > VOLATILE_BYTES;
-        if !over {
-            return None;
-        }
-        let dropped = shelved.volatile.pop_front()?;
-        shelved.volatile_bytes -= dropped.len();
-        Some(dropped)
-    }
-
-    /// A shelved device's row is on disk.
-    pub fn shelve(&mut self, unacked: Unacked) {
-        self.shelved.get_or_insert_default().rows.push_back(unacked);
+        shelved.shelf.push(item)
     }
 
     /// Whether something shelved could be delivered now. If so it is being done from now on.
@@ -296,29 +277,26 @@ impl Link {
     }
 
     /// What is shelved and comes next; `None`: nothing is shelved any more.
-    pub fn next_shelved(&mut self, batch: usize) -> Option<(Vec<Bytes>, Vec<Unacked>)> {
+    pub fn next_shelved(&mut self, batch: usize) -> Option<Vec<Item>> {
         let shelved = self.shelved.as_mut()?;
-        shelved.volatile_bytes = 0;
-        let volatile: Vec<Bytes> = std::mem::take(&mut shelved.volatile).into();
-        let rows = shelved.rows.len().min(batch);
-        let rows: Vec<Unacked> = shelved.rows.drain(..rows).collect();
-        if rows.is_empty() && volatile.is_empty() {
+        let items: Vec<Item> = (0..batch).map_while(|_| shelved.shelf.pop()).collect();
+        if items.is_empty() {
             shelved.reading = false;
             if self.shelving == 0 {
                 self.shelved = None;
             }
             return None;
         }
-        Some((volatile, rows))
+        Some(items)
     }
 
     /// The batch was delivered, or put back.
-    pub fn end_unshelving(&mut self, back: Vec<Unacked>) {
+    pub fn end_unshelving(&mut self, back: Vec<Item>) {
         if let Some(shelved) = self.shelved.as_mut() {
             shelved.reading = false;
-            for unacked in back.into_iter().rev() {
-                shelved.rows.push_front(unacked);
-            }
+            back.into_iter()
+                .rev()
+                .for_each(|item| shelved.shelf.put_back(item));
         }
     }
 
@@ -369,25 +347,21 @@ impl Link {
     /// it has not is delivered again behind it. `tail` need not last.
     pub fn revive(&mut self, session: Addr<Session>, h: u32, tail: Vec<(u32, Bytes)>) {
         self.session = Some(session);
-        for (_, bytes) in tail
-            .into_iter()
-            .filter(|(number, _)| is_later(*number, h))
-            .rev()
-        {
-            self.shelved
-                .get_or_insert_default()
-                .volatile
-                .push_front(bytes);
-        }
         let acks = self.acks.get_or_insert_default();
         acks.sent = h;
         acks.heard = h;
         acks.bytes = 0;
-        let lost = acks.unacked.drain(..).filter_map(|sent| sent.unacked);
+        let rows = acks.unacked.drain(..);
+        let rows = rows.filter_map(|sent| Some((sent.number, Item::Row(*sent.unacked?))));
+        let tail = tail.into_iter().filter(|(number, _)| is_later(*number, h));
+        let mut lost: Vec<(u32, Item)> = rows
+            .chain(tail.map(|(number, bytes)| (number, Item::Volatile(bytes))))
+            .collect();
+        lost.sort_by_key(|(number, _)| number.wrapping_sub(h));
         let shelved = self.shelved.get_or_insert_default();
-        for (place, unacked) in lost.enumerate() {
-            shelved.rows.insert(place, *unacked);
-        }
+        lost.into_iter()
+            .rev()
+            .for_each(|(_, item)| shelved.shelf.put_back(item));
     }
 
     /// A delivery that was numbered will not take place; those behind it move up. The rows that now
@@ -426,15 +400,22 @@ impl Link {
         }
     }
 
-    /// The session ended: what it never acknowledged and must not be lost, in order.
-    pub fn close(mut self) -> Vec<Unacked> {
+    /// The session ended: what it never acknowledged and must not be lost, in order, and what else
+    /// it never got.
+    pub fn close(mut self) -> Vec<Item> {
         self.open = false;
         let acks = self.acks.take().map(|acks| acks.unacked);
         let sent = acks.unwrap_or_default().into_iter();
-        let mut unacked: Vec<Unacked> =
-            sent.filter_map(|sent| sent.unacked.map(|it| *it)).collect();
-        unacked.extend(self.shelved.take().into_iter().flat_map(|it| it.rows));
-        unacked
+        let mut items: Vec<Item> = sent
+            .filter_map(|sent| Some(Item::Row(*sent.unacked?)))
+            .collect();
+        items.extend(
+            self.shelved
+                .take()
+                .into_iter()
+                .flat_map(|it| it.shelf.into_items()),
+        );
+        items
     }
 
     /// The server stops: the session goes on when it starts again.

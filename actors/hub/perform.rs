@@ -15,8 +15,9 @@ use tracing::warn;
 use super::{Hub, State};
 use crate::effect::{Effect, Effects, Origin};
 use crate::hub::devices::DeviceId;
-use crate::hub::link::{Keep, Unacked, Way};
+use crate::hub::link::{Keep, Way};
 use crate::hub::remembered::Delivery;
+use crate::hub::shelf::Item;
 use crate::keeper::{Committed, Tell};
 use crate::receipt::{Receipt, is_later};
 
@@ -58,8 +59,8 @@ pub(super) enum What {
         bytes: Bytes,
         number: Option<u32>,
     },
-    /// The row of a stanza for a device that is shelved.
-    Shelve { device: DeviceId, unacked: Unacked },
+    /// A stanza for a device that is shelved, or its row.
+    Shelve { device: DeviceId, item: Item },
     /// Anything else that was decided.
     Effect(Effect),
     /// The account's end; this hears of it.
@@ -168,14 +169,10 @@ impl Hub {
                 bytes,
                 number,
             },
-            (Way::Shelved, Some(unacked)) => {
+            (Way::Shelved, unacked) => {
                 link.shelving += 1;
-                What::Shelve { device, unacked }
-            }
-            (Way::Shelved, None) => {
-                let dropped = link.shelve_volatile(bytes);
-                dropped.into_iter().for_each(|it| self.realm.bounce(it));
-                return None;
+                let item = unacked.map_or(Item::Volatile(bytes), Item::Row);
+                What::Shelve { device, item }
             }
         };
         let waits = hold_all || link.held > 0 || lasts;
@@ -222,10 +219,11 @@ impl Hub {
                     link.deliver(bytes, number);
                 }
             }
-            What::Shelve { device, unacked } => {
+            What::Shelve { device, item } => {
                 if let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == device) {
                     link.shelving -= 1;
-                    link.shelve(unacked);
+                    let dropped = link.shelve(item);
+                    dropped.into_iter().for_each(|it| self.realm.bounce(it));
                     self.unshelve(device, ctx);
                 }
             }
@@ -349,12 +347,12 @@ impl Hub {
     }
 
     /// Forgets what waits for a device that is gone; the deliveries among it that were shelved.
-    pub(super) fn withdraw(&mut self, gone: DeviceId) -> Vec<Unacked> {
+    pub(super) fn withdraw(&mut self, gone: DeviceId) -> Vec<Item> {
         let mut shelved = Vec::new();
         self.held.retain_mut(|held| match &mut held.what {
             What::Deliver { device, .. } => *device != gone,
-            What::Shelve { device, unacked } if *device == gone => {
-                shelved.push(unacked.clone());
+            What::Shelve { device, item } if *device == gone => {
+                shelved.push(item.clone());
                 false
             }
             _ => true,

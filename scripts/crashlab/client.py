@@ -235,6 +235,8 @@ class Client(asyncio.Protocol):
         if answer.tag.endswith("}resumed"):
             return int(answer.get("h"))
         self.managed, self.previd, self.handled, self._live = False, None, 0, False
+        # Another session.
+        self.number = next(Client.numbers)
         return None
 
     def _resumed(self, h):

@@ -5,16 +5,18 @@
 //! its arrival (XEP-0203). The mark goes in the frame that hands the message to the device's
 //! unacknowledged deliveries, so it is always in the one or the other. What a device that is gone
 //! never acknowledged is marked again, unless another device was given it as well. A message that
-//! is for no archive goes when it is acknowledged, or with its mark if its device never does.
+//! is for no archive goes when it is acknowledged, or with its mark if its device never does; so it
+//! is kept as well while all devices that were given it may still say that they have it.
 
 mod queue;
 mod shared;
 
 use rookery_actors::effect::{Effects, Millis, Query, Row};
-use rookery_actors::extension::{AccountRole, Extension, Kept, Pass, Spec, View};
+use rookery_actors::extension::{AccountRole, Direction, Extension, Kept, Pass, Spec, View};
 use rookery_actors::hub::devices::{Device, DeviceId};
 use rookery_actors::keys::{self, AccountId, Kind};
 use rookery_protocol::datetime;
+use rookery_protocol::jid::Jid;
 use rookery_protocol::ns;
 use rookery_protocol::stanza::{Kind as StanzaKind, MessageType, Stanza};
 use rookery_protocol::xml::Element;
@@ -97,6 +99,16 @@ impl AccountRole for Offline {
         );
     }
 
+    fn keep(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) {
+        if pass.direction == Direction::In
+            && worth(pass.stanza) == Worth::Waiting
+            && all_acknowledge(pass.stanza, view)
+            && let Some(id) = self.write(pass, view, fx)
+        {
+            pass.marks.kept = Some(id.key(view.account.id, Place::Waiting));
+        }
+    }
+
     fn undelivered(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) -> Kept {
         let StanzaKind::Message(MessageType::Normal | MessageType::Chat) = pass.stanza.kind else {
             return Kept::No;
@@ -108,11 +120,11 @@ impl AccountRole for Offline {
             // For no archive, by its owner's wish; it may wait all the same.
             (Worth::Lasting, None) if pass.marks.order > 0 => self.keep_waiting(pass, view, fx),
             (Worth::Passing, _) | (Worth::Lasting, None) => Kept::No,
-            (Worth::Lasting, Some(key)) => {
+            (Worth::Lasting | Worth::Waiting, Some(key)) => {
                 let key = key.clone();
-                self.mark_archived(key, pass, view, fx)
+                self.mark_kept(key, pass, view, fx)
             }
-            (Worth::Waiting, _) => self.keep_waiting(pass, view, fx),
+            (Worth::Waiting, None) => self.keep_waiting(pass, view, fx),
         }
     }
 
@@ -203,14 +215,8 @@ impl AccountRole for Offline {
 }
 
 impl Offline {
-    /// Marks a message that the archive keeps; over the bounds it takes the message out again.
-    fn mark_archived(
-        &mut self,
-        key: Vec<u8>,
-        pass: &mut Pass,
-        view: View,
-        fx: &mut Effects,
-    ) -> Kept {
+    /// Marks a message that is kept; over the bounds it takes the message out again.
+    fn mark_kept(&mut self, key: Vec<u8>, pass: &mut Pass, view: View, fx: &mut Effects) -> Kept {
         let Some((place, id)) = MessageId::of_key(&key) else {
             return Kept::No;
         };
@@ -231,19 +237,24 @@ impl Offline {
         if !self.admits(&mark, view, fx) {
             return Kept::Full;
         }
-        let Some(row) = Message::incoming(pass.stanza).and_then(|message| encode(&message).ok())
-        else {
+        let Some(id) = self.write(pass, view, fx) else {
             return Kept::No;
         };
+        self.put(id, mark, view.account.id, fx);
+        Kept::Yes
+    }
+
+    /// Writes a message that is for no archive.
+    fn write(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) -> Option<MessageId> {
+        let row = Message::incoming(pass.stanza).and_then(|message| encode(&message).ok())?;
         let stamp = match pass.marks.order {
             0 => self.stamps.next(fx.now),
             order => order,
         };
         let id = MessageId::new(stamp);
         fx.put(Tree::Archive, id.key(view.account.id, Place::Waiting), row);
-        self.put(id, mark, view.account.id, fx);
         pass.marks.lasting = true;
-        Kept::Yes
+        Some(id)
     }
 
     fn admits(&mut self, mark: &Mark, view: View, fx: &mut Effects) -> bool {
@@ -326,6 +337,17 @@ fn mark_key(account: AccountId, place: Place, id: MessageId) -> Vec<u8> {
     let mut rest = vec![place.kind().0];
     rest.extend_from_slice(&id.bytes());
     keys::row(account, MARK, &rest)
+}
+
+/// Whether it is going to devices that say what they have, and to no others: nobody else gives it
+/// up when they go without a word.
+fn all_acknowledge(stanza: &Stanza, view: View) -> bool {
+    let resource = stanza.to.as_ref().and_then(Jid::resource);
+    if let Some(named) = resource.and_then(|it| view.devices.with_resource(it)) {
+        return named.acknowledges;
+    }
+    let mut reachable = view.devices.reachable().peekable();
+    reachable.peek().is_some() && reachable.all(|device| device.acknowledges)
 }
 
 /// The mark of the message at hand.

@@ -289,6 +289,39 @@ fn what_no_archive_may_keep_stays_until_it_is_acknowledged() {
     );
 }
 
+/// A device that hibernates has nothing but what the disk has.
+#[test]
+fn what_no_archive_may_keep_is_kept_for_those_who_acknowledge() {
+    let inside = "<body>hi</body><no-permanent-store xmlns='urn:xmpp:hints'/>";
+    let kept = |acknowledging: &[bool], wanted: bool| {
+        let mut scene = Scene::of(&vec![0; acknowledging.len()]);
+        let devices = scene.devices.iter_mut().zip(acknowledging);
+        devices.for_each(|(device, it)| device.acknowledges = *it);
+        let mut role = Offline::default();
+        let mut passage = message(&scene, "bob@b.test/x", inside, false);
+        passage.show(|pass, fx| role.keep(pass, scene.view(), fx));
+        let key = passage.marks.kept.clone();
+        assert_eq!(key.is_some(), wanted, "{acknowledging:?}");
+        assert_eq!(passage.fx.rows.is_empty(), key.is_none());
+        (scene, role, key)
+    };
+    for without in [&[][..], &[false], &[true, false]] {
+        kept(without, false);
+    }
+    kept(&[true, true], true);
+    let (scene, mut role, key) = kept(&[true], true);
+    let key = key.unwrap();
+    // Acknowledged it goes, without a word it waits.
+    let mut fx = scene.effects();
+    role.taken(std::slice::from_ref(&key), scene.view(), &mut fx);
+    let mut rows = Frame::new();
+    rows.delete(Tree::Archive, key.clone());
+    assert!(fx.rows == rows);
+    let mut fx = scene.effects();
+    role.returned(std::slice::from_ref(&key), scene.view(), &mut fx);
+    assert_eq!(reads(&fx).map(|(_, keys)| keys), Some(vec![key]));
+}
+
 /// The Hub may still have a read before it when the next presence comes.
 #[test]
 fn nothing_is_read_twice() {
