@@ -358,7 +358,7 @@ impl Hub {
             Mail::Resume(resume) => self.resume(*resume, ctx),
             Mail::Acknowledged(device, resumable) => self.count(device, resumable),
             Mail::Acks(device, h) => self.acked(device, h, ctx),
-            Mail::Lost(device) => self.lost(device, ctx),
+            Mail::Lost(device, line) => self.lost(device, line, ctx),
             Mail::Gone(device) => self.gone(device, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
             Mail::Order(order) => self.order(order, ctx),

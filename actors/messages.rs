@@ -37,8 +37,8 @@ pub enum Mail {
     Acknowledged(DeviceId, bool),
     /// The client has this many of what was counted (XEP-0198 `h`).
     Acks(DeviceId, u32),
-    /// The stream of a session that can be resumed is gone.
-    Lost(DeviceId),
+    /// This line of a session that can be resumed is gone.
+    Lost(DeviceId, u32),
     /// A session ended.
     Gone(DeviceId),
     /// The Hub's commits up to this ticket ended.

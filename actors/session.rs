@@ -288,7 +288,7 @@ impl Session {
         if let Some(acks) = self.acks.as_mut() {
             acks.pause();
         }
-        self.to_hub(Mail::Lost(self.device));
+        self.to_hub(Mail::Lost(self.device, self.line));
     }
 
     /// The connection is as good as lost.

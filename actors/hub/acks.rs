@@ -308,8 +308,9 @@ impl Hub {
     }
 
     /// The stream of a session that can be resumed is gone: it waits for another.
-    pub(super) fn lost(&mut self, device: DeviceId, ctx: &mut Context<Hub>) {
-        let Some(link) = self.link(device) else {
+    pub(super) fn lost(&mut self, device: DeviceId, line: u32, ctx: &mut Context<Hub>) {
+        // A client may be back before its session saw that it was gone.
+        let Some(link) = self.link(device).filter(|link| link.line == line) else {
             return;
         };
         let loss = link.lose();
@@ -392,6 +393,7 @@ impl Hub {
         }
         if let Some(stream) = resume.take() {
             let h = resume.h;
+            link.line = link.line.wrapping_add(1);
             link.send(ToSession::Resume { stream, h });
         }
         self.taken(acked, ctx);

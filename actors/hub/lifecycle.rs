@@ -155,9 +155,10 @@ impl Hub {
     }
 
     /// What a session of an earlier life was sent and never acknowledged is delivered again; the
-    /// deliveries of sessions that live now are in their links.
+    /// deliveries of sessions that live now are in their links. Where there are devices, what waits
+    /// is given to them even if no session is lost: it was about to be when the Hub ended.
     fn redeliver(&mut self, lost: Vec<Remembered>, ctx: &mut Context<Hub>) {
-        if lost.is_empty() || self.shy {
+        if (lost.is_empty() && self.devices.is_empty()) || self.shy {
             return;
         }
         let loaded = matches!(self.state, State::Account(_));
@@ -171,9 +172,7 @@ impl Hub {
                     Whereabouts::Here(_) => None,
                 }));
             }
-            if !kept.is_empty() {
-                mind.returned(kept, devices, site, fx)
-            }
+            mind.returned(kept, devices, site, fx)
         });
         // It would panic for ever. The rows wait for a better program.
         self.shy = loaded && !decided;

@@ -18,7 +18,7 @@ use crate::hub::shelf::{Item, Shelf};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
 use crate::receipt::{Handled, is_later};
-use crate::session::Session;
+use crate::session::{FIRST_LINE, Session};
 use crate::site::random;
 
 /// A device's Session, as its Hub holds it.
@@ -38,6 +38,8 @@ pub struct Link {
     /// Its stream is gone, and it waits for another; counts how often that happened.
     pub away: Option<u32>,
     losses: u32,
+    /// Which line its Session has, or is given.
+    pub line: u32,
     /// Of before the server started again, while no Session has been told.
     pub past: Option<Past>,
     open: bool,
@@ -138,6 +140,7 @@ impl Link {
             written: false,
             away: None,
             losses: 0,
+            line: FIRST_LINE,
             past: None,
             open: true,
         }
@@ -178,6 +181,7 @@ impl Link {
             written: true,
             away: Some(0),
             losses: 0,
+            line: FIRST_LINE,
             past: Some(past),
             open: true,
         }

@@ -25,13 +25,15 @@ async def log_in(world):
 
 
 async def go_on(world, account):
-    """Most of those whose line broke resume; what they sent again is handled before anybody looks
-    at anything."""
+    """Most of those whose line broke resume, and all where the server stopped in order; what they
+    sent again is handled before anybody looks at anything."""
     for resource in list(account.asleep):
-        if world.rng.random() < 0.7:
+        if world.drained or world.rng.random() < 0.7:
             client = await world.connect(account, resource, True, resume=True)
             if client.resumed:
                 await world.settle(client)
+            elif world.drained:
+                world.complain("B29", f"{client.jid}: not resumed after SIGTERM")
 
 
 async def visit(world, account):

@@ -31,6 +31,8 @@ class World:
         self.history = History(history_path)
         self.complain = complain
         self.life = 0
+        # the last life ended in order: every session is there
+        self.drained = False
         # life -> when it ended
         self.ended = {}
         self.messages = {}

@@ -289,6 +289,18 @@ fn what_no_archive_may_keep_stays_until_it_is_acknowledged() {
     );
 }
 
+/// The presence of a device was handled, and the server was killed before the device was given what
+/// waited.
+#[test]
+fn what_waits_goes_to_a_device_that_is_there_when_the_account_is_loaded() {
+    let scene = Scene::of(&[0]);
+    let mut role = Offline::default();
+    let key = waits(&mut role, &scene);
+    let mut fx = scene.effects();
+    role.returned(&[], scene.view(), &mut fx);
+    assert_eq!(reads(&fx).map(|(_, keys)| keys), Some(vec![key]));
+}
+
 /// A device that hibernates has nothing but what the disk has.
 #[test]
 fn what_no_archive_may_keep_is_kept_for_those_who_acknowledge() {
