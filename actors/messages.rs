@@ -79,7 +79,7 @@ impl Mail {
         use Mail::*;
         matches!(
             self,
-            Outgoing(_) | Answer(..) | Acknowledged(..) | Acks(..) | Lost(_) | Gone(_)
+            Outgoing(_) | Answer(..) | Acknowledged(..) | Acks(..) | Lost(..) | Gone(_)
         )
     }
 }
