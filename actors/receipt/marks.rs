@@ -148,6 +148,10 @@ impl Handled {
             .filter(|(_, number)| is_later(*number, count))
             .collect();
         found.beyond = found.slots.iter().map(|(_, number)| *number).collect();
+        #[cfg(feature = "seeded-bugs")]
+        if rookery_storage::seeded_bugs::is_on("forget-beyond") {
+            found.beyond.clear();
+        }
         found
     }
 

@@ -16,6 +16,8 @@ BY_KILL = {
     "lose-unacked": ("I1",),
     "lose-mark": ("I1",),
     "keep-mark": ("I2", "I9"),
+    "lose-h-in": ("I8",),
+    "forget-beyond": ("I2",),
 }
 # By scripts/durability.
 BY_TRACE = ("no-fdatasync", "sync-wrong-file", "no-folder-sync", "swallow-eio",

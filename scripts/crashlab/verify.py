@@ -51,7 +51,6 @@ async def visit(world, account):
             client = await world.connect(account, resource, managed)
         if not client.resumed:
             account.requests.clear()
-            account.answered.clear()
         await look(world, account, client)
         if not client.resumed or account.role == "offline":
             client.stanza("<presence/>")
