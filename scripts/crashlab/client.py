@@ -53,6 +53,7 @@ class Client(asyncio.Protocol):
         self.managed = False
         # By this the session can be had again; what may have to be sent again then.
         self.previd = None
+        self.present = False
         self.unacked = collections.deque()
         self.sent = 0
         self.handled = 0
@@ -230,11 +231,12 @@ class Client(asyncio.Protocol):
         self.send(f"<resume xmlns='{SM}' previd={attr(old.previd)} h='{old.handled}'/>")
         self.managed, self.previd, self.handled = True, old.previd, old.handled
         self.number, self._ids, self._live = old.number, old._ids, True
-        self.sent, self.unacked = old.sent, old.unacked.copy()
+        self.sent, self.unacked, self.present = old.sent, old.unacked.copy(), old.present
         answer = await self._next("resumed", "failed")
         if answer.tag.endswith("}resumed"):
             return int(answer.get("h"))
         self.managed, self.previd, self.handled, self._live = False, None, 0, False
+        self.present = False
         # Another session.
         self.number = next(Client.numbers)
         return None
@@ -249,6 +251,8 @@ class Client(asyncio.Protocol):
         """Sends a stanza; answers its number by XEP-0198."""
         self.send(text)
         self.sent += 1
+        # Without presence nobody is there for what is sent to the account.
+        self.present = self.present or (text.startswith("<presence") and " to=" not in text)
         if self.managed:
             self.unacked.append((self.sent, text))
         return self.sent

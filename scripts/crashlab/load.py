@@ -73,7 +73,7 @@ class Load:
         while self.running:
             if client is None:
                 client = await world.connect(account, "r", True, rng.random() < 0.7)
-                if not client.resumed:
+                if not client.present:
                     client.stanza("<presence/>")
             driving = asyncio.get_running_loop().create_task(self.drive(account, client))
             try:

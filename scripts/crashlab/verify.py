@@ -52,7 +52,7 @@ async def visit(world, account):
         if not client.resumed:
             account.requests.clear()
         await look(world, account, client)
-        if not client.resumed or account.role == "offline":
+        if not client.present or account.role == "offline":
             client.stanza("<presence/>")
         # The answer comes after all that waited.
         await client.get("<ping xmlns='urn:xmpp:ping'/>", account.jid)
