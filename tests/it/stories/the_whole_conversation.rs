@@ -1,7 +1,8 @@
 //! Alice begins on her phone and goes on at her desk: both know what was said (XEP-0280).
 
 use crate::device::Device;
-use crate::world::World;
+use crate::sasl2::{self, agent, bind, enter};
+use crate::world::{World, password};
 
 const ENABLE: &str = "<iq type='set' id='e'><enable xmlns='urn:xmpp:carbons:2'/></iq>";
 
@@ -63,4 +64,22 @@ fn the_whole_conversation() {
     phone.says("<message type='chat' to='bob@b.test' id='m4'><body>fine</body></message>");
     bob.hears("<message type='chat' id='m4'/>");
     desk.hears_nothing();
+}
+
+/// XEP-0386: the desk asks for copies while it binds.
+#[test]
+fn from_the_first_moment() {
+    let world = World::start();
+    let mut phone = world.online("alice@a.test/phone");
+    let mut client = world.tls();
+    client.open().expect("stream");
+    let features = client.features.to_string();
+    assert!(features.contains("var='urn:xmpp:carbons:2'"), "{features}");
+    let wishes = "<enable xmlns='urn:xmpp:carbons:2'/></bind>";
+    let rest = agent("desk") + &bind("Desk").replace("</bind>", wishes);
+    let said = sasl2::plain("alice", &password("alice"), &rest);
+    enter(&mut client, &said).expect("an outcome");
+    let mut desk = Device::new(client);
+    phone.says("<message type='chat' to='bob@b.test' id='m'><body>hello</body></message>");
+    desk.hears(&copy("sent", &desk, "to='bob@b.test' id='m'", "hello"));
 }
