@@ -164,7 +164,8 @@ pub struct Effects {
     pub lasting: bool,
     origin: Origin,
     extension: usize,
-    notes: SmallVec<[DeviceId; 1]>,
+    /// Devices, and whether the extension notes or forgets them.
+    notes: SmallVec<[(DeviceId, bool); 1]>,
     list: Vec<Effect>,
 }
 
@@ -348,11 +349,16 @@ impl Effects {
     /// Has the engine note that this extension keeps something in memory for a device, so that it
     /// can build that anew after a panic: see [`crate::extension::AccountRole::rejoined`].
     pub fn note(&mut self, device: DeviceId) {
-        self.notes.push(device);
+        self.notes.push((device, true));
     }
 
-    /// Takes the devices that were noted.
-    pub fn take_notes(&mut self) -> SmallVec<[DeviceId; 1]> {
+    /// Takes such a note back: there is nothing to build anew any more.
+    pub fn forget(&mut self, device: DeviceId) {
+        self.notes.push((device, false));
+    }
+
+    /// Takes the notes: devices, and whether there is something to note of them.
+    pub fn take_notes(&mut self) -> SmallVec<[(DeviceId, bool); 1]> {
         std::mem::take(&mut self.notes)
     }
 
@@ -374,6 +380,15 @@ impl Effects {
     /// What was listed, for tests and the shells.
     pub fn list(&self) -> &[Effect] {
         &self.list
+    }
+
+    /// The devices that were given the message of this archive row.
+    pub fn given(&self, key: &[u8]) -> impl Iterator<Item = DeviceId> {
+        let given = self.list.iter().filter_map(move |effect| match effect {
+            Effect::Deliver { devices, kept, .. } if kept.as_deref() == Some(key) => Some(devices),
+            _ => None,
+        });
+        given.flatten().copied()
     }
 
     /// The stanzas routed to others, for tests.

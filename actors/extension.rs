@@ -251,7 +251,7 @@ pub trait AccountRole: Send {
     /// May deliver copies.
     fn copy(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) {}
 
-    /// After delivery to `reached` own devices.
+    /// After delivery to `reached` own devices, of a kept message also those given a copy.
     fn after(&mut self, pass: &mut Pass, reached: &[DeviceId], view: View, fx: &mut Effects) {}
 
     /// No device could take this message (RFC 6121 §8.5.2.2): keep it for later?
@@ -263,9 +263,9 @@ pub trait AccountRole: Send {
     /// Also called, perhaps with none, when the account was loaded and has devices.
     fn returned(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
 
-    /// The stanza in an archive row of this extension's, as it is delivered to a device that never
-    /// acknowledged it and is there again.
-    fn again(&self, key: &[u8], row: &[u8], view: View) -> Option<Stanza> {
+    /// The stanza in an archive row, as it is delivered to a device that never acknowledged it and
+    /// is there again; `None`: the next extension knows.
+    fn again(&self, device: DeviceId, key: &[u8], row: &[u8], view: View) -> Option<Stanza> {
         None
     }
 

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod blocking;
+pub mod carbons;
 pub mod clients;
 pub mod commands;
 pub mod disco;
@@ -26,6 +27,7 @@ use rookery_actors::extension::{List, Spec};
 pub const LIST: List = &[
     &blocking::EXTENSION,
     &archive::EXTENSION,
+    &carbons::CARBONS,
     &offline::EXTENSION,
     &clients::CLIENTS,
     &commands::COMMANDS,

@@ -276,7 +276,7 @@ const OPENPGP: &str = "urn:xmpp:openpgp:0";
 const OPENPGP_LEGACY: &str = "jabber:x:encrypted";
 
 /// Whether a room passes an invitation on, or the refusal of one (XEP-0045 §7.8.2).
-fn is_invitation(stanza: &Stanza) -> bool {
+pub fn is_invitation(stanza: &Stanza) -> bool {
     let Some(x) = stanza.child(ns::MUC_USER, "x") else {
         return false;
     };

@@ -231,7 +231,7 @@ impl Hub {
                 continue;
             };
             let again = || match unacked.kept {
-                Some(_) => mind.again(key, value, &self.devices, &self.realm.site),
+                Some(_) => mind.again(device, (key, value), &self.devices, &self.realm.site),
                 None => remembered::here(value),
             };
             match catch_unwind(AssertUnwindSafe(again)) {

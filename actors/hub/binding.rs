@@ -282,7 +282,10 @@ mod tests {
             match feature.ns() {
                 ns::BIND2 => Some(Element::new(ns::MAM, "metadata")),
                 ns::CARBONS => {
-                    fx.note(device);
+                    match feature.name() {
+                        "enable" => fx.note(device),
+                        _ => fx.forget(device),
+                    }
                     None
                 }
                 _ => None,
@@ -313,5 +316,8 @@ mod tests {
             [0],
             "and may note the device"
         );
+        let unwanted = [Element::new(ns::CARBONS, "disable")];
+        mind.bind(id, &unwanted, &mut devices, &site, &mut fx);
+        assert!(devices.get(id).unwrap().noted.is_empty());
     }
 }

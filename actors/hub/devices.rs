@@ -140,6 +140,15 @@ impl Devices {
         Some(device)
     }
 
+    /// Whether an extension has something to build anew for a device.
+    pub fn note(&mut self, device: DeviceId, extension: usize, is_noted: bool) {
+        if let Some(device) = self.get_mut(device) {
+            let extension = extension as u16;
+            device.noted.retain(|it| *it != extension);
+            device.noted.extend(is_noted.then_some(extension));
+        }
+    }
+
     /// All of them, to be changed; who does says so in [`Device::changed`].
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
         self.0.iter_mut()

@@ -30,13 +30,19 @@ impl Mind {
             _ => self.prepare(Direction::In, &mut stanza, &mut marks, turn),
         }
         let devices = &turn.devices;
-        let reached: SmallVec<[DeviceId; 2]> = match delivery {
+        let mut reached: SmallVec<[DeviceId; 2]> = match delivery {
             Delivery::Device => named.into_iter().collect(),
             Delivery::Willing => devices.reachable().map(|device| device.id).collect(),
             _ => SmallVec::new(),
         };
+        // Copies of a kept message were given first; they are as good as the message.
+        let copied: SmallVec<[DeviceId; 2]> = match &marks.kept {
+            Some(key) => turn.fx.given(key).collect(),
+            None => SmallVec::new(),
+        };
         turn.fx
             .deliver(reached.iter().copied(), &stanza, marks.kept.clone());
+        reached.extend(copied);
         if delivery == Delivery::Store && !self.store(&mut stanza, &mut marks, turn) {
             return;
         }

@@ -199,8 +199,14 @@ impl Mind {
         answers
     }
 
-    /// The stanza of an archive row, as it is delivered late.
-    pub fn again(&self, key: &[u8], row: &[u8], devices: &Devices, site: &Site) -> Option<Bytes> {
+    /// The stanza of an archive row, as it is delivered late to `device`.
+    pub fn again(
+        &self,
+        device: DeviceId,
+        (key, row): (&[u8], &[u8]),
+        devices: &Devices,
+        site: &Site,
+    ) -> Option<Bytes> {
         let view = View {
             account: &self.account,
             devices,
@@ -208,7 +214,7 @@ impl Mind {
             fellows: Fellows::default(),
         };
         let mut roles = self.roles.iter();
-        let stanza = roles.find_map(|(_, role)| role.again(key, row, view))?;
+        let stanza = roles.find_map(|(_, role)| role.again(device, key, row, view))?;
         Some(stanza.to_bytes())
     }
 
@@ -467,8 +473,8 @@ impl Mind {
         };
         turn.fx.for_extension(*index);
         call(role.as_mut(), view, turn.fx);
-        for device in turn.fx.take_notes() {
-            note(turn.devices, device, *index);
+        for (device, is_noted) in turn.fx.take_notes() {
+            turn.devices.note(device, *index, is_noted);
         }
     }
 
@@ -482,14 +488,6 @@ impl Mind {
         };
         let mut roles = self.roles.iter();
         roles.find_map(|(_, role)| role.wants(device, view))
-    }
-}
-
-fn note(devices: &mut Devices, device: DeviceId, extension: usize) {
-    if let Some(device) = devices.get_mut(device)
-        && !device.noted.contains(&(extension as u16))
-    {
-        device.noted.push(extension as u16);
     }
 }
 

@@ -174,7 +174,7 @@ impl AccountRole for Ledger {
         Kept::Yes
     }
 
-    fn again(&self, _: &[u8], row: &[u8], _: View) -> Option<Stanza> {
+    fn again(&self, _: DeviceId, _: &[u8], row: &[u8], _: View) -> Option<Stanza> {
         Stanza::parse_stored(row.to_vec().into()).ok()
     }
 

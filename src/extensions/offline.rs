@@ -134,7 +134,7 @@ impl AccountRole for Offline {
         }
     }
 
-    fn again(&self, key: &[u8], row: &[u8], view: View) -> Option<Stanza> {
+    fn again(&self, _: DeviceId, key: &[u8], row: &[u8], view: View) -> Option<Stanza> {
         let (place, id) = MessageId::of_key(key)?;
         late(id, place, row, view)
     }

@@ -342,6 +342,34 @@ fn what_two_devices_were_given_does_not_come_back_from_one() {
 }
 
 #[test]
+fn a_copy_is_as_good_as_the_message_and_comes_back_no_more_than_that() {
+    let mut world = World::new();
+    world.connect("alice@a.test", 1);
+    for number in [1, 2] {
+        world.connect("bob@a.test", number);
+        let enable = "<iq type='set' id='e'><enable xmlns='urn:xmpp:carbons:2'/></iq>";
+        world.send("bob@a.test", number, enable);
+        world.heard("bob@a.test", number);
+    }
+    world.send(
+        "alice@a.test",
+        1,
+        &chat("hi").replace("a.test'", "a.test/1'"),
+    );
+    assert!(!world.heard("bob@a.test", 1)[0].contains("<received"));
+    assert!(world.heard("bob@a.test", 2)[0].contains("<received"));
+    world.lose("bob@a.test", 2);
+    assert!(
+        world.heard("bob@a.test", 1).is_empty(),
+        "it has the message"
+    );
+    world.lose("bob@a.test", 1);
+    world.connect("bob@a.test", 3);
+    assert_eq!(world.heard("bob@a.test", 3).len(), 1, "nobody has it");
+    assert_eq!((world.archived(1), world.archived(2)), (1, 1));
+}
+
+#[test]
 fn who_is_blocked_is_told_that_bob_is_away_and_leaves_no_trace() {
     let mut world = World::new();
     world.connect("alice@a.test", 1);

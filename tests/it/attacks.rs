@@ -5,6 +5,7 @@ mod archive;
 mod binding;
 mod canary;
 mod contents;
+mod copies;
 mod cost;
 mod exhaustion;
 mod framing;
@@ -144,7 +145,11 @@ fn sections() -> Vec<Section> {
         ),
         ("T, hasty tokens", hasty(), tokens::rows_hasty()),
         ("T, strangers", untrusted(), sasl::rows_untrusted()),
-        ("C", trusted(), both(stanzas, contents::rows())),
+        (
+            "C",
+            trusted(),
+            both(both(stanzas, contents::rows()), copies::rows()),
+        ),
         ("C, strangers", untrusted(), contents::rows_untrusted()),
         ("P", trusted(), privacy::rows()),
         ("R", trusted(), exhaustion::rows()),

@@ -17,6 +17,7 @@ mod one_picture_and_one_list;
 mod profile_and_private_data;
 mod several_devices;
 mod streams;
+mod the_whole_conversation;
 mod two_people_meet;
 mod what_people_publish;
 mod what_the_server_says_of_itself;

@@ -9,8 +9,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "T41",
         "a rule of the sources, in tidy.rs: secrets are compared by `subtle`",
     ),
-    ("C26", "carbons come later"),
-    ("C27", "carbons come later"),
     ("C33", "components come later"),
     ("P10", "caps of clients are used by PEP, which comes later"),
     ("P11", "caps of clients are used by PEP, which comes later"),
