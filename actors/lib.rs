@@ -17,6 +17,15 @@
 //! it: after the disk for what must last, after routing for the rest. It is the XEP-0198 `h`, the
 //! durability promise, the loss report and the back-pressure at once.
 //!
+//! # The life of a session
+//!
+//! A session that can be resumed outlives its stream, its Hub and the server. Its rows lie together
+//! in `Tree::Sessions`: who it is, how many of its client's stanzas were handled, what was delivered
+//! and is not acknowledged. A stanza leaves its [mark](receipt::Mark) in the very frame that takes
+//! care of it, so the count is never behind what was done. A server that starts again wakes the
+//! Hubs of all accounts that have such rows; sessions that can be resumed wait for their clients,
+//! the others end as if their lines had broken.
+//!
 //! # The actors
 //!
 //! | Actor | one per | owns, alone | if it dies |
@@ -24,7 +33,7 @@
 //! | [`registry`] | server | births and deaths | the server stops |
 //! | [`listener`] | port | its socket | started again after a second |
 //! | [`stream`] | connection | transport, reader, negotiation | the client comes back |
-//! | [`session`] | full JID | counts of XEP-0198 | the stream closes |
+//! | [`session`] | full JID | counts of XEP-0198; outlives its stream | the stream closes |
 //! | [`hub`] | bare JID or domain | presence, roster, extensions' state | reborn; sessions stay |
 //! | [`keeper`] | server | the disk | the server stops |
 //!
