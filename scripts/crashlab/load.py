@@ -72,7 +72,8 @@ class Load:
         client = world.main_client(account)
         while self.running:
             if client is None:
-                client = await world.connect(account, "r", True, rng.random() < 0.7)
+                client = await world.connect(account, "r", True,
+                                             rng.random() < world.resumes)
                 if not client.present:
                     client.stanza("<presence/>")
             driving = asyncio.get_running_loop().create_task(self.drive(account, client))

@@ -28,7 +28,7 @@ async def go_on(world, account):
     """Most of those whose line broke resume, and all where the server stopped in order; what they
     sent again is handled before anybody looks at anything."""
     for resource in list(account.asleep):
-        if world.drained or world.rng.random() < 0.7:
+        if world.drained or world.rng.random() < world.resumes:
             client = await world.connect(account, resource, True, resume=True)
             if client.resumed:
                 await world.settle(client)

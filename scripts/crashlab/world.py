@@ -31,6 +31,8 @@ class World:
         self.history = History(history_path)
         self.complain = complain
         self.life = 0
+        # How many of the sessions whose line broke are resumed.
+        self.resumes = 0.7
         # the last life ended in order: every session is there
         self.drained = False
         # life -> when it ended

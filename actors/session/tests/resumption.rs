@@ -402,6 +402,9 @@ fn a_session_that_waits_outlives_its_hub() {
         drop(bob);
         world.realm().post(&jid("bob@test"), Mail::Fault, false);
         ann.say(&chat("one")).await;
+        while world.rows(2, ENTRY).is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         let mut bob = world.connect(64 * 1024);
         let resumed = bob.resume("bob", &previd, 1).await;
         assert!(resumed.starts_with("<resumed "), "{resumed}");
