@@ -19,12 +19,12 @@
 //!
 //! # The life of a session
 //!
-//! A session that can be resumed outlives its stream, its Hub and the server. Its rows lie together
-//! in `Tree::Sessions`: who it is, how many of its client's stanzas were handled, what was delivered
-//! and is not acknowledged. A stanza leaves its [mark](receipt::Mark) in the very frame that takes
-//! care of it, so the count is never behind what was done. A server that starts again wakes the
-//! Hubs of all accounts that have such rows; sessions that can be resumed wait for their clients,
-//! the others end as if their lines had broken.
+//! A session that can be resumed outlives its stream, its Hub and the server. Its rows lie
+//! together in `Tree::Sessions`: who it is, how many of its client's stanzas were handled, what was
+//! delivered and is not acknowledged. A stanza leaves its [mark](receipt::Mark) in the very frame
+//! that takes care of it, so the count is never behind what was done. A server that starts again
+//! wakes the Hubs of all accounts that have such rows; sessions that can be resumed wait for their
+//! clients, the others end as if their lines had broken.
 //!
 //! # The actors
 //!
