@@ -260,7 +260,8 @@ proptest! {
         });
         let mut survives = survives.into_iter();
         let shelf = Packed::new(below.after_power_cut(|| survives.next().unwrap_or(false)));
-        for (key, row) in model.iter().filter(|(key, _)| !interrupted.iter().any(|it| it.0 == **key)) {
+        let touched = |key: &Vec<u8>| interrupted.iter().any(|(it, _)| it == key);
+        for (key, row) in model.iter().filter(|(key, _)| !touched(key)) {
             prop_assert_eq!(shelf.get(PACKED, key).unwrap(), Some(row.clone()));
         }
         feed(&shelf, &interrupted);
