@@ -105,6 +105,9 @@ pub enum Effect {
         devices: SmallVec<[DeviceId; 2]>,
         bytes: Bytes,
         kept: Option<Vec<u8>>,
+        /// No row that it could be found in again goes with it, but a device that can come back
+        /// must not miss it.
+        lasting: bool,
     },
     /// Send a stanza to whom its `to` names.
     Route(Box<Envelope>),
@@ -228,18 +231,28 @@ impl Effects {
                 devices,
                 bytes: stanza.to_bytes(),
                 kept,
+                lasting: false,
             });
         }
     }
 
     /// Writes a stanza that is serialised already to an own device.
     pub fn deliver_bytes(&mut self, device: DeviceId, bytes: impl Into<Bytes>) {
-        let devices = SmallVec::from_slice(&[device]);
-        let bytes = bytes.into();
+        self.push_delivery(device, bytes.into(), false);
+    }
+
+    /// The same of what is said once: a device whose session can be resumed gets it even if the
+    /// server is killed before it has (XEP-0198 §5), although nothing else is written.
+    pub fn deliver_lasting(&mut self, device: DeviceId, bytes: impl Into<Bytes>) {
+        self.push_delivery(device, bytes.into(), true);
+    }
+
+    fn push_delivery(&mut self, device: DeviceId, bytes: Bytes, lasting: bool) {
         self.list.push(Effect::Deliver {
-            devices,
+            devices: SmallVec::from_slice(&[device]),
             bytes,
             kept: None,
+            lasting,
         });
     }
 

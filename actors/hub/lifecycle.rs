@@ -305,6 +305,7 @@ impl Hub {
 
     /// Commits the rows that may wait for the next commit.
     pub(super) fn flush(&mut self) {
+        self.urgent = false;
         if !self.later.is_empty() {
             self.ticket += 1;
             let frame = std::mem::take(&mut self.later);

@@ -76,8 +76,8 @@ impl Hub {
         self.abroad.see_off(&mut effects);
         let mut frame = std::mem::take(&mut fx.travelling);
         frame.append(std::mem::take(&mut fx.rows));
-        let wrote = !frame.is_empty();
-        let hold_all = wrote && kind == Waits::All;
+        let decided = !frame.is_empty();
+        let hold_all = decided && kind == Waits::All;
         #[cfg(feature = "seeded-bugs")]
         let hold_all = hold_all && !rookery_storage::seeded_bugs::is_on("result-before-commit");
         let mut now: SmallVec<[What; 4]> = SmallVec::new();
@@ -88,11 +88,12 @@ impl Hub {
                     devices,
                     bytes,
                     kept,
+                    lasting,
                 } => {
                     for device in devices {
-                        let keep = match kept.clone().filter(|_| wrote) {
+                        let keep = match kept.clone().filter(|_| decided) {
                             Some(kept) => Keep::Archived(kept),
-                            None if hold_all => Keep::Change,
+                            None if hold_all || lasting => Keep::Change,
                             None => Keep::No,
                         };
                         let own = hold_all || matches!(keep, Keep::Archived(_));
@@ -115,6 +116,8 @@ impl Hub {
             }
         }
         let receipt = std::mem::replace(&mut fx.receipt, Receipt::none());
+        // Rows of deliveries alone make a frame, too.
+        let wrote = !frame.is_empty();
         self.commit(frame, receipt, wrote, fx.lasting, !hold.is_empty());
         // What wrote nothing but must not overtake waits with the last that waits already.
         let behind = self.held.back().map_or(self.ticket, |held| held.ticket);
@@ -183,6 +186,7 @@ impl Hub {
     fn commit(&mut self, frame: Frame, receipt: Receipt, wrote: bool, lasting: bool, told: bool) {
         if wrote {
             self.ticket += 1;
+            self.urgent = false;
             // What was decided earlier comes first.
             let mut all = std::mem::take(&mut self.later);
             all.append(frame);
@@ -191,7 +195,12 @@ impl Hub {
                 false => Tell::Refusal(SmolStr::new(self.jid.as_str()), self.ticket),
             };
             self.realm.keeper.commit(all, receipt, tell);
-        } else if lasting && receipt.is_some() {
+            return;
+        }
+        if self.urgent {
+            self.flush();
+        }
+        if lasting && receipt.is_some() {
             // Class D although nothing is written here: what was written on the way must be on disk
             // first.
             self.realm
