@@ -1,5 +1,7 @@
 //! Sessions that outlive the server (XEP-0198 §5), stopped in peace or killed.
 
+use std::time::Duration;
+
 use super::{
     REQUEST, acknowledge, attribute, chat, enable, farewell, ids, jid, nothing_is_left, pair, world,
 };
@@ -143,6 +145,55 @@ fn waiting_requests_outlive_the_server() {
         farewell([bob]).await;
         nothing_is_left(&world).await;
         world.end().await;
+    });
+}
+
+/// What one device sends another one hears of: once, and only if it was sent.
+#[test]
+fn a_copy_goes_with_what_was_sent() {
+    run(async {
+        let world = world(|_| {});
+        let bob = world.online("bob", "b").await;
+        let mut ann = world.online("ann", "a").await;
+        enable(&mut ann).await;
+        let mut other = world.login("ann", "o").await;
+        let previd = enable(&mut other).await;
+        other
+            .say("<iq type='set' id='note'><note xmlns='urn:test:ledger'/></iq>")
+            .await;
+        other.hear("id='note'").await;
+        ann.say(&chat("one")).await;
+        other.hear("id='one'").await;
+        // What comes later stays behind a copy that is on its way.
+        world.disk.hold();
+        ann.say(&chat("two")).await;
+        ann.say("<message to='ann@test/o' type='headline' id='three'/>")
+            .await;
+        ann.settle().await;
+        let early = tokio::time::timeout(Duration::from_millis(50), other.next()).await;
+        assert!(early.is_err(), "{early:?}");
+        world.disk.go_on();
+        assert_eq!(other.before("id='three'").await.len(), 1);
+        other.say(&acknowledge(4)).await;
+        other.settle().await;
+        world
+            .until("acknowledged", |_| world.deliveries(1).is_empty())
+            .await;
+        // Sent while nobody read what is written, and then not sent at all.
+        ann.say(&chat("four")).await;
+        ann.say(REQUEST).await;
+        while !ann.hear("<a ").await.contains("h='5'") {}
+        world.disk.hold();
+        ann.say(&chat("five")).await;
+        ann.settle().await;
+        let world = world.kill().await;
+        drop((ann, bob, other));
+        let mut other = world.connect(64 * 1024);
+        let resumed = other.resume("ann", &previd, 5).await;
+        assert!(resumed.starts_with("<resumed "), "{resumed}");
+        assert_eq!(ids(&mut other).await, ["four"]);
+        farewell([other]).await;
+        world.stop().await;
     });
 }
 

@@ -240,3 +240,34 @@ fn a_session_that_waits_outlives_its_hub() {
         world.end().await;
     });
 }
+
+/// What the account sent meanwhile waits for a device that is away, but nobody else for it.
+#[test]
+fn copies_wait_for_who_comes_back() {
+    run(async {
+        let world = world(|_| {});
+        let bob = world.online("bob", "b").await;
+        let mut ann = world.online("ann", "a").await;
+        let mut other = world.login("ann", "o").await;
+        let previd = enable(&mut other).await;
+        other
+            .say("<iq type='set' id='note'><note xmlns='urn:test:ledger'/></iq>")
+            .await;
+        other.hear("id='note'").await;
+        drop(other);
+        for id in ["one", "two"] {
+            ann.say(&chat(id)).await;
+        }
+        ann.settle().await;
+        let mut other = world.connect(64 * 1024);
+        let resumed = other.resume("ann", &previd, 1).await;
+        assert!(resumed.starts_with("<resumed "), "{resumed}");
+        assert_eq!(ids(&mut other).await, ["one", "two"]);
+        assert_eq!(world.deliveries(1).len(), 2);
+        farewell([ann, other, bob]).await;
+        world.retired("ann").await;
+        assert!(world.rows(1, RETURNED).is_empty());
+        assert!(world.sessions(1).is_empty());
+        world.end().await;
+    });
+}
