@@ -50,7 +50,9 @@ async def visit(world, account):
         if client is None:
             client = await world.connect(account, resource, managed)
         if not client.resumed:
+            # It is told all that waits, and nothing old: also of an answer that the crash took.
             account.requests.clear()
+            account.answered.clear()
         await look(world, account, client)
         if not client.present or account.role == "offline":
             client.stanza("<presence/>")
