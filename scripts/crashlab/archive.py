@@ -113,6 +113,9 @@ async def fetch(world, account, client, whole=False):
         for result in page:
             last = result.get("id")
             row(world, account, result, seen, numbers)
+        if not whole:
+            # A kill may end this look after any page.
+            archive.last = last
         if not page or answer[0].get("complete") == "true":
             break
     if whole and (gone := set(archive.rows.items()) - set(seen.items())):

@@ -124,7 +124,7 @@ class Load:
     def step(self, account, client):
         world, choice = self.world, self.rng.random()
         # Who breaks lines, or has two, knows nothing of the order of what he asked for on them.
-        if account.role == "flap" or client is not world.main_client(account):
+        if account.role == "flap" or (account.role == "pair" and client.resource != "r"):
             choice = choice if choice > 0.89 else 0
         if choice < 0.66:
             self.chat(account, client)

@@ -88,7 +88,7 @@ class World:
                     raise
         if complaint := account.passwords.check(password):
             self.complain("I6", complaint)
-        client.resource, client.account = resource, account
+        client.resource, client.account, client.life = resource, account, self.life
         client.pending, client.unanswered, client.last_h = [], [], 0
         client.last_number = {}
         client.resumed = False
@@ -117,8 +117,9 @@ class World:
         client.copied, client.since = old.copied, old.since
         client.on_ack, client.on_request = self.acknowledged, self.requested
         h = await client.resume(old)
+        when = "the line broke" if old.life == self.life else "the server ended"
         if h is None:
-            self.counts["sessions that were not there"] += 1
+            self.counts[f"sessions that were gone when {when}"] += 1
             if old.last_h > 0:
                 self.complain("I8", f"{client.jid}: acknowledged up to {old.last_h}, and gone")
             client.on_ack = client.on_request = None
@@ -126,7 +127,7 @@ class World:
             client.last_number = {}
             client.copied, client.since = False, float("inf")
             return False
-        self.counts["sessions resumed"] += 1
+        self.counts[f"sessions resumed when {when}"] += 1
         self.history.note("info", op="resumed", who=client.jid, life=self.life, had=old.handled)
         client.resumed = True
         self.acknowledged(client, h)
