@@ -96,15 +96,39 @@ impl Envelope {
     }
 }
 
+/// What keeps a delivery for a device that acknowledges what it gets (XEP-0198), until it has.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub enum Keep {
+    /// Nothing: it may get lost.
+    #[default]
+    No,
+    /// It is the stanza of this archive row, and is delivered to somebody else if not to this one.
+    Archived(Vec<u8>),
+    /// It is a copy of the stanza at hand, of which this archive row travels with it: who can come
+    /// back gets it if, and only if, that row arrives.
+    Sent(Vec<u8>),
+    /// Nothing else has it: whoever can come back must not miss it, others need not have it.
+    Here,
+}
+
+impl Keep {
+    /// The archive row that it is the stanza of.
+    pub fn archived(&self) -> Option<&[u8]> {
+        match self {
+            Keep::Archived(key) => Some(key),
+            Keep::No | Keep::Sent(_) | Keep::Here => None,
+        }
+    }
+}
+
 /// One thing to do. They are done in the order in which they were asked for.
 #[derive(Debug)]
 pub enum Effect {
-    /// Write a stanza to own devices; `kept`: its archive row, so that it is redelivered until
-    /// acknowledged.
+    /// Write a stanza to own devices.
     Deliver {
         devices: SmallVec<[DeviceId; 2]>,
         bytes: Bytes,
-        kept: Option<Vec<u8>>,
+        keep: Keep,
     },
     /// Send a stanza to whom its `to` names.
     Route(Box<Envelope>),
@@ -215,7 +239,8 @@ impl Effects {
         }
     }
 
-    /// Writes `stanza` to own devices, serialised once.
+    /// Writes `stanza` to own devices, serialised once; `kept`: its archive row, so that it is
+    /// redelivered until acknowledged.
     pub fn deliver(
         &mut self,
         devices: impl IntoIterator<Item = DeviceId>,
@@ -227,19 +252,33 @@ impl Effects {
             self.list.push(Effect::Deliver {
                 devices,
                 bytes: stanza.to_bytes(),
-                kept,
+                keep: kept.map_or(Keep::No, Keep::Archived),
             });
         }
     }
 
+    /// Writes a copy of the stanza at hand, which goes out with the archive row `kept`, to an own
+    /// device.
+    pub fn deliver_sent(&mut self, device: DeviceId, copy: &Stanza, kept: Vec<u8>) {
+        self.push_delivery(device, copy.to_bytes(), Keep::Sent(kept));
+    }
+
     /// Writes a stanza that is serialised already to an own device.
     pub fn deliver_bytes(&mut self, device: DeviceId, bytes: impl Into<Bytes>) {
-        let devices = SmallVec::from_slice(&[device]);
-        let bytes = bytes.into();
+        self.push_delivery(device, bytes.into(), Keep::No);
+    }
+
+    /// The same of what is said once: a device whose session can be resumed gets it even if the
+    /// server is killed before it has (XEP-0198 §5), although nothing else is written.
+    pub fn deliver_lasting(&mut self, device: DeviceId, bytes: impl Into<Bytes>) {
+        self.push_delivery(device, bytes.into(), Keep::Here);
+    }
+
+    fn push_delivery(&mut self, device: DeviceId, bytes: Bytes, keep: Keep) {
         self.list.push(Effect::Deliver {
-            devices,
+            devices: SmallVec::from_slice(&[device]),
             bytes,
-            kept: None,
+            keep,
         });
     }
 
@@ -385,7 +424,7 @@ impl Effects {
     /// The devices that were given the message of this archive row.
     pub fn given(&self, key: &[u8]) -> impl Iterator<Item = DeviceId> {
         let given = self.list.iter().filter_map(move |effect| match effect {
-            Effect::Deliver { devices, kept, .. } if kept.as_deref() == Some(key) => Some(devices),
+            Effect::Deliver { devices, keep, .. } if keep.archived() == Some(key) => Some(devices),
             _ => None,
         });
         given.flatten().copied()

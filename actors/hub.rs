@@ -95,6 +95,8 @@ pub struct Hub {
     later: Frame,
     /// A timer commits them if nothing else does.
     flush_due: bool,
+    /// They may not wait: they are committed before the stanza at hand is settled.
+    urgent: bool,
     /// Commands that are being done for this account, and sessions that have yet to end.
     pending: u32,
     /// Timers of extensions that will go off.
@@ -161,6 +163,7 @@ impl Hub {
                 missed: VecDeque::new(),
                 later: Frame::new(),
                 flush_due: false,
+                urgent: false,
                 pending: 0,
                 wakes: 0,
                 used: Instant::now(),
@@ -208,10 +211,9 @@ impl Hub {
         let decided = catch_unwind(AssertUnwindSafe(|| decision(mind, devices, site, &mut fx)));
         if decided.is_ok() {
             // A client that is told that its presence was handled does not send it again: what
-            // came of it goes to the disk before anything that tells it so can.
-            if self.remember() && fx.rows.is_empty() {
-                self.flush();
-            }
+            // came of it goes to the disk before anything that tells it so can, and in one frame
+            // with what it hears for it, as it hears that only once.
+            self.urgent |= self.remember();
             self.perform(fx, waits, ctx);
             self.flush_soon(ctx);
             return true;

@@ -245,6 +245,22 @@ impl World {
         World::start(settings, extensions, disk, shelf)
     }
 
+    /// Kills the server, and starts another on what is left. Its clients hear nothing of use.
+    pub async fn kill(self) -> World {
+        let (disk, shelf) = (self.disk.after_kill(), self.shelf.copy());
+        let World {
+            engine,
+            disk: old,
+            settings,
+            extensions,
+            ..
+        } = self;
+        // Nobody sees any more what it does; its threads must end all the same.
+        old.go_on();
+        engine.stop().await;
+        World::start(settings, extensions, disk, shelf)
+    }
+
     /// Rows of a kind of an account.
     pub fn rows(&self, account: u32, kind: Kind) -> Vec<Row> {
         self.range(Tree::Account, &keys::all_of(AccountId(account), kind))

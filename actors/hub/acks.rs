@@ -17,9 +17,9 @@ use super::perform::{Held, What, write};
 use super::{Hub, State};
 use crate::effect::{Origin, Query, Row};
 use crate::hub::devices::DeviceId;
-use crate::hub::link::{Link, Past as Unfinished, Room, Unacked};
+use crate::hub::link::{Link, Past as Unfinished, Room};
 use crate::hub::remembered;
-use crate::hub::shelf::Item;
+use crate::hub::shelf::{Item, Next, Unacked};
 use crate::keys::Part;
 use crate::messages::{Resume, ToSession};
 use crate::receipt::Receipt;
@@ -140,8 +140,8 @@ impl Hub {
     fn taken(&mut self, acked: Vec<Unacked>, ctx: &mut Context<Hub>) {
         let mut kept = Vec::with_capacity(acked.len());
         for unacked in acked {
-            self.later.delete(Tree::Sessions, unacked.row);
-            kept.extend(unacked.kept);
+            self.later.delete(Tree::Sessions, unacked.row.clone());
+            kept.extend(unacked.message());
         }
         if !kept.is_empty() {
             self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
@@ -162,10 +162,13 @@ impl Hub {
         {
             return;
         }
-        let next = self.link(device).and_then(|link| link.next_shelved(BATCH));
-        let Some(items) = next else { return };
+        let items = match self.link(device).map(|link| link.next_shelved(BATCH)) {
+            Some(Next::Items(items)) => items,
+            Some(Next::Abroad) => return self.await_arrival(device, ctx),
+            Some(Next::Nothing) | None => return,
+        };
         let query = |item: &Item| match item {
-            Item::Volatile(_) => None,
+            Item::Volatile(_) | Item::Ready(..) | Item::Travelling(..) => None,
             Item::Row(unacked) => Some(match &unacked.kept {
                 Some(kept) => Query::Get(Tree::Archive, kept.clone()),
                 None => Query::Get(Tree::Sessions, unacked.row.clone()),
@@ -173,12 +176,32 @@ impl Hub {
         };
         let queries: Vec<Query> = items.iter().filter_map(query).collect();
         if queries.is_empty() {
-            return self.deliver_volatile(device, items, ctx);
+            return match items.iter().all(|it| matches!(it, Item::Volatile(_))) {
+                true => self.deliver_volatile(device, items, ctx),
+                false => self.deliver_shelved(device, items, Some(Vec::new()), ctx),
+            };
         }
         let realm = Arc::clone(&self.realm);
         let read = async move { realm.keeper.rows(queries).await };
         ctx.wait(read.into_actor(self).map(move |found, hub, ctx| {
             hub.deliver_shelved(device, items, found, ctx);
+        }));
+    }
+
+    /// Goes on when all copies that travel so far have arrived. The rest of the Hub does not wait.
+    fn await_arrival(&mut self, device: DeviceId, ctx: &mut Context<Hub>) {
+        let arrival = self.abroad.arrival();
+        let arrived = async move {
+            if let Some(arrival) = arrival {
+                // An error says the same: nobody is left to tell.
+                let _ = arrival.await;
+            }
+        };
+        ctx.spawn(arrived.into_actor(self).map(move |(), hub, ctx| {
+            if let Some(link) = hub.link(device) {
+                link.end_unshelving(Vec::new());
+            }
+            hub.unshelve(device, ctx);
         }));
     }
 
@@ -218,7 +241,11 @@ impl Hub {
         let mut found = found.iter().peekable();
         for item in items {
             let unacked = match item {
-                Item::Row(unacked) => unacked,
+                Item::Row(unacked) | Item::Travelling(unacked, _) => unacked,
+                Item::Ready(unacked, bytes) => {
+                    deliveries.push((Some(unacked), bytes));
+                    continue;
+                }
                 Item::Volatile(bytes) => {
                     deliveries.push((None, bytes));
                     continue;

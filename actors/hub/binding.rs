@@ -13,8 +13,8 @@ use super::{Hub, Missed, State};
 use crate::clients::ClientKey;
 use crate::effect::Origin;
 use crate::hub::devices::{Device, DeviceId, Devices};
-use crate::hub::link::{Link, Unacked};
-use crate::hub::shelf::Item;
+use crate::hub::link::Link;
+use crate::hub::shelf::{Item, Unacked};
 use crate::keys::{AccountId, SessionKey};
 use crate::messages::{Bind, Bound, ToSession};
 use crate::session::{FIRST_LINE, Session};
@@ -194,7 +194,9 @@ impl Hub {
         let mut unacked = Vec::new();
         for item in items {
             match item {
-                Item::Row(row) => unacked.push(row),
+                Item::Row(row) | Item::Ready(row, _) | Item::Travelling(row, _) => {
+                    unacked.push(row);
+                }
                 Item::Volatile(bytes) => self.realm.bounce(bytes),
             }
         }
@@ -251,8 +253,8 @@ impl Hub {
 pub(super) fn forget(unacked: Vec<Unacked>, frame: &mut Frame) -> Vec<Vec<u8>> {
     // What was no message is of no use to another session.
     let forget = |unacked: Unacked| {
-        frame.delete(Tree::Sessions, unacked.row);
-        unacked.kept
+        frame.delete(Tree::Sessions, unacked.row.clone());
+        unacked.message()
     };
     unacked.into_iter().filter_map(forget).collect()
 }

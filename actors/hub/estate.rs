@@ -45,6 +45,9 @@ impl Hub {
         }
         self.devices = estate.devices;
         self.links = estate.links;
+        self.links
+            .iter_mut()
+            .for_each(|(_, link)| link.end_unshelving(Vec::new()));
         self.missed = estate.missed;
         for mut held in estate.held {
             held.ticket = self.durable;

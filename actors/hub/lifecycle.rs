@@ -120,6 +120,8 @@ impl Hub {
         if inherited {
             self.settle_in(ctx);
         }
+        let waiting: Vec<DeviceId> = self.links.iter().map(|(id, _)| *id).collect();
+        waiting.into_iter().for_each(|id| self.unshelve(id, ctx));
     }
 
     /// Sessions of an earlier life of the server: those that may be resumed wait for their clients,
@@ -169,7 +171,7 @@ impl Hub {
                 let stanzas = session.unacked.into_iter().map(|(_, _, it)| it.stanza);
                 kept.extend(stanzas.filter_map(|stanza| match stanza {
                     Whereabouts::Archive(kept) => Some(kept),
-                    Whereabouts::Here(_) => None,
+                    Whereabouts::Here(_) | Whereabouts::Sent(_) => None,
                 }));
             }
             mind.returned(kept, devices, site, fx)
@@ -305,6 +307,7 @@ impl Hub {
 
     /// Commits the rows that may wait for the next commit.
     pub(super) fn flush(&mut self) {
+        self.urgent = false;
         if !self.later.is_empty() {
             self.ticket += 1;
             let frame = std::mem::take(&mut self.later);

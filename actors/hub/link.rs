@@ -13,8 +13,9 @@ use actix::prelude::*;
 use bytes::Bytes;
 use rookery_storage::{Frame, Tree};
 
+use crate::effect::Keep;
 use crate::hub::remembered::{Delivery, Remembered, Whereabouts};
-use crate::hub::shelf::{Item, Shelf};
+use crate::hub::shelf::{Item, Next, Shelf, Unacked};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
 use crate::receipt::{Handled, is_later};
@@ -81,36 +82,6 @@ pub struct Past {
     pub tail: Vec<(u32, Bytes)>,
 }
 
-/// A delivery that must not be lost.
-#[derive(Clone, Debug)]
-pub struct Unacked {
-    /// The key of the row that is there until the delivery is acknowledged.
-    pub row: Vec<u8>,
-    /// The key of the archive row that holds the stanza; `None`: the row has it itself.
-    pub kept: Option<Vec<u8>>,
-}
-
-impl Unacked {
-    /// What its row says, once it has a number or none.
-    fn delivery(&self, number: Option<u32>, bytes: &[u8]) -> Delivery {
-        let stanza = match &self.kept {
-            Some(kept) => Whereabouts::Archive(kept.clone()),
-            None => Whereabouts::Here(bytes.to_vec()),
-        };
-        Delivery { number, stanza }
-    }
-}
-
-/// What a delivery asks of the store.
-pub enum Keep {
-    /// Nothing: it may get lost.
-    No,
-    /// It is the stanza of this archive row.
-    Archived(Vec<u8>),
-    /// It belongs to a change that is on disk: a session that can be resumed must not miss it.
-    Change,
-}
-
 /// What becomes of a delivery.
 pub enum Way {
     /// Write it, under this number if deliveries are counted.
@@ -152,11 +123,12 @@ impl Link {
         let mut shelved = Shelved::default();
         for (serial, row, delivery) in remembered.unacked {
             acks.serial = acks.serial.max(serial);
-            let kept = match delivery.stanza {
-                Whereabouts::Archive(kept) => Some(kept),
-                Whereabouts::Here(_) => None,
+            let (kept, copy) = match delivery.stanza {
+                Whereabouts::Archive(kept) => (Some(kept), false),
+                Whereabouts::Sent(kept) => (Some(kept), true),
+                Whereabouts::Here(_) => (None, false),
             };
-            let unacked = Unacked { row, kept };
+            let unacked = Unacked { row, kept, copy };
             match delivery.number {
                 Some(number) => acks.unacked.push_back(Sent {
                     number,
@@ -214,6 +186,9 @@ impl Link {
     pub fn lose(&mut self) -> u32 {
         self.losses += 1;
         self.away = Some(self.losses);
+        if let Some(shelved) = self.shelved.as_mut() {
+            shelved.shelf.forget_bytes();
+        }
         self.losses
     }
 
@@ -233,14 +208,14 @@ impl Link {
         }
         let shelved = self.shelved.is_some();
         let kept = match keep {
-            Keep::Archived(kept) => Some(Some(kept)),
-            Keep::Change if self.token.is_some() => Some(None),
-            Keep::Change | Keep::No => None,
+            Keep::Archived(kept) => Some((Some(kept), false)),
+            Keep::Sent(kept) if self.token.is_some() => Some((Some(kept), true)),
+            Keep::Here if self.token.is_some() => Some((None, false)),
+            Keep::Sent(_) | Keep::Here | Keep::No => None,
         };
-        let unacked = kept.map(|kept| {
-            acks.serial = acks.serial.wrapping_add(1);
-            let row = self.key.row(Part::Unacked, &acks.serial.to_be_bytes());
-            Unacked { row, kept }
+        let unacked = kept.map(|(kept, copy)| {
+            let row = self.key.row(Part::Unacked, &acks.next_serial());
+            Unacked { row, kept, copy }
         });
         let number = (!shelved).then(|| acks.number(bytes.len(), unacked.clone()));
         let row = unacked.map(|unacked| {
@@ -253,6 +228,20 @@ impl Link {
         }
     }
 
+    /// The row of a copy that is to travel with the archive row `kept`, of what the account sends;
+    /// `None` for a session that cannot be resumed.
+    pub fn entrust(&mut self, kept: Vec<u8>) -> Option<Unacked> {
+        self.token?;
+        let serial = self.acks.as_mut()?.next_serial();
+        // What comes later queues behind it.
+        self.shelved.get_or_insert_default();
+        Some(Unacked {
+            row: self.key.row(Part::Unacked, &serial),
+            kept: Some(kept),
+            copy: true,
+        })
+    }
+
     /// Hands a stanza to the session.
     pub fn deliver(&self, bytes: Bytes, number: Option<u32>) {
         self.send(ToSession::Deliver { bytes, number });
@@ -261,6 +250,11 @@ impl Link {
     /// Keeps a delivery for a shelved device, a row when it is on disk; gives back what is dropped
     /// for it.
     pub fn shelve(&mut self, item: Item) -> Option<Bytes> {
+        let can = self.session.is_some() && self.away.is_none();
+        let item = match item {
+            Item::Travelling(unacked, _) if !can => Item::Travelling(unacked, None),
+            item => item,
+        };
         let shelved = self.shelved.get_or_insert_default();
         shelved.shelf.push(item)
     }
@@ -280,18 +274,30 @@ impl Link {
         begins
     }
 
-    /// What is shelved and comes next; `None`: nothing is shelved any more.
-    pub fn next_shelved(&mut self, batch: usize) -> Option<Vec<Item>> {
-        let shelved = self.shelved.as_mut()?;
-        let items: Vec<Item> = (0..batch).map_while(|_| shelved.shelf.pop()).collect();
-        if items.is_empty() {
-            shelved.reading = false;
-            if self.shelving == 0 {
-                self.shelved = None;
-            }
-            return None;
+    /// What is shelved and comes next.
+    pub fn next_shelved(&mut self, batch: usize) -> Next {
+        let Some(shelved) = self.shelved.as_mut() else {
+            return Next::Nothing;
+        };
+        let mut items = Vec::new();
+        while items.len() < batch
+            && !shelved.shelf.is_abroad()
+            && let Some(item) = shelved.shelf.pop()
+        {
+            items.push(item);
         }
-        Some(items)
+        if !items.is_empty() {
+            return Next::Items(items);
+        }
+        if shelved.shelf.is_abroad() {
+            shelved.shelf.arrive();
+            return Next::Abroad;
+        }
+        shelved.reading = false;
+        if self.shelving == 0 {
+            self.shelved = None;
+        }
+        Next::Nothing
     }
 
     /// The batch was delivered, or put back.
@@ -450,6 +456,11 @@ impl Traces {
 impl Acks {
     fn is_full(&self, room: Room) -> bool {
         self.unacked.len() >= room.stanzas || self.bytes >= room.bytes
+    }
+
+    fn next_serial(&mut self) -> [u8; 4] {
+        self.serial = self.serial.wrapping_add(1);
+        self.serial.to_be_bytes()
     }
 
     fn number(&mut self, size: usize, unacked: Option<Unacked>) -> u32 {

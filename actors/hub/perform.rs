@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{Hub, State};
-use crate::effect::{Effect, Effects, Origin};
+use crate::effect::{Effect, Effects, Keep, Origin};
 use crate::hub::devices::DeviceId;
-use crate::hub::link::{Keep, Way};
+use crate::hub::link::Way;
 use crate::hub::remembered::Delivery;
 use crate::hub::shelf::Item;
 use crate::keeper::{Committed, Tell};
@@ -76,28 +76,37 @@ impl Hub {
         self.abroad.see_off(&mut effects);
         let mut frame = std::mem::take(&mut fx.travelling);
         frame.append(std::mem::take(&mut fx.rows));
-        let wrote = !frame.is_empty();
-        let hold_all = wrote && kind == Waits::All;
+        let decided = !frame.is_empty();
+        let hold_all = decided && kind == Waits::All;
         #[cfg(feature = "seeded-bugs")]
         let hold_all = hold_all && !rookery_storage::seeded_bugs::is_on("result-before-commit");
+        // Rows go with a stanza, which takes those of its copies along.
+        let leaves = effects.iter().any(takes_rows);
+        let mut along = Frame::new();
         let mut now: SmallVec<[What; 4]> = SmallVec::new();
         let mut hold = Vec::new();
-        for effect in effects {
+        for mut effect in effects {
+            if let Effect::Route(envelope) = &mut effect
+                && !envelope.rows.is_empty()
+            {
+                envelope.rows.append(std::mem::take(&mut along));
+            }
             match effect {
                 Effect::Deliver {
                     devices,
                     bytes,
-                    kept,
+                    keep,
                 } => {
                     for device in devices {
-                        let keep = match kept.clone().filter(|_| wrote) {
-                            Some(kept) => Keep::Archived(kept),
-                            None if hold_all => Keep::Change,
-                            None => Keep::No,
+                        let keep = match keep.clone() {
+                            Keep::Archived(_) if !decided => Keep::No,
+                            Keep::Sent(_) if !decided && !leaves => Keep::No,
+                            Keep::No if hold_all => Keep::Here,
+                            keep => keep,
                         };
                         let own = hold_all || matches!(keep, Keep::Archived(_));
-                        let delivery = self.keep(device, &bytes, keep, hold_all, &mut frame);
-                        match delivery {
+                        let along = leaves.then_some(&mut along);
+                        match self.keep(device, &bytes, keep, hold_all, (&mut frame, along)) {
                             Some((what, true)) => hold.push((own, what)),
                             Some((what, false)) => now.push(what),
                             None => {}
@@ -115,6 +124,8 @@ impl Hub {
             }
         }
         let receipt = std::mem::replace(&mut fx.receipt, Receipt::none());
+        // Rows of deliveries alone make a frame, too.
+        let wrote = !frame.is_empty();
         self.commit(frame, receipt, wrote, fx.lasting, !hold.is_empty());
         // What wrote nothing but must not overtake waits with the last that waits already.
         let behind = self.held.back().map_or(self.ticket, |held| held.ticket);
@@ -145,8 +156,15 @@ impl Hub {
         bytes: &Bytes,
         keep: Keep,
         hold_all: bool,
-        frame: &mut Frame,
+        (frame, along): (&mut Frame, Option<&mut Frame>),
     ) -> Option<(What, bool)> {
+        let keep = match (keep, along) {
+            (Keep::Sent(kept), Some(along)) => match self.entrust(device, bytes, kept, along) {
+                Some(entrusted) => return Some(entrusted),
+                None => Keep::No,
+            },
+            (keep, _) => keep,
+        };
         let room = self.room();
         let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
         let (way, row) = link.assign(bytes, keep, room);
@@ -180,9 +198,30 @@ impl Hub {
         Some((what, waits))
     }
 
+    /// A copy of a stanza that takes rows along: its own row goes with them, and the device gets it
+    /// when they have arrived, so that it has a copy of what was sent and of nothing else. `None`
+    /// for one that cannot come back.
+    fn entrust(
+        &mut self,
+        device: DeviceId,
+        bytes: &Bytes,
+        kept: Vec<u8>,
+        along: &mut Frame,
+    ) -> Option<(What, bool)> {
+        let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
+        let unacked = link.entrust(kept)?;
+        write(along, &unacked.row, &unacked.delivery(None, &[]));
+        link.shelving += 1;
+        let waits = link.held > 0;
+        link.held += u32::from(waits);
+        let item = Item::Travelling(unacked, Some(bytes.clone()));
+        Some((What::Shelve { device, item }, waits))
+    }
+
     fn commit(&mut self, frame: Frame, receipt: Receipt, wrote: bool, lasting: bool, told: bool) {
         if wrote {
             self.ticket += 1;
+            self.urgent = false;
             // What was decided earlier comes first.
             let mut all = std::mem::take(&mut self.later);
             all.append(frame);
@@ -191,7 +230,12 @@ impl Hub {
                 false => Tell::Refusal(SmolStr::new(self.jid.as_str()), self.ticket),
             };
             self.realm.keeper.commit(all, receipt, tell);
-        } else if lasting && receipt.is_some() {
+            return;
+        }
+        if self.urgent {
+            self.flush();
+        }
+        if lasting && receipt.is_some() {
             // Class D although nothing is written here: what was written on the way must be on disk
             // first.
             self.realm
@@ -371,6 +415,11 @@ impl Hub {
             None => self.held_effects = self.held_effects.saturating_sub(1),
         }
     }
+}
+
+/// Whether rows travel with this.
+fn takes_rows(effect: &Effect) -> bool {
+    matches!(effect, Effect::Route(envelope) if !envelope.rows.is_empty())
 }
 
 impl What {

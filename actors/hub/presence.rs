@@ -189,7 +189,7 @@ impl Mind {
                 .deliver([id], &presence.clone().with_to(own.clone()), None);
         }
         for request in self.account.requests() {
-            turn.fx.deliver_bytes(id, request.clone());
+            turn.fx.deliver_lasting(id, request.clone());
         }
         self.ask_again(turn);
     }

@@ -52,6 +52,8 @@ pub enum Whereabouts {
     Archive(Vec<u8>),
     /// Here: nothing else has it, as the result of an IQ or a roster push.
     Here(Vec<u8>),
+    /// In the archive row of this key, of which it is a copy: what the account sent itself.
+    Sent(Vec<u8>),
 }
 
 impl Record for Delivery {
@@ -158,7 +160,7 @@ pub(crate) fn gather(rows: Vec<Row>) -> Vec<Remembered> {
 pub(super) fn here(row: &[u8]) -> Option<Bytes> {
     match decode::<Delivery>(row).ok()?.stanza {
         Whereabouts::Here(bytes) => Some(bytes.into()),
-        Whereabouts::Archive(_) => None,
+        Whereabouts::Archive(_) | Whereabouts::Sent(_) => None,
     }
 }
 

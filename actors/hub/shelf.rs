@@ -5,12 +5,40 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::hub::link::Unacked;
+use crate::hub::remembered::{Delivery, Whereabouts};
 
 /// The most that need not last and is kept for a shelved device, in stanzas and in bytes. Over it
 /// the oldest is dropped.
 const VOLATILE: usize = 256;
 const VOLATILE_BYTES: usize = 256 * 1024;
+
+/// A delivery that must not be lost.
+#[derive(Clone, Debug)]
+pub struct Unacked {
+    /// The key of the row that is there until the delivery is acknowledged.
+    pub row: Vec<u8>,
+    /// The key of the archive row that holds the stanza; `None`: the row has it itself.
+    pub kept: Option<Vec<u8>>,
+    /// It is a copy of what the account sent: nobody waits for it if this device does not.
+    pub copy: bool,
+}
+
+impl Unacked {
+    /// What its row says, once it has a number or none.
+    pub fn delivery(&self, number: Option<u32>, bytes: &[u8]) -> Delivery {
+        let stanza = match &self.kept {
+            Some(kept) if self.copy => Whereabouts::Sent(kept.clone()),
+            Some(kept) => Whereabouts::Archive(kept.clone()),
+            None => Whereabouts::Here(bytes.to_vec()),
+        };
+        Delivery { number, stanza }
+    }
+
+    /// The key of the archive row of a stanza that somebody must get.
+    pub fn message(self) -> Option<Vec<u8>> {
+        self.kept.filter(|_| !self.copy)
+    }
+}
 
 /// One delivery to a shelved device.
 #[derive(Clone, Debug)]
@@ -19,6 +47,20 @@ pub enum Item {
     Volatile(Bytes),
     /// The row has it, or says which other one does.
     Row(Unacked),
+    /// The same, but it need not be read.
+    Ready(Unacked, Bytes),
+    /// Its row is on its way, with that of the stanza of which it is a copy: neither it nor what
+    /// is behind it can be taken before that has arrived.
+    Travelling(Unacked, Option<Bytes>),
+}
+
+/// What comes next of what is shelved.
+pub enum Next {
+    /// Nothing is shelved any more.
+    Nothing,
+    /// It is on its way, and will be there when everything that left so far has arrived.
+    Abroad,
+    Items(Vec<Item>),
 }
 
 /// The queue.
@@ -52,6 +94,35 @@ impl Shelf {
         }
     }
 
+    /// Whether what comes next is on its way still.
+    pub fn is_abroad(&self) -> bool {
+        matches!(self.queue.front(), Some(Item::Travelling(..)))
+    }
+
+    /// All that was on its way will be there when the next is taken.
+    pub fn arrive(&mut self) {
+        for item in &mut self.queue {
+            if let Item::Travelling(unacked, bytes) = item {
+                let unacked = unacked.clone();
+                *item = match bytes.take() {
+                    Some(bytes) => Item::Ready(unacked, bytes),
+                    None => Item::Row(unacked),
+                };
+            }
+        }
+    }
+
+    /// Nobody will take anything for a while: memory keeps nothing that rows have.
+    pub fn forget_bytes(&mut self) {
+        for item in &mut self.queue {
+            match item {
+                Item::Ready(unacked, _) => *item = Item::Row(unacked.clone()),
+                Item::Travelling(_, bytes) => *bytes = None,
+                Item::Volatile(_) | Item::Row(_) => {}
+            }
+        }
+    }
+
     /// Takes what comes next.
     pub fn pop(&mut self) -> Option<Item> {
         let item = self.queue.pop_front()?;
@@ -74,7 +145,7 @@ impl Shelf {
         self.discount(&item);
         match item {
             Item::Volatile(bytes) => Some(bytes),
-            Item::Row(_) => None,
+            Item::Row(_) | Item::Ready(..) | Item::Travelling(..) => None,
         }
     }
 
@@ -92,6 +163,7 @@ mod tests {
         Item::Row(Unacked {
             row: vec![name],
             kept: None,
+            copy: false,
         })
     }
 

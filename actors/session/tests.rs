@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::messages::Mail;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
-use crate::testing::{World, jid, run, settings};
+use crate::testing::{Client, World, jid, run, settings};
 
 fn chat(body: &str) -> String {
     format!("<message to='bob@test' id='{body}' type='chat'><body>{body}</body></message>")
@@ -12,6 +12,65 @@ fn chat(body: &str) -> String {
 
 const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3'/>";
 const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";
+
+/// A server with `ann` and `bob`.
+fn world(change: impl FnOnce(&mut rookery_config::Settings)) -> World {
+    let mut settings = settings();
+    change(&mut settings);
+    let users = ["ann", "bob"].into_iter().map(str::to_owned);
+    World::with(settings, users, LIST)
+}
+
+/// Enables acknowledgements and resumption; the id of the session.
+async fn enable(client: &mut Client) -> String {
+    client
+        .say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        .await;
+    attribute(&client.hear("<enabled").await, "id")
+}
+
+/// Both available; `bob` can come back by this id.
+async fn pair(world: &World) -> (Client, Client, String) {
+    let ann = world.online("ann", "a").await;
+    let mut bob = world.online("bob", "b").await;
+    let previd = enable(&mut bob).await;
+    (ann, bob, previd)
+}
+
+fn attribute(element: &str, name: &str) -> String {
+    let (_, rest) = element
+        .split_once(&format!(" {name}='"))
+        .unwrap_or_else(|| panic!("no {name} in {element}"));
+    rest.split('\'').next().unwrap_or_default().to_owned()
+}
+
+/// An answer that tells of so many.
+fn acknowledge(count: u32) -> String {
+    format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>")
+}
+
+/// The ids of messages up to the answer to a question of our own.
+async fn ids(client: &mut Client) -> Vec<String> {
+    let heard = client.settle().await.into_iter();
+    heard
+        .filter(|element| element.starts_with("<message"))
+        .map(|element| attribute(&element, "id"))
+        .collect()
+}
+
+/// They close their streams in order.
+async fn farewell<const N: usize>(clients: [Client; N]) {
+    for mut client in clients {
+        client.say("</stream:stream>").await;
+    }
+}
+
+/// Nothing is left of the sessions of `bob`, nor did anything come back from them.
+async fn nothing_is_left(world: &World) {
+    world.retired("bob").await;
+    assert!(world.rows(2, RETURNED).is_empty());
+    assert!(world.sessions(2).is_empty());
+}
 
 #[test]
 fn nothing_is_acknowledged_before_the_disk_has_it() {
@@ -165,4 +224,5 @@ fn a_panic_in_a_session_costs_its_stream_and_its_contacts_hear() {
     });
 }
 
+mod restart;
 mod resumption;

@@ -32,6 +32,11 @@ impl SlowDisk {
         }
     }
 
+    /// What `kill -9` leaves, now.
+    pub fn after_kill(&self) -> SlowDisk {
+        SlowDisk::new(self.disk.after_kill())
+    }
+
     /// From now on no commit ends; reads go on.
     pub fn hold(&self) {
         self.gate.0.lock().held = true;

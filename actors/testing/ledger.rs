@@ -1,5 +1,6 @@
 //! An extension for tests. It keeps every message with a body under the next number of its account,
-//! and panics, reads, writes, wakes itself and notes devices on demand.
+//! and panics, reads, writes, wakes itself and notes devices on demand. Noted devices get copies of
+//! what the others send.
 
 use std::time::Duration;
 
@@ -154,10 +155,13 @@ impl AccountRole for Ledger {
         if pass.stanza.has(NS, at) {
             wanted();
         }
-        if pass.direction == Direction::Out && pass.peer() != Some(&view.account.jid) {
+        let own = view.account.jid.as_str();
+        if pass.direction == Direction::Out && pass.peer().is_some_and(|it| it.bare_str() != own) {
             let id = pass.stanza.id.clone().unwrap_or_default();
             let row = keys::row(view.account.id, TRAVELLED, id.as_bytes());
-            fx.travelling.put(Tree::Archive, row, vec![1]);
+            let stanza = pass.stanza.to_bytes().to_vec();
+            fx.travelling.put(Tree::Archive, row.clone(), stanza);
+            pass.marks.kept = Some(row);
         }
         if pass.direction == Direction::In
             && let Some(body) = pass.stanza.child(ns::CLIENT, "body")
@@ -167,6 +171,17 @@ impl AccountRole for Ledger {
             pass.marks.kept = Some(key);
             pass.marks.lasting = true;
             self.put(view, &body.text(), fx);
+        }
+    }
+
+    /// What a device sends is copied to those that it noted.
+    fn copy(&mut self, pass: &mut Pass, _: View, fx: &mut Effects) {
+        let (Direction::Out, Some(kept)) = (pass.direction, &pass.marks.kept) else {
+            return;
+        };
+        let others = self.noted.iter();
+        for device in others.filter(|it| pass.origin != Origin::Device(**it)) {
+            fx.deliver_sent(*device, pass.stanza, kept.clone());
         }
     }
 

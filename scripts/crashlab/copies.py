@@ -8,7 +8,7 @@ CARBONS = "urn:xmpp:carbons:2"
 FORWARD = "{urn:xmpp:forward:0}forwarded"
 # Whether a copy of what the other resource sent waits for its session across a crash. Until it
 # does, those that are missing are counted and not complained about.
-SENT_COPIES_LAST = False
+SENT_COPIES_LAST = True
 # Whether a session that is not resumed leaves to the other what only that one was given. Until
 # then the other may be given it again, which is counted.
 TWINS_REMEMBER = False

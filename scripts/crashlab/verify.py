@@ -48,7 +48,9 @@ async def visit(world, account):
         if client is None:
             client = await world.connect(account, resource, managed)
         if not client.resumed:
+            # It is told all that waits, and nothing old: also of an answer that the crash took.
             account.requests.clear()
+            account.answered.clear()
             if account.role == "pair":
                 await copies.enable(client)
         if (resource, managed) == streams[0]:

@@ -2,8 +2,8 @@
 //!
 //! A device that asks for it gets a copy of each message that another device of the account sends
 //! or is sent. What is copied is said by [`Rule`]; that no contact forges a copy is the archive's
-//! care. Where the archive has the message, a copy that was received names its row, so that it is
-//! delivered until acknowledged as the message itself is.
+//! care. Where the archive has the message, a copy names its row, so that it is delivered until
+//! acknowledged as the message itself is.
 
 mod rule;
 
@@ -93,7 +93,13 @@ impl AccountRole for Carbons {
                     stanza.append(&id.element(&view.account.jid));
                 }
                 let copy = wrapped("sent", &stanza, None, view);
-                fx.deliver_each(to, |device| copy.clone().with_to(device.jid.clone()));
+                for device in to {
+                    let copy = copy.clone().with_to(device.jid.clone());
+                    match kept {
+                        Some(kept) => fx.deliver_sent(device.id, &copy, kept.to_vec()),
+                        None => fx.deliver([device.id], &copy, None),
+                    }
+                }
             }
             Direction::In => {
                 let copy = wrapped("received", pass.stanza, None, view);

@@ -180,13 +180,14 @@ impl World {
                 Effect::Deliver {
                     devices,
                     bytes,
-                    kept,
+                    keep,
                 } => {
                     let person = self.people.get_mut(name).unwrap();
                     for device in devices {
                         let text = String::from_utf8_lossy(&bytes).into_owned();
                         person.heard.entry(device.0).or_default().push(text);
-                        person.unacked.extend(kept.clone().map(|key| (device, key)));
+                        let kept = keep.archived().map(Vec::from);
+                        person.unacked.extend(kept.map(|key| (device, key)));
                     }
                 }
                 Effect::Route(envelope) => self.route(*envelope),

@@ -2,7 +2,7 @@
 
 use rookery_protocol::subscription::Subscription;
 
-use crate::effect::Effect;
+use crate::effect::{Effect, Keep};
 use crate::hub::fixture::{Scene, stanza};
 use crate::hub::mind::tests::WITNESS;
 use crate::site::Site;
@@ -208,7 +208,8 @@ fn a_kept_message_is_delivered_with_its_row_and_must_last() {
     let heard = scene.receives(&message("chat", "juliet@example.com"));
     assert!(heard.lasting && heard.wrote);
     let Some(Effect::Deliver {
-        kept: Some(kept), ..
+        keep: Keep::Archived(kept),
+        ..
     }) = heard.effects.first()
     else {
         panic!("{:?}", heard.log());

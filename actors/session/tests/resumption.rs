@@ -1,50 +1,15 @@
-//! Sessions that outlive their streams (XEP-0198 §5), and the server.
+//! Sessions that outlive their streams (XEP-0198 §5).
 
 use std::time::Duration;
 
-use super::{chat, jid};
+use super::{
+    REQUEST, acknowledge, attribute, chat, enable, farewell, ids, jid, nothing_is_left, pair, world,
+};
 use crate::hub::devices::DeviceId;
-use crate::hub::remembered;
 use crate::messages::Mail;
 use crate::session::FIRST_LINE;
-use crate::testing::ledger::{ENTRY, LIST, RETURNED};
-use crate::testing::{Client, World, run, settings};
-
-const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
-const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";
-
-fn world(change: impl FnOnce(&mut rookery_config::Settings)) -> World {
-    let mut settings = settings();
-    change(&mut settings);
-    let users = ["ann", "bob"].into_iter().map(str::to_owned);
-    World::with(settings, users, LIST)
-}
-
-/// Enables acknowledgements; the id of the session.
-async fn enable(client: &mut Client) -> String {
-    client.say(ENABLE).await;
-    attribute(&client.hear("<enabled").await, "id")
-}
-
-fn attribute(element: &str, name: &str) -> String {
-    let (_, rest) = element
-        .split_once(&format!(" {name}='"))
-        .unwrap_or_else(|| panic!("no {name} in {element}"));
-    rest.split('\'').next().unwrap_or_default().to_owned()
-}
-
-fn h(count: u32) -> String {
-    format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>")
-}
-
-/// The bodies of messages up to the answer to a ping of our own.
-async fn bodies(client: &mut Client) -> Vec<String> {
-    let heard = client.settle().await.into_iter();
-    heard
-        .filter(|element| element.starts_with("<message"))
-        .map(|element| attribute(&element, "id"))
-        .collect()
-}
+use crate::testing::ledger::{ENTRY, RETURNED};
+use crate::testing::run;
 
 #[test]
 fn a_broken_line_loses_nothing_and_tells_nobody() {
@@ -57,7 +22,7 @@ fn a_broken_line_loses_nothing_and_tells_nobody() {
         let previd = enable(&mut bob).await;
         ann.say(&chat("one")).await;
         bob.hear("id='one'").await;
-        bob.say(&h(1)).await;
+        bob.say(&acknowledge(1)).await;
         bob.say("<message to='ann@test' type='chat' id='mine'><body>x</body></message>")
             .await;
         ann.hear("id='mine'").await;
@@ -77,16 +42,13 @@ fn a_broken_line_loses_nothing_and_tells_nobody() {
         assert!(resumed.starts_with("<resumed "), "{resumed}");
         assert_eq!(attribute(&resumed, "h"), "1");
         assert_eq!(attribute(&resumed, "previd"), previd);
-        assert_eq!(bodies(&mut bob).await, ["two", "three"]);
+        assert_eq!(ids(&mut bob).await, ["two", "three"]);
         // Counting goes on: the question of `settle` is the second.
         bob.say(REQUEST).await;
         assert!(bob.hear("<a ").await.contains("h='2'"));
-        bob.say(&h(4)).await;
-        bob.say("</stream:stream>").await;
-        drop((ann, bob));
-        world.retired("bob").await;
-        assert!(world.rows(2, RETURNED).is_empty());
-        assert!(world.sessions(2).is_empty());
+        bob.say(&acknowledge(4)).await;
+        farewell([ann, bob]).await;
+        nothing_is_left(&world).await;
         world.end().await;
     });
 }
@@ -95,9 +57,7 @@ fn a_broken_line_loses_nothing_and_tells_nobody() {
 fn a_live_session_is_taken_over() {
     run(async {
         let world = world(|_| {});
-        let mut ann = world.online("ann", "a").await;
-        let mut bob = world.online("bob", "b").await;
-        let previd = enable(&mut bob).await;
+        let (mut ann, mut bob, previd) = pair(&world).await;
         let mut again = world.connect(64 * 1024);
         let resumed = again.resume("bob", &previd, 0).await;
         assert!(resumed.starts_with("<resumed "), "{resumed}");
@@ -105,8 +65,7 @@ fn a_live_session_is_taken_over() {
         assert!(last.contains("<conflict"), "{last}");
         ann.say(&chat("one")).await;
         again.hear("id='one'").await;
-        again.say("</stream:stream>").await;
-        drop((ann, bob, again));
+        farewell([ann, bob, again]).await;
         world.end().await;
     });
 }
@@ -116,9 +75,7 @@ fn a_live_session_is_taken_over() {
 fn a_late_loss_takes_nobody_away() {
     run(async {
         let world = world(|settings| settings.acks.resume = Duration::from_millis(50));
-        let mut ann = world.online("ann", "a").await;
-        let mut bob = world.online("bob", "b").await;
-        let previd = enable(&mut bob).await;
+        let (mut ann, bob, previd) = pair(&world).await;
         let mut again = world.connect(64 * 1024);
         let resumed = again.resume("bob", &previd, 0).await;
         assert!(resumed.starts_with("<resumed "), "{resumed}");
@@ -131,8 +88,7 @@ fn a_late_loss_takes_nobody_away() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         ann.say(&chat("one")).await;
         again.hear("id='one'").await;
-        again.say("</stream:stream>").await;
-        drop((ann, bob, again));
+        farewell([ann, bob, again]).await;
         world.end().await;
     });
 }
@@ -161,8 +117,7 @@ fn a_session_is_given_when_all_it_was_sent_is_settled() {
         world.disk.go_on();
         let resumed = bob.hear("<resumed").await;
         assert_eq!(attribute(&resumed, "h"), "3");
-        bob.say("</stream:stream>").await;
-        drop((ann, bob));
+        farewell([ann, bob]).await;
         world.retired("ann").await;
         assert_eq!(world.rows(1, ENTRY).len(), 2);
         world.end().await;
@@ -173,9 +128,7 @@ fn a_session_is_given_when_all_it_was_sent_is_settled() {
 fn who_does_not_come_back_goes_offline() {
     run(async {
         let world = world(|settings| settings.acks.resume = Duration::from_millis(100));
-        let mut ann = world.online("ann", "a").await;
-        let mut bob = world.online("bob", "b").await;
-        let previd = enable(&mut bob).await;
+        let (mut ann, mut bob, previd) = pair(&world).await;
         bob.say("<presence to='ann@test/a'/>").await;
         ann.hear("from='bob@test/b'").await;
         ann.say(&chat("one")).await;
@@ -221,8 +174,7 @@ fn nobody_resumes_what_is_not_his() {
             assert!(failed.contains(answer), "{failed}");
         }
         bob.settle().await;
-        bob.say("</stream:stream>").await;
-        drop(bob);
+        farewell([bob]).await;
         world.end().await;
     });
 }
@@ -236,9 +188,7 @@ fn over_the_bound_the_store_keeps_what_is_not_acknowledged() {
                 settings.acks.stanzas = 4;
                 settings.acks.timeout = Duration::from_secs(3600);
             });
-            let mut ann = world.online("ann", "a").await;
-            let mut bob = world.online("bob", "b").await;
-            let previd = enable(&mut bob).await;
+            let (mut ann, mut bob, previd) = pair(&world).await;
             for number in 0..300 {
                 ann.say(&chat(&format!("n{number}"))).await;
             }
@@ -256,138 +206,17 @@ fn over_the_bound_the_store_keeps_what_is_not_acknowledged() {
                         assert_eq!(attribute(&message, "id"), format!("n{heard}"));
                         heard += 1;
                     }
-                    ask if ask.starts_with("<r ") => bob.say(&h(heard)).await,
+                    ask if ask.starts_with("<r ") => bob.say(&acknowledge(heard)).await,
                     _ => {}
                 }
             }
-            bob.say(&h(300)).await;
+            bob.say(&acknowledge(300)).await;
             bob.settle().await;
-            bob.say("</stream:stream>").await;
-            drop((ann, bob));
-            world.retired("bob").await;
-            assert!(world.rows(2, RETURNED).is_empty());
-            assert!(world.sessions(2).is_empty());
+            farewell([ann, bob]).await;
+            nothing_is_left(&world).await;
             world.end().await;
         });
     }
-}
-
-#[test]
-fn a_session_goes_on_when_the_server_has_started_again() {
-    run(async {
-        let world = world(|_| {});
-        let mut ann = world.online("ann", "a").await;
-        let mut bob = world.online("bob", "b").await;
-        let (anns, bobs) = (enable(&mut ann).await, enable(&mut bob).await);
-        ann.say("<presence to='bob@test/b'/>").await;
-        bob.hear("from='ann@test/a'").await;
-        for id in ["one", "two"] {
-            ann.say(&chat(id)).await;
-            bob.hear(&format!("id='{id}'")).await;
-        }
-        bob.say(&h(2)).await;
-        bob.settle().await;
-        let world = world.restart().await;
-        let last = bob.rest().await.pop().expect("a last word");
-        assert!(last.contains("system-shutdown"), "{last}");
-        let mut ann = world.connect(64 * 1024);
-        let resumed = ann.resume("ann", &anns, 0).await;
-        assert_eq!(attribute(&resumed, "h"), "3", "{resumed}");
-        ann.say(&chat("three")).await;
-        ann.settle().await;
-        // `two` got lost with the line; bob heard the presence, `one`, and the answer to his own
-        // question.
-        let mut bob = world.connect(64 * 1024);
-        let resumed = bob.resume("bob", &bobs, 2).await;
-        assert_eq!(attribute(&resumed, "h"), "1", "{resumed}");
-        // What need not last is not lost by a server that stops in peace, either.
-        for id in ["two", "settled"] {
-            let again = bob.hear("id='").await;
-            assert!(again.contains(&format!("id='{id}'")), "{again}");
-        }
-        assert_eq!(bodies(&mut bob).await, ["three"]);
-        bob.say(&h(6)).await;
-        // Nobody was ever away.
-        ann.say("<presence type='probe' to='bob@test'/>").await;
-        assert!(
-            ann.settle()
-                .await
-                .iter()
-                .all(|it| !it.contains("unavailable"))
-        );
-        for client in [&mut ann, &mut bob] {
-            client.say("</stream:stream>").await;
-        }
-        drop((ann, bob));
-        world.retired("bob").await;
-        assert!(world.rows(2, RETURNED).is_empty());
-        world.end().await;
-    });
-}
-
-/// RFC 6120 §10.1: what need not last does not overtake what is read from the disk, nor the other
-/// way round.
-#[test]
-fn what_waits_for_a_client_keeps_its_order() {
-    run(async {
-        let world = world(|_| {});
-        let mut ann = world.online("ann", "a").await;
-        let mut bob = world.online("bob", "b").await;
-        let (anns, bobs) = (enable(&mut ann).await, enable(&mut bob).await);
-        async fn send(ann: &mut Client, numbers: std::ops::Range<u32>) {
-            for number in numbers {
-                let message = match number % 3 {
-                    0 => chat(&format!("n{number}")),
-                    _ => format!("<message to='bob@test/b' type='headline' id='n{number}'/>"),
-                };
-                ann.say(&message).await;
-            }
-            ann.settle().await;
-        }
-        send(&mut ann, 0..10).await;
-        bob.hear("id='n9'").await;
-        let world = world.restart().await;
-        let mut ann = world.connect(64 * 1024);
-        ann.resume("ann", &anns, 0).await;
-        send(&mut ann, 10..150).await;
-        let mut bob = world.connect(64 * 1024);
-        let resumed = bob.resume("bob", &bobs, 0).await;
-        assert!(resumed.starts_with("<resumed "), "{resumed}");
-        let heard = bob.before("id='n149'").await.into_iter();
-        let heard = heard.filter(|element| element.starts_with("<message"));
-        let heard: Vec<String> = heard.map(|it| attribute(&it, "id")).collect();
-        let wanted: Vec<String> = (0..149).map(|number| format!("n{number}")).collect();
-        assert_eq!(heard, wanted);
-        for client in [&mut ann, &mut bob] {
-            client.say("</stream:stream>").await;
-        }
-        drop((ann, bob));
-        world.end().await;
-    });
-}
-
-/// Who had no way to come back is gone, and is said to be, to those who were there all the time.
-#[test]
-fn who_cannot_resume_is_away_after_a_restart() {
-    run(async {
-        let world = world(|_| {});
-        let mut ann = world.online("ann", "a").await;
-        let previd = enable(&mut ann).await;
-        let mut bob = world.online("bob", "b").await;
-        bob.say("<presence to='ann@test/a'/>").await;
-        ann.hear("from='bob@test/b'").await;
-        let world = world.restart().await;
-        let mut ann = world.connect(64 * 1024);
-        let resumed = ann.resume("ann", &previd, 1).await;
-        assert!(resumed.starts_with("<resumed "), "{resumed}");
-        let gone = ann.hear("type='unavailable'").await;
-        assert!(gone.contains("from='bob@test/b'"), "{gone}");
-        ann.say("</stream:stream>").await;
-        drop(ann);
-        world.retired("bob").await;
-        assert!(world.sessions(2).is_empty());
-        world.end().await;
-    });
 }
 
 /// Its successor has what the Hub knew of a session that waits for its client.
@@ -395,9 +224,7 @@ fn who_cannot_resume_is_away_after_a_restart() {
 fn a_session_that_waits_outlives_its_hub() {
     run(async {
         let world = world(|_| {});
-        let mut ann = world.online("ann", "a").await;
-        let mut bob = world.online("bob", "b").await;
-        let previd = enable(&mut bob).await;
+        let (mut ann, mut bob, previd) = pair(&world).await;
         bob.settle().await;
         drop(bob);
         world.realm().post(&jid("bob@test"), Mail::Fault, false);
@@ -408,69 +235,39 @@ fn a_session_that_waits_outlives_its_hub() {
         let mut bob = world.connect(64 * 1024);
         let resumed = bob.resume("bob", &previd, 1).await;
         assert!(resumed.starts_with("<resumed "), "{resumed}");
-        assert_eq!(bodies(&mut bob).await, ["one"]);
-        bob.say("</stream:stream>").await;
-        drop((ann, bob));
+        assert_eq!(ids(&mut bob).await, ["one"]);
+        farewell([ann, bob]).await;
         world.end().await;
     });
 }
 
-/// Who was told that his presence was handled does not send it again.
+/// What the account sent meanwhile waits for a device that is away, but nobody else for it.
 #[test]
-fn a_presence_that_was_told_is_on_the_disk() {
+fn copies_wait_for_who_comes_back() {
     run(async {
         let world = world(|_| {});
-        let mut ann = world.login("ann", "a").await;
-        enable(&mut ann).await;
-        for (sent, priority) in (1..40).zip([3, -1].into_iter().cycle()) {
-            let presence = format!("<presence><priority>{priority}</priority></presence>");
-            ann.say(&presence).await;
-            ann.say(REQUEST).await;
-            while !ann.hear("<a ").await.contains(&format!("h='{sent}'")) {}
-            let (jid, site) = (jid("ann@test"), &world.realm().site);
-            let found = remembered::gather(world.sessions(1));
-            let device = found[0].device(DeviceId(0), &jid, site);
-            assert_eq!(device.map(|it| it.0.priority), Some(priority));
+        let bob = world.online("bob", "b").await;
+        let mut ann = world.online("ann", "a").await;
+        let mut other = world.login("ann", "o").await;
+        let previd = enable(&mut other).await;
+        other
+            .say("<iq type='set' id='note'><note xmlns='urn:test:ledger'/></iq>")
+            .await;
+        other.hear("id='note'").await;
+        drop(other);
+        for id in ["one", "two"] {
+            ann.say(&chat(id)).await;
         }
-        ann.say("</stream:stream>").await;
-        drop(ann);
-        world.end().await;
-    });
-}
-
-/// Whatever is acknowledged would be found again: at any moment, with many at the disk at once.
-#[test]
-fn what_was_told_is_on_the_disk() {
-    run(async {
-        let users = ["ann", "bob", "cleo", "dan", "eve"]
-            .into_iter()
-            .map(str::to_owned);
-        let world = World::with(settings(), users, LIST);
-        let mut ann = world.login("ann", "a").await;
-        enable(&mut ann).await;
-        let mut sent = 0;
-        for round in 0..150_u32 {
-            for number in 0..round % 13 {
-                let to = ["bob", "cleo", "dan", "eve"][number as usize % 4];
-                ann.say(&match (round + number) % 5 {
-                    0 => format!("<message to='{to}@test' type='headline' id='v'/>"),
-                    _ => format!("<message to='{to}@test' type='chat'><body>x</body></message>"),
-                })
-                .await;
-                sent += 1;
-            }
-            ann.say(REQUEST).await;
-            let mut told: u32 = 0;
-            while told < sent {
-                let answer = ann.hear("<a ").await;
-                told = attribute(&answer, "h").parse().expect("a number");
-                let found = remembered::gather(world.sessions(1));
-                let count = found.first().map_or(0, |session| session.handled.count);
-                assert!(count >= told, "told {told}, found {count}");
-            }
-        }
-        ann.say("</stream:stream>").await;
-        drop(ann);
+        ann.settle().await;
+        let mut other = world.connect(64 * 1024);
+        let resumed = other.resume("ann", &previd, 1).await;
+        assert!(resumed.starts_with("<resumed "), "{resumed}");
+        assert_eq!(ids(&mut other).await, ["one", "two"]);
+        assert_eq!(world.deliveries(1).len(), 2);
+        farewell([ann, other, bob]).await;
+        world.retired("ann").await;
+        assert!(world.rows(1, RETURNED).is_empty());
+        assert!(world.sessions(1).is_empty());
         world.end().await;
     });
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::extensions::scene::{Passage, Scene, jid, stanza, text, verdict};
 use crate::kept::Place;
-use rookery_actors::effect::Effect;
+use rookery_actors::effect::{Effect, Keep};
 use rookery_actors::site::random;
 use rookery_storage::record::encode;
 
@@ -32,10 +32,14 @@ fn copies(role: &mut Carbons, scene: &Scene, mut passage: Passage) -> Vec<(u32, 
         Effect::Deliver {
             devices,
             bytes,
-            kept,
+            keep,
         } => {
-            let is_kept = passage.direction == Direction::In && passage.marks.kept.is_some();
-            assert_eq!(kept.is_some(), is_kept);
+            let expected = match (passage.direction, passage.marks.kept.clone()) {
+                (_, None) => Keep::No,
+                (Direction::In, Some(kept)) => Keep::Archived(kept),
+                (Direction::Out, Some(kept)) => Keep::Sent(kept),
+            };
+            assert_eq!(*keep, expected);
             (devices[0].0, String::from_utf8_lossy(bytes).into_owned())
         }
         other => panic!("{other:?}"),

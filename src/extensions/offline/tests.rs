@@ -69,8 +69,9 @@ fn read_done(role: &mut Offline, scene: &Scene, device: DeviceId, rows: Vec<Row>
 
 fn delivered(fx: &Effects) -> Vec<(String, Option<Vec<u8>>)> {
     let delivered = fx.list().iter().filter_map(|effect| match effect {
-        Effect::Deliver { bytes, kept, .. } => {
-            Some((String::from_utf8_lossy(bytes).into_owned(), kept.clone()))
+        Effect::Deliver { bytes, keep, .. } => {
+            let kept = keep.archived().map(Vec::from);
+            Some((String::from_utf8_lossy(bytes).into_owned(), kept))
         }
         _ => None,
     });
