@@ -103,7 +103,7 @@ class Client(asyncio.Protocol):
             self.closed.set_result(exc)
 
     def send(self, text):
-        if not self.closed.done():
+        if not self.closed.done() and not self.transport.is_closing():
             self.transport.write(text.encode())
 
     def _fresh_parser(self):

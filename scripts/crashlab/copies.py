@@ -6,9 +6,6 @@ from .client import C
 
 CARBONS = "urn:xmpp:carbons:2"
 FORWARD = "{urn:xmpp:forward:0}forwarded"
-# Whether a copy of what the other resource sent waits for its session across a crash. Until it
-# does, those that are missing are counted and not complained about.
-SENT_COPIES_LAST = True
 # Whether a session that is not resumed leaves to the other what only that one was given. Until
 # then the other may be given it again, which is counted.
 TWINS_REMEMBER = False
@@ -46,9 +43,7 @@ def came(world, account, client, element, copy):
     if not world.fits(message, body):
         world.complain("I5", f"{where}: other bytes")
     if client.number in message.copied:
-        if SENT_COPIES_LAST:
-            world.twice(where)
-        world.counts["copies of what was sent that came twice"] += not SENT_COPIES_LAST
+        world.twice(where)
     message.copied.add(client.number)
     world.history.note("info", op=message.mid, at=client.jid, copied=client.number)
 
@@ -82,7 +77,8 @@ def complete(world, account, client, message):
             world.counts["messages that one of two resources never had"] += 1
             world.complain("I1", f"{where}: never at {client.jid}, acknowledged {message.acked}, "
                                  f"seen {message.seen}")
-    elif message.by != client.resource and message.acked and client.number not in message.copied:
+    elif message.by != client.resource and message.acked and message.place == 1 \
+            and client.number not in message.copied:
+        # What is for no archive is copied to who is there.
         world.counts["copies of what was sent that never came"] += 1
-        if SENT_COPIES_LAST:
-            world.complain("I1", f"{where}: no copy at {client.jid}")
+        world.complain("I1", f"{where}: no copy at {client.jid}")
