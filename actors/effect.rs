@@ -186,6 +186,9 @@ pub struct Effects {
     /// The stanza at hand is of class D: its receipt waits for the disk even if nothing is written
     /// here.
     pub lasting: bool,
+    /// The stanza at hand is an IQ of type `set`. Its answer counts as a change of its own: asked
+    /// again after a crash, what found nothing to change might undo what was asked for after it.
+    pub sets: bool,
     origin: Origin,
     extension: usize,
     /// Devices, and whether the extension notes or forgets them.
@@ -202,6 +205,7 @@ impl Effects {
             travelling: Frame::new(),
             receipt: Receipt::none(),
             lasting: false,
+            sets: false,
             origin,
             extension: usize::MAX,
             notes: SmallVec::new(),
@@ -225,6 +229,12 @@ impl Effects {
             Origin::Device(device) => self.deliver([device], &reply, None),
             Origin::Elsewhere => self.route(reply),
         }
+    }
+
+    /// The IQ at hand changes nothing, although it is of type `set` (a query of XEP-0313): it may
+    /// be answered twice.
+    pub fn only_asks(&mut self) {
+        self.sets = false;
     }
 
     /// Answers `request` with a result.

@@ -41,7 +41,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
-use rookery_protocol::stanza::Kind;
+use rookery_protocol::stanza::{IqType, Kind};
 use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
@@ -245,6 +245,7 @@ impl Hub {
         };
         let mut fx = self.effects(origin);
         fx.receipt = receipt;
+        fx.sets = stanza.kind == Kind::Iq(IqType::Set);
         let marks = Marks {
             stamp: fx.now,
             ..Marks::default()

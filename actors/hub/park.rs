@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError};
-use rookery_protocol::stanza::{Kind, Stanza};
+use rookery_protocol::stanza::{IqType, Kind, Stanza};
 use rookery_storage::{Frame, Tree};
 
 use super::perform::Waits;
@@ -72,6 +72,7 @@ impl Hub {
             };
             let mut fx = self.effects(origin);
             fx.receipt = receipt;
+            fx.sets = stanza.kind == Kind::Iq(IqType::Set);
             let marks = Marks {
                 stamp: fx.now,
                 ..Marks::default()
@@ -123,6 +124,9 @@ impl Hub {
             let (request, origin) = (read.request.clone(), read.origin);
             let mut fx = hub.effects(origin);
             fx.receipt = std::mem::replace(&mut read.receipt, Receipt::none());
+            fx.sets = request
+                .as_ref()
+                .is_some_and(|it| it.kind == Kind::Iq(IqType::Set));
             let unheard = !fx.receipt.is_some();
             let decided = match (rows, &request) {
                 (Some(rows), _) => hub.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {

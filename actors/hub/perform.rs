@@ -15,7 +15,7 @@ use tracing::warn;
 use super::{Hub, State};
 use crate::effect::{Effect, Effects, Keep, Origin};
 use crate::hub::devices::DeviceId;
-use crate::hub::link::Way;
+use crate::hub::link::{Link, Way};
 use crate::hub::remembered::Delivery;
 use crate::hub::shelf::Item;
 use crate::keeper::{Committed, Tell};
@@ -76,7 +76,7 @@ impl Hub {
         self.abroad.see_off(&mut effects);
         let mut frame = std::mem::take(&mut fx.travelling);
         frame.append(std::mem::take(&mut fx.rows));
-        let decided = !frame.is_empty();
+        let decided = !frame.is_empty() || self.answers_set(&fx, &effects);
         let hold_all = decided && kind == Waits::All;
         #[cfg(feature = "seeded-bugs")]
         let hold_all = hold_all && !rookery_storage::seeded_bugs::is_on("result-before-commit");
@@ -140,6 +140,20 @@ impl Hub {
         for what in now {
             self.do_now(what, ctx);
         }
+    }
+
+    /// Whether a session that may be resumed gets the answer to an IQ of type `set`.
+    fn answers_set(&self, fx: &Effects, effects: &[Effect]) -> bool {
+        let Origin::Device(asker) = fx.origin() else {
+            return false;
+        };
+        let answers = |effect: &Effect| matches!(effect, Effect::Deliver { devices, .. }
+            if devices.contains(&asker));
+        let resumable = |(id, link): &(DeviceId, Link)| *id == asker && link.token.is_some();
+        fx.sets
+            && fx.receipt.is_some()
+            && self.links.iter().any(resumable)
+            && effects.iter().any(answers)
     }
 
     /// Holds something until its frame is on disk.

@@ -27,7 +27,8 @@ PATIENCE = 60
 
 
 def main(options, run_class):
-    binaries = build(["seeded-bugs"], ROOT / "target" / "seeded-bugs", example=True)
+    binaries = options.binaries or build(["seeded-bugs"], ROOT / "target" / "seeded-bugs",
+                                         example=True)
     options.until_found = True
     if options.bug:
         run = by_kill(options, run_class, binaries, options.bug, options.points)

@@ -264,6 +264,7 @@ impl Archive {
     }
 
     fn begin_search(&mut self, request: &Stanza, query: &Element, view: View, fx: &mut Effects) {
+        fx.only_asks();
         match Wanted::read(query) {
             Ok(wanted) => {
                 let search = Search::new(wanted, self.shelf.start(), self.index.end());
@@ -275,6 +276,7 @@ impl Archive {
     }
 
     fn go_on(&mut self, request: &Stanza, rows: Vec<Row>, account: AccountId, fx: &mut Effects) {
+        fx.only_asks();
         let Some(mut search) = self.search.take() else {
             return fx.refuse(request, &StanzaError::new(Condition::InternalServerError));
         };

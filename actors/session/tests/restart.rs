@@ -148,6 +148,35 @@ fn waiting_requests_outlive_the_server() {
     });
 }
 
+/// What was answered is not done again behind what came later, also if there was nothing to do.
+#[test]
+fn an_answered_set_is_on_the_disk() {
+    run(async {
+        let world = world(|_| {});
+        let mut ann = world.login("ann", "a").await;
+        let previd = enable(&mut ann).await;
+        ann.say("<iq type='set' id='same'><same xmlns='urn:test:ledger'/></iq>")
+            .await;
+        ann.hear("id='same'").await;
+        let found = remembered::gather(world.sessions(1));
+        assert_eq!(found[0].handled.count, 1);
+        // What only asks costs nothing.
+        ann.say("<iq type='get' id='ask'><count xmlns='urn:test:ledger'/></iq>")
+            .await;
+        ann.hear("id='ask'").await;
+        assert_eq!(world.deliveries(1).len(), 1);
+        let world = world.kill().await;
+        drop(ann);
+        let mut ann = world.connect(64 * 1024);
+        // It had not read the answer.
+        let resumed = ann.resume("ann", &previd, 0).await;
+        assert_eq!(attribute(&resumed, "h"), "1", "{resumed}");
+        ann.hear("id='same'").await;
+        farewell([ann]).await;
+        world.end().await;
+    });
+}
+
 /// What one device sends another one hears of: once, and only if it was sent.
 #[test]
 fn a_copy_goes_with_what_was_sent() {
