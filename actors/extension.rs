@@ -15,11 +15,12 @@ use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
 use rookery_protocol::xml::Element;
+use smol_str::SmolStr;
 
 use crate::admin::{Command, Outcome};
 use crate::effect::{Effects, Marks, Origin, Row};
 use crate::hub::account::Account;
-use crate::hub::devices::{DeviceId, Devices};
+use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::keys::Kind;
 use crate::site::Site;
 use crate::topic::Topics;
@@ -62,6 +63,9 @@ pub struct Extension {
     /// What a device may ask for while it binds (XEP-0386 §4.1); `account` is asked for it by
     /// [`AccountRole::bind`].
     pub bind_features: &'static [&'static str],
+    /// Namespaces of elements that devices send beside their stanzas; `account` hears them by
+    /// [`AccountRole::said`].
+    pub nonzas: &'static [&'static str],
     /// Namespaces of IQs to a domain of the server that `domain` answers.
     pub domain_namespaces: &'static [&'static str],
     /// Namespaces of IQs to a bare JID that `account` answers.
@@ -89,6 +93,7 @@ impl Extension {
         server_features: &[],
         account_features: &[],
         bind_features: &[],
+        nonzas: &[],
         domain_namespaces: &[],
         account_namespaces: &[],
         kinds: &[],
@@ -179,6 +184,17 @@ pub enum Kept {
     No,
     /// It would be, but for a bound: the sender is told `resource-constraint`.
     Full,
+}
+
+/// How soon a device that is [patient](Device::patient) is given a stanza.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Urgency {
+    /// At once, behind all that is held for it.
+    Now,
+    /// With the next that is urgent, or when the device is patient no more.
+    Later,
+    /// The same, and what is held with this subject says nothing any more.
+    Replaces(SmolStr),
 }
 
 /// An extension's part in one account's Hub. Every method may be left out.
@@ -281,6 +297,15 @@ pub trait AccountRole: Send {
         view: View,
         fx: &mut Effects,
     ) -> Option<Element> {
+        None
+    }
+
+    /// A device sent an element of [`Extension::nonzas`], in its turn among its stanzas.
+    fn said(&mut self, device: DeviceId, element: &Element, view: View, fx: &mut Effects) {}
+
+    /// How soon a patient device is given this stanza, which need not last and belongs to no change
+    /// of the account; `None`: the next extension knows, and if none does it is urgent.
+    fn urgency(&self, stanza: &Stanza, device: &Device, view: View) -> Option<Urgency> {
         None
     }
 

@@ -8,6 +8,7 @@
 pub mod account;
 mod acks;
 mod allowance;
+mod aside;
 mod binding;
 pub mod devices;
 mod estate;
@@ -205,7 +206,10 @@ impl Hub {
             return false;
         };
         let (devices, site) = (&mut self.devices, &self.realm.site);
-        let decided = catch_unwind(AssertUnwindSafe(|| decision(mind, devices, site, &mut fx)));
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            decision(mind, devices, site, &mut fx);
+            mind.hold_back(devices, site, &mut fx);
+        }));
         if decided.is_ok() {
             // A client that is told that its presence was handled does not send it again: what
             // came of it goes to the disk before anything that tells it so can.
@@ -336,6 +340,7 @@ impl Hub {
                 // Who may see whom is looked at when the server has started again: whoever comes
                 // back in time was never away.
                 self.flush();
+                self.rouse_all(ctx);
                 for (_, link) in &mut self.links {
                     link.send(ToSession::Shutdown(error.clone()));
                     link.leave();
@@ -355,6 +360,7 @@ impl Hub {
                 fx.deliver_bytes(device, bytes);
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
+            Mail::Said(device, element) => self.said(device, &element, ctx),
             Mail::Resume(resume) => self.resume(*resume, ctx),
             Mail::Acknowledged(device, resumable) => self.count(device, resumable),
             Mail::Acks(device, h) => self.acked(device, h, ctx),

@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod blocking;
 pub mod carbons;
+pub mod client_state;
 pub mod clients;
 pub mod commands;
 pub mod disco;
@@ -29,6 +30,7 @@ pub const LIST: List = &[
     &archive::EXTENSION,
     &carbons::CARBONS,
     &offline::EXTENSION,
+    &client_state::CLIENT_STATE,
     &clients::CLIENTS,
     &commands::COMMANDS,
     &pep::PEP,

@@ -396,6 +396,7 @@ impl Hub {
             link.line = link.line.wrapping_add(1);
             link.send(ToSession::Resume { stream, h });
         }
+        self.rouse(id, ctx);
         self.taken(acked, ctx);
         self.unshelve(id, ctx);
         self.flush_soon(ctx);

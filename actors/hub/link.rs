@@ -13,6 +13,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use rookery_storage::{Frame, Tree};
 
+use crate::hub::aside::Aside;
 use crate::hub::remembered::{Delivery, Remembered, Whereabouts};
 use crate::hub::shelf::{Item, Shelf};
 use crate::keys::{Part, SessionKey};
@@ -27,6 +28,8 @@ pub struct Link {
     pub key: SessionKey,
     acks: Option<Box<Acks>>,
     shelved: Option<Box<Shelved>>,
+    /// What is held for it because it is patient.
+    pub aside: Option<Box<Aside>>,
     /// Deliveries to it that wait for the disk; what comes later queues behind them.
     pub held: u32,
     /// Deliveries on their way to the shelved.
@@ -134,6 +137,7 @@ impl Link {
             key,
             acks: None,
             shelved: None,
+            aside: None,
             held: 0,
             shelving: 0,
             token: None,
@@ -175,6 +179,7 @@ impl Link {
             key: remembered.key,
             acks: Some(Box::new(acks)),
             shelved: Some(Box::new(shelved)),
+            aside: None,
             held: 0,
             shelving: 0,
             token: Some(token),

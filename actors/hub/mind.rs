@@ -426,6 +426,11 @@ impl Mind {
         turn.fx.lasting |= pass.marks.lasting;
     }
 
+    /// All roles in their order.
+    pub(super) fn roles(&self) -> impl Iterator<Item = &dyn AccountRole> {
+        self.roles.iter().map(|(_, role)| role.as_ref())
+    }
+
     /// Whether an extension keeps the account's presence from `contact`.
     pub(super) fn hides_from(&self, contact: &Jid) -> bool {
         self.roles.iter().any(|(_, role)| role.hides_from(contact))

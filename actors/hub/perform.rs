@@ -67,6 +67,34 @@ pub(super) enum What {
     Removal(oneshot::Sender<Committed>),
 }
 
+/// A decision that is being looked through.
+pub(super) struct Plan {
+    frame: Frame,
+    /// There is something to write.
+    wrote: bool,
+    /// Everything waits until that is on disk.
+    pub hold_all: bool,
+    now: SmallVec<[What; 4]>,
+    /// What waits, and whether it is of this decision.
+    hold: Vec<(bool, What)>,
+}
+
+impl Plan {
+    fn new(frame: Frame, kind: Waits) -> Plan {
+        let wrote = !frame.is_empty();
+        let hold_all = wrote && kind == Waits::All;
+        #[cfg(feature = "seeded-bugs")]
+        let hold_all = hold_all && !rookery_storage::seeded_bugs::is_on("result-before-commit");
+        Plan {
+            frame,
+            wrote,
+            hold_all,
+            now: SmallVec::new(),
+            hold: Vec::new(),
+        }
+    }
+}
+
 impl Hub {
     /// Performs effects in their order. Of what wrote, everything waits for the disk, except of a
     /// message or presence, of which only what goes to devices that acknowledge does: it is
@@ -76,12 +104,7 @@ impl Hub {
         self.abroad.see_off(&mut effects);
         let mut frame = std::mem::take(&mut fx.travelling);
         frame.append(std::mem::take(&mut fx.rows));
-        let wrote = !frame.is_empty();
-        let hold_all = wrote && kind == Waits::All;
-        #[cfg(feature = "seeded-bugs")]
-        let hold_all = hold_all && !rookery_storage::seeded_bugs::is_on("result-before-commit");
-        let mut now: SmallVec<[What; 4]> = SmallVec::new();
-        let mut hold = Vec::new();
+        let mut plan = Plan::new(frame, kind);
         for effect in effects {
             match effect {
                 Effect::Deliver {
@@ -90,30 +113,34 @@ impl Hub {
                     kept,
                 } => {
                     for device in devices {
-                        let keep = match kept.clone().filter(|_| wrote) {
-                            Some(kept) => Keep::Archived(kept),
-                            None if hold_all => Keep::Change,
-                            None => Keep::No,
-                        };
-                        let own = hold_all || matches!(keep, Keep::Archived(_));
-                        let delivery = self.keep(device, &bytes, keep, hold_all, &mut frame);
-                        match delivery {
-                            Some((what, true)) => hold.push((own, what)),
-                            Some((what, false)) => now.push(what),
-                            None => {}
-                        }
+                        self.plan(device, bytes.clone(), kept.clone(), &mut plan);
                     }
+                }
+                Effect::SetAside {
+                    device,
+                    bytes,
+                    subject,
+                } => self.plan_aside(device, bytes, subject, &mut plan),
+                Effect::Patience(device, patient) => {
+                    self.plan_patience(device, patient, &mut plan);
                 }
                 // Nothing is handled before it is done, or at least no IQ to the same extension: so
                 // it must begin before anything is. It sees what this Hub wrote, and what comes of
                 // it queues behind what waits now.
-                Effect::Read(read) => now.push(What::Effect(Effect::Read(read))),
-                other if hold_all || self.held_effects > 0 => {
-                    hold.push((hold_all, What::Effect(other)));
+                Effect::Read(read) => plan.now.push(What::Effect(Effect::Read(read))),
+                other if plan.hold_all || self.held_effects > 0 => {
+                    plan.hold.push((plan.hold_all, What::Effect(other)));
                 }
-                other => now.push(What::Effect(other)),
+                other => plan.now.push(What::Effect(other)),
             }
         }
+        let Plan {
+            frame,
+            wrote,
+            now,
+            hold,
+            ..
+        } = plan;
         let receipt = std::mem::replace(&mut fx.receipt, Receipt::none());
         self.commit(frame, receipt, wrote, fx.lasting, !hold.is_empty());
         // What wrote nothing but must not overtake waits with the last that waits already.
@@ -128,6 +155,40 @@ impl Hub {
         }
         for what in now {
             self.do_now(what, ctx);
+        }
+    }
+
+    /// Plans a delivery, and before it what is held for the device.
+    pub(super) fn plan(
+        &mut self,
+        device: DeviceId,
+        bytes: Bytes,
+        kept: Option<Vec<u8>>,
+        plan: &mut Plan,
+    ) {
+        self.plan_release(device, plan);
+        self.plan_one(device, bytes, kept, plan);
+    }
+
+    /// Plans one delivery.
+    pub(super) fn plan_one(
+        &mut self,
+        device: DeviceId,
+        bytes: Bytes,
+        kept: Option<Vec<u8>>,
+        plan: &mut Plan,
+    ) {
+        let hold_all = plan.hold_all;
+        let keep = match kept.filter(|_| plan.wrote) {
+            Some(kept) => Keep::Archived(kept),
+            None if hold_all => Keep::Change,
+            None => Keep::No,
+        };
+        let own = hold_all || matches!(keep, Keep::Archived(_));
+        match self.keep(device, &bytes, keep, hold_all, &mut plan.frame) {
+            Some((what, true)) => plan.hold.push((own, what)),
+            Some((what, false)) => plan.now.push(what),
+            None => {}
         }
     }
 
@@ -253,7 +314,9 @@ impl Hub {
                     });
                 });
             }
-            Effect::Deliver { .. } => unreachable!("deliveries are never held as effects"),
+            Effect::Deliver { .. } | Effect::SetAside { .. } | Effect::Patience(..) => {
+                unreachable!("deliveries are never held as effects")
+            }
         }
     }
 

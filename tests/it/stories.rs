@@ -2,6 +2,7 @@
 
 mod a_full_mailbox;
 mod a_new_password;
+mod a_phone_in_a_pocket;
 mod acknowledgements;
 mod administration;
 mod blocking;
