@@ -18,6 +18,7 @@ use rookery_protocol::xml::Element;
 use smol_str::SmolStr;
 
 use crate::admin::{Command, Outcome};
+use crate::clients::ClientKey;
 use crate::effect::{Effects, Marks, Origin, Row};
 use crate::hub::account::Account;
 use crate::hub::devices::{Device, DeviceId, Devices};
@@ -167,6 +168,11 @@ impl View<'_> {
         roles.flat_map(|role| role.items(asker, *self)).collect()
     }
 
+    /// How the owner wants to be told of what is said in a chat: see [`AccountRole::attention`].
+    pub fn attention(&self, chat: &str) -> Option<Attention> {
+        self.fellows.roles().find_map(|role| role.attention(chat))
+    }
+
     /// Whether `request` comes from the account itself (any of its devices).
     pub fn is_own(&self, request: &Stanza) -> bool {
         request
@@ -184,6 +190,15 @@ pub enum Kept {
     No,
     /// It would be, but for a bound: the sender is told `resource-constraint`.
     Full,
+}
+
+/// How an account's owner wants to be told of what is said in a chat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub enum Attention {
+    Never,
+    /// Where he is named.
+    OnMention,
+    Always,
 }
 
 /// How soon a device that is [patient](Device::patient) is given a stanza.
@@ -285,8 +300,8 @@ pub trait AccountRole: Send {
         None
     }
 
-    /// These kept rows were delivered to a device that has acknowledged them.
-    fn taken(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
+    /// These kept rows were delivered to a device, which has acknowledged them.
+    fn taken(&mut self, device: DeviceId, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
 
     /// A device binds by XEP-0386: called first with an empty `<bind/>`, then with each element in
     /// the client's that asks for something. The answer goes into `<bound/>`.
@@ -318,6 +333,18 @@ pub trait AccountRole: Send {
     /// The account was loaded again although its sessions live: after a panic, or when the disk
     /// refused a change. This device was [noted](Effects::note) before.
     fn rejoined(&mut self, device: DeviceId, view: View) {}
+
+    /// A device's stream is gone, and its session waits for another (XEP-0198 §5).
+    fn waits(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}
+
+    /// The account's owner, or an administrator, shut a client out; its sessions end next.
+    fn revoked(&mut self, client: ClientKey, view: View, fx: &mut Effects) {}
+
+    /// How the owner wants to be told of what is said in a chat, whose bare JID this is; `None`:
+    /// nothing was said of it.
+    fn attention(&self, chat: &str) -> Option<Attention> {
+        None
+    }
 
     /// A device's session ended.
     fn gone(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}

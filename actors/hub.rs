@@ -30,6 +30,7 @@ pub mod server;
 mod shelf;
 pub mod stranger;
 mod subscription;
+mod tidings;
 
 pub use estate::{Estate, Heritage};
 
@@ -327,7 +328,12 @@ impl Hub {
                 // Nobody waits any more: fine.
                 let _ = answer.send(clients.collect());
             }
-            Order::EndClient(client, error) => self.end_client(client, &error, ctx),
+            Order::EndClient(client, error) => {
+                self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                    mind.revoked(client, devices, site, fx)
+                });
+                self.end_client(client, &error, ctx);
+            }
             Order::Announce(stanza) => {
                 let mut fx = self.effects(Origin::Elsewhere);
                 for device in self.devices.available() {

@@ -13,7 +13,7 @@ mod machinery;
 mod mobile;
 
 pub use machinery::{Engine, Storage};
-pub use mobile::{ClientState, Clients};
+pub use mobile::{ClientState, Clients, Push};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -47,6 +47,8 @@ section! {
         pub clients: Clients = Clients::default(),
         /// Clients whose users do not look at them (XEP-0352).
         pub client_state: ClientState = ClientState::default(),
+        /// Push notifications (XEP-0357).
+        pub push: Push = Push::default(),
         /// Stream management (XEP-0198).
         pub acks: Acks = Acks::default(),
         /// Contact lists.

@@ -13,6 +13,7 @@ pub mod motd;
 pub mod offline;
 pub mod pep;
 pub mod ping;
+pub mod push;
 pub mod register;
 pub mod request;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub const LIST: List = &[
     &archive::EXTENSION,
     &carbons::CARBONS,
     &offline::EXTENSION,
+    &push::PUSH,
     &client_state::CLIENT_STATE,
     &clients::CLIENTS,
     &commands::COMMANDS,

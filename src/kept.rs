@@ -271,6 +271,15 @@ const LASTING: &[(&str, &str)] = &[
     (ns::RETRACT, "retract"),
 ];
 
+/// Children that hold what only its readers can read.
+pub const ENCRYPTED: &[(&str, &str)] = &[
+    (OMEMO_LEGACY, "encrypted"),
+    (OMEMO_1, "encrypted"),
+    (OMEMO_2, "encrypted"),
+    (OPENPGP, "openpgp"),
+    (OPENPGP_LEGACY, "x"),
+];
+
 /// XEP-0384 before version 0.4.
 const OMEMO_LEGACY: &str = "eu.siacs.conversations.axolotl";
 const OMEMO_1: &str = "urn:xmpp:omemo:1";

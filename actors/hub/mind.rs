@@ -156,30 +156,6 @@ impl Mind {
         self.vanish(turn);
     }
 
-    /// What was delivered to a device that went without acknowledging it: keys of archive rows.
-    pub fn returned(
-        &mut self,
-        kept: Vec<Vec<u8>>,
-        devices: &mut Devices,
-        site: &Site,
-        fx: &mut Effects,
-    ) {
-        let turn = &mut Turn { devices, site, fx };
-        self.each(turn, |role, view, fx| role.returned(&kept, view, fx));
-    }
-
-    /// What was delivered to a device that has acknowledged it: keys of archive rows.
-    pub fn taken(
-        &mut self,
-        kept: &[Vec<u8>],
-        devices: &mut Devices,
-        site: &Site,
-        fx: &mut Effects,
-    ) {
-        let turn = &mut Turn { devices, site, fx };
-        self.each(turn, |role, view, fx| role.taken(kept, view, fx));
-    }
-
     /// A device binds by XEP-0386: what it is told.
     pub fn bind(
         &mut self,

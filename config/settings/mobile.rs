@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::DAY;
+use super::{DAY, MINUTE, SECOND};
 use crate::quantity::{Size, span};
 use crate::section::section;
 
@@ -31,5 +31,22 @@ section! {
         pub stanzas: usize = 256,
         /// Their bytes.
         pub size: Size = Size::kib(256),
+    }
+}
+
+section! {
+    /// Push notifications (XEP-0357).
+    pub struct Push {
+        /// Push services of one account; over it the oldest goes. 0: there is no push.
+        pub devices: usize = 5,
+        /// Errors in a row after which a service is told nothing any more.
+        pub errors: u32 = 16,
+        /// How long a service may take to answer; then it counts as an error.
+        #[serde(with = "span")]
+        pub timeout: Duration = MINUTE,
+        /// How long a connected client may take to acknowledge a message before its service is
+        /// told of it.
+        #[serde(with = "span")]
+        pub patience: Duration = 10 * SECOND,
     }
 }
