@@ -43,11 +43,18 @@ const WATCHED: usize = 64;
 /// The extension.
 pub const PUSH: Extension = Extension {
     name: "push",
-    specs: &[Spec {
-        xep: 357,
-        version: "0.4.1",
-        title: "Push Notifications",
-    }],
+    specs: &[
+        Spec {
+            xep: 357,
+            version: "0.4.1",
+            title: "Push Notifications",
+        },
+        Spec {
+            xep: 492,
+            version: "0.2.0",
+            title: "Chat notification settings",
+        },
+    ],
     account_features: &[ns::PUSH, PRIORITY],
     account_namespaces: &[ns::PUSH],
     kinds: &[SERVICE],

@@ -206,3 +206,67 @@ fn a_service_is_given_up() {
     writes(&mut bob);
     app.hears_nothing();
 }
+
+/// Alice does not want to hear of everything (XEP-0492). A room is played by bob's account: what
+/// matters of it here is how its messages look.
+#[test]
+fn what_she_does_not_want_to_hear_of() {
+    let world = world();
+    let mut app = app(&world);
+    let mut bob = world.online("bob@b.test/home");
+    let (mut phone, _) = phone(&world);
+    let to = phone.jid();
+    phone.says("<presence to='bob@b.test/ally'/>");
+    phone.ping();
+    drop(phone.client.socket().shutdown(Shutdown::Both));
+    let mut desk = world.device("alice@a.test/desk");
+    let mut wants = |setting: &str| {
+        desk.gets(
+            &format!(
+                "<iq type='set' id='b'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+                 <publish node='urn:xmpp:bookmarks:1'><item id='bob@b.test'>\
+                 <conference xmlns='urn:xmpp:bookmarks:1'><extensions>\
+                 <notify xmlns='urn:xmpp:notification-settings:1'>{setting}</notify>\
+                 </extensions></conference></item></publish></pubsub></iq>"
+            ),
+            "<iq type='result' id='b'/>",
+        );
+        // What is asked of the bookmarks next is answered when they have been looked at.
+        desk.asks(
+            "<iq type='get' id='g'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+             <items node='urn:xmpp:bookmarks:1'/></pubsub></iq>",
+        );
+    };
+    let mut told = |bob: &mut Device, kind: &str, inside: &str, count: Option<u32>| {
+        bob.says(&format!(
+            "<message type='{kind}' to='{to}'>{inside}</message>"
+        ));
+        bob.ping();
+        match count {
+            Some(count) => {
+                let asked = is_told(&mut app, count);
+                takes(&mut app, &asked);
+            }
+            None => app.hears_nothing(),
+        }
+    };
+    let (chat, room) = ("chat", "groupchat");
+    let body = "<body>whisper</body>";
+    told(&mut bob, room, body, Some(1));
+    wants("<never/>");
+    told(&mut bob, room, body, None);
+    told(&mut bob, chat, body, None);
+    wants("<never/><on-mention identity-category='client' identity-type='phone'/>");
+    told(&mut bob, room, body, None);
+    told(&mut bob, room, "<body>Ally: whisper</body>", Some(2));
+    let mention =
+        "<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:alice@a.test'/>";
+    told(&mut bob, room, &format!("{body}{mention}"), Some(3));
+    let reply = "<reply xmlns='urn:xmpp:reply:0' to='bob@b.test/ally' id='m'/>";
+    told(&mut bob, room, &format!("{body}{reply}"), Some(4));
+    wants("");
+    told(&mut bob, chat, body, Some(5));
+    let call = "<propose xmlns='urn:xmpp:jingle-message:0' id='c'/><store xmlns='urn:xmpp:hints'/>";
+    wants("<never/>");
+    told(&mut bob, chat, call, Some(6));
+}
