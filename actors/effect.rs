@@ -130,6 +130,15 @@ pub enum Effect {
         bytes: Bytes,
         keep: Keep,
     },
+    /// Hold a stanza for a patient device until something comes that is urgent; one that is held
+    /// with the same subject goes.
+    SetAside {
+        device: DeviceId,
+        bytes: Bytes,
+        subject: Option<SmolStr>,
+    },
+    /// A device is patient from here on, or no more: then it gets all that is held for it.
+    Patience(DeviceId, bool),
     /// Send a stanza to whom its `to` names.
     Route(Box<Envelope>),
     /// End a device's stream.
@@ -334,6 +343,12 @@ impl Effects {
         })));
     }
 
+    /// What need not be seen at once is held for a device from here on, or no more: see
+    /// [`Device::patient`].
+    pub fn be_patient(&mut self, device: DeviceId, patient: bool) {
+        self.list.push(Effect::Patience(device, patient));
+    }
+
     /// Ends a device's stream.
     pub fn close(&mut self, device: DeviceId, error: StreamError) {
         self.list.push(Effect::Close(device, error));
@@ -424,6 +439,11 @@ impl Effects {
     /// Takes what was listed.
     pub fn take(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.list)
+    }
+
+    /// Lists this instead.
+    pub(crate) fn put_back(&mut self, list: Vec<Effect>) {
+        self.list = list;
     }
 
     /// What was listed, for tests and the shells.

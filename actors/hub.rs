@@ -8,6 +8,7 @@
 pub mod account;
 mod acks;
 mod allowance;
+mod aside;
 mod binding;
 pub mod devices;
 mod estate;
@@ -22,6 +23,7 @@ pub mod mind;
 mod owed;
 mod park;
 mod perform;
+mod plan;
 mod presence;
 pub mod remembered;
 mod roster;
@@ -29,6 +31,7 @@ pub mod server;
 mod shelf;
 pub mod stranger;
 mod subscription;
+mod tidings;
 
 pub use estate::{Estate, Heritage};
 
@@ -208,7 +211,10 @@ impl Hub {
             return false;
         };
         let (devices, site) = (&mut self.devices, &self.realm.site);
-        let decided = catch_unwind(AssertUnwindSafe(|| decision(mind, devices, site, &mut fx)));
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            decision(mind, devices, site, &mut fx);
+            mind.hold_back(devices, site, &mut fx);
+        }));
         if decided.is_ok() {
             // A client that is told that its presence was handled does not send it again: what
             // came of it goes to the disk before anything that tells it so can, and in one frame
@@ -326,7 +332,12 @@ impl Hub {
                 // Nobody waits any more: fine.
                 let _ = answer.send(clients.collect());
             }
-            Order::EndClient(client, error) => self.end_client(client, &error, ctx),
+            Order::EndClient(client, error) => {
+                self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                    mind.revoked(client, devices, site, fx)
+                });
+                self.end_client(client, &error, ctx);
+            }
             Order::Announce(stanza) => {
                 let mut fx = self.effects(Origin::Elsewhere);
                 for device in self.devices.available() {
@@ -339,6 +350,7 @@ impl Hub {
                 // Who may see whom is looked at when the server has started again: whoever comes
                 // back in time was never away.
                 self.flush();
+                self.rouse_all(ctx);
                 for (_, link) in &mut self.links {
                     link.send(ToSession::Shutdown(error.clone()));
                     link.leave();
@@ -358,6 +370,7 @@ impl Hub {
                 fx.deliver_bytes(device, bytes);
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
+            Mail::Said(device, element) => self.said(device, &element, ctx),
             Mail::Resume(resume) => self.resume(*resume, ctx),
             Mail::Acknowledged(device, resumable) => self.count(device, resumable),
             Mail::Acks(device, h) => self.acked(device, h, ctx),

@@ -375,6 +375,11 @@ impl Handler<ToSession> for Session {
                     self.management(&element, ctx);
                 }
             }
+            ToSession::Said { line, element } => {
+                if line == self.line {
+                    self.to_hub(Mail::Said(self.device, element));
+                }
+            }
             ToSession::Deliver { bytes, number } => self.deliver(bytes, number, ctx),
             ToSession::Counting(counting) => self.counting(counting),
             ToSession::CountingInline(counting) => self.counting_inline(counting),

@@ -65,6 +65,12 @@ impl Site {
         self.domains.iter().any(|ours| ours == domain)
     }
 
+    /// Whether an extension hears elements of this namespace beside stanzas.
+    pub fn hears(&self, ns: &str) -> bool {
+        let mut extensions = self.extensions.iter();
+        extensions.any(|extension| extension.nonzas.contains(&ns))
+    }
+
     /// Whether `jid` may administer the domain of `host`: XEP-0133 by administrators of that very
     /// domain only.
     pub fn is_admin(&self, jid: &Jid, host: &str) -> bool {

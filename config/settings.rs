@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod machinery;
+mod mobile;
 
 pub use machinery::{Engine, Storage};
+pub use mobile::{ClientState, Clients, Push};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -43,6 +45,10 @@ section! {
         pub accounts: Accounts = Accounts::default(),
         /// The clients of an account.
         pub clients: Clients = Clients::default(),
+        /// Clients whose users do not look at them (XEP-0352).
+        pub client_state: ClientState = ClientState::default(),
+        /// Push notifications (XEP-0357).
+        pub push: Push = Push::default(),
         /// Stream management (XEP-0198).
         pub acks: Acks = Acks::default(),
         /// Contact lists.
@@ -261,24 +267,6 @@ section! {
     pub struct Accounts {
         /// PBKDF2 rounds of a new password (RFC 7677 §4: at least 4,096).
         pub iterations: u32 = 10_000,
-    }
-}
-
-section! {
-    /// The clients of an account that say which they are (XEP-0388), and their tokens (XEP-0484).
-    pub struct Clients {
-        /// How many of one account are remembered: beyond that the one not seen for longest is
-        /// forgotten, and its token with it. 0: none, and no tokens are given.
-        pub remembered: usize = 20,
-        /// For how long one is remembered that does not come back.
-        #[serde(with = "span")]
-        pub forget: Duration = 90 * DAY,
-        /// How long a token is good.
-        #[serde(with = "span")]
-        pub token_lifetime: Duration = 30 * DAY,
-        /// After which time a token in use is replaced.
-        #[serde(with = "span")]
-        pub token_rotation: Duration = DAY,
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod blocking;
 pub mod carbons;
+pub mod client_state;
 pub mod clients;
 pub mod commands;
 pub mod disco;
@@ -12,6 +13,7 @@ pub mod motd;
 pub mod offline;
 pub mod pep;
 pub mod ping;
+pub mod push;
 pub mod register;
 pub mod request;
 #[cfg(test)]
@@ -29,6 +31,8 @@ pub const LIST: List = &[
     &archive::EXTENSION,
     &carbons::CARBONS,
     &offline::EXTENSION,
+    &push::PUSH,
+    &client_state::CLIENT_STATE,
     &clients::CLIENTS,
     &commands::COMMANDS,
     &pep::PEP,

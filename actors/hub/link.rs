@@ -14,6 +14,7 @@ use bytes::Bytes;
 use rookery_storage::{Frame, Tree};
 
 use crate::effect::Keep;
+use crate::hub::aside::Aside;
 use crate::hub::remembered::{Delivery, Remembered, Whereabouts};
 use crate::hub::shelf::{Item, Next, Shelf, Unacked};
 use crate::keys::{Part, SessionKey};
@@ -28,6 +29,8 @@ pub struct Link {
     pub key: SessionKey,
     acks: Option<Box<Acks>>,
     shelved: Option<Box<Shelved>>,
+    /// What is held for it because it is patient.
+    pub aside: Option<Box<Aside>>,
     /// Deliveries to it that wait for the disk; what comes later queues behind them.
     pub held: u32,
     /// Deliveries on their way to the shelved.
@@ -105,6 +108,7 @@ impl Link {
             key,
             acks: None,
             shelved: None,
+            aside: None,
             held: 0,
             shelving: 0,
             token: None,
@@ -147,6 +151,7 @@ impl Link {
             key: remembered.key,
             acks: Some(Box::new(acks)),
             shelved: Some(Box::new(shelved)),
+            aside: None,
             held: 0,
             shelving: 0,
             token: Some(token),

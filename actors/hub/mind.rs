@@ -156,30 +156,6 @@ impl Mind {
         self.vanish(turn);
     }
 
-    /// What was delivered to a device that went without acknowledging it: keys of archive rows.
-    pub fn returned(
-        &mut self,
-        kept: Vec<Vec<u8>>,
-        devices: &mut Devices,
-        site: &Site,
-        fx: &mut Effects,
-    ) {
-        let turn = &mut Turn { devices, site, fx };
-        self.each(turn, |role, view, fx| role.returned(&kept, view, fx));
-    }
-
-    /// What was delivered to a device that has acknowledged it: keys of archive rows.
-    pub fn taken(
-        &mut self,
-        kept: &[Vec<u8>],
-        devices: &mut Devices,
-        site: &Site,
-        fx: &mut Effects,
-    ) {
-        let turn = &mut Turn { devices, site, fx };
-        self.each(turn, |role, view, fx| role.taken(kept, view, fx));
-    }
-
     /// A device binds by XEP-0386: what it is told.
     pub fn bind(
         &mut self,
@@ -424,6 +400,11 @@ impl Mind {
         self.each(turn, |role, view, fx| role.copy(&mut pass, view, fx));
         // What is kept must last, here as on its way (class D).
         turn.fx.lasting |= pass.marks.lasting;
+    }
+
+    /// All roles in their order.
+    pub(super) fn roles(&self) -> impl Iterator<Item = &dyn AccountRole> {
+        self.roles.iter().map(|(_, role)| role.as_ref())
     }
 
     /// Whether an extension keeps the account's presence from `contact`.

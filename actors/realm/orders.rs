@@ -50,7 +50,9 @@ impl Realm {
     /// The answer was given: ends what must end.
     pub fn finish(self: &Arc<Realm>, after: After) {
         for (jid, order) in after.orders {
-            self.post(&jid, Mail::Order(order), false);
+            // What a client left for its account is to go even if nobody is there.
+            let wakes = matches!(order, Order::EndClient(..));
+            self.post(&jid, Mail::Order(order), wakes);
         }
         if after.stop.is_some() {
             self.told_to_stop.send_replace(after.stop);

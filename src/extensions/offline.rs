@@ -159,7 +159,7 @@ impl AccountRole for Offline {
         self.deliver_to_best(view, fx);
     }
 
-    fn taken(&mut self, kept: &[Vec<u8>], _: View, fx: &mut Effects) {
+    fn taken(&mut self, _: DeviceId, kept: &[Vec<u8>], _: View, fx: &mut Effects) {
         for key in kept {
             if let Some((Place::Waiting, _)) = MessageId::of_key(key) {
                 fx.delete(Tree::Archive, key.clone());

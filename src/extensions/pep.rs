@@ -13,6 +13,7 @@
 //! without a Hub where the contact is away; those of others when its presence arrives there.
 
 mod access;
+mod attention;
 mod avatar;
 mod bookmarks;
 mod card;
@@ -35,7 +36,7 @@ mod subscribe;
 mod vcard4;
 
 use rookery_actors::effect::{Effects, Query, Row};
-use rookery_actors::extension::{AccountRole, Direction, Extension, Pass, Spec, View};
+use rookery_actors::extension::{AccountRole, Attention, Direction, Extension, Pass, Spec, View};
 use rookery_actors::hub::devices::DeviceId;
 use rookery_actors::keys::Kind;
 use rookery_actors::topic::Topics;
@@ -48,9 +49,8 @@ use rookery_protocol::xml::Element;
 use self::access::Standing;
 use self::interests::{Heard, Interests, Who};
 use self::node::Nodes;
-use self::order::Order;
-use self::pace::Pace;
 use self::shelf::Found;
+use self::{order::Order, pace::Pace};
 use super::request::{bad_request, unavailable};
 
 /// The extension.
@@ -97,6 +97,7 @@ pub const PEP: Extension = Extension {
         node::NODE,
         node::STOCK,
         avatar::AVATAR,
+        attention::ATTENTION,
         private::TOTAL,
         private::ITEM,
         card::CARD,
@@ -171,6 +172,7 @@ struct Pep {
     pace: Pace,
     /// The avatar that is shown.
     avatar: Option<avatar::Avatar>,
+    chats: attention::Chats,
     /// Bytes of the private XML.
     private: u64,
     /// What goes on when rows are read: each with its step.
@@ -232,6 +234,7 @@ impl Pep {
             interests: Interests::new(learned),
             pace: Pace::default(),
             avatar: None,
+            chats: attention::Chats::default(),
             private: 0,
             waiting: Vec::new(),
             step: 0,
@@ -335,9 +338,14 @@ impl AccountRole for Pep {
     fn load(&mut self, kind: Kind, rest: &[u8], value: &[u8]) {
         match kind {
             avatar::AVATAR => self.avatar = avatar::Avatar::load(value),
+            attention::ATTENTION => self.chats.load(rest, value),
             private::TOTAL => self.private = private::load_total(value),
             _ => self.nodes.load(kind, rest, value),
         }
+    }
+
+    fn attention(&self, chat: &str) -> Option<Attention> {
+        self.chats.get(chat)
     }
 
     /// disco of nodes, not of the account.

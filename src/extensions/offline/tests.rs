@@ -278,6 +278,7 @@ fn what_no_archive_may_keep_stays_until_it_is_acknowledged() {
     assert_eq!(reads(&fx).map(|(_, keys)| keys), Some(asked.clone()));
     let mut fx = scene.effects();
     role.taken(
+        DeviceId(1),
         &[archive_key(MessageId::new(1)), key.clone()],
         scene.view(),
         &mut fx,
@@ -326,7 +327,12 @@ fn what_no_archive_may_keep_is_kept_for_those_who_acknowledge() {
     let key = key.unwrap();
     // Acknowledged it goes, without a word it waits.
     let mut fx = scene.effects();
-    role.taken(std::slice::from_ref(&key), scene.view(), &mut fx);
+    role.taken(
+        DeviceId(1),
+        std::slice::from_ref(&key),
+        scene.view(),
+        &mut fx,
+    );
     let mut rows = Frame::new();
     rows.delete(Tree::Archive, key.clone());
     assert!(fx.rows == rows);

@@ -194,18 +194,17 @@ impl Pep {
         Ok(rest)
     }
 
-    /// The bookmarks changed: own devices that know only the old node hear so.
+    /// The bookmarks changed: they are looked at as a whole.
     pub(super) fn announce_storage(&mut self, view: View, fx: &mut Effects) {
-        let mut devices = view.devices.available();
-        let wants = |id| self.interests.of(&Who::Device(id));
-        if devices.any(|it| wants(it.id).is_some_and(|all| all.contains(ns::BOOKMARKS))) {
-            let queries = self.storage_queries(view);
-            self.wait(Waiting::StorageNews, None, queries, fx);
-        }
+        let queries = self.storage_queries(view);
+        self.wait(Waiting::StorageNews, None, queries, fx);
     }
 
-    /// What they are to hear is there.
-    pub(super) fn tell_storage(&self, found: &Found, view: View, fx: &mut Effects) {
+    /// They are there: own devices that know only the old node hear of them, and what they say of
+    /// notifications holds from now on.
+    pub(super) fn tell_storage(&mut self, found: &Found, view: View, fx: &mut Effects) {
+        let bookmarks = self.bookmarks(found);
+        self.chats.follow(&bookmarks, view.account.id, fx);
         let item = Element::new(ns::PUBSUB_EVENT, "item")
             .with_attr("id", CURRENT)
             .with_child(self.storage(found));

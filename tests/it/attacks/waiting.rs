@@ -12,7 +12,6 @@ pub const WAITING: &[(&str, &str)] = &[
     ("C33", "components come later"),
     ("P10", "caps of clients are used by PEP, which comes later"),
     ("P11", "caps of clients are used by PEP, which comes later"),
-    ("P15", "push comes later"),
     ("R09", "server to server comes later"),
     ("R10", "server to server comes later"),
     ("R11", "server to server comes later"),
