@@ -330,9 +330,9 @@ pub trait AccountRole: Send {
     /// A device went unavailable, or away without a word; `status` is the text it left.
     fn unavailable(&mut self, device: DeviceId, status: &str, view: View, fx: &mut Effects) {}
 
-    /// The account was loaded again although its sessions live: after a panic, or when the disk
-    /// refused a change. This device was [noted](Effects::note) before.
-    fn rejoined(&mut self, device: DeviceId, view: View) {}
+    /// The account was loaded again although its sessions live: after a panic, a restart, or when
+    /// the disk refused a change. This device was [noted](Effects::note) before.
+    fn rejoined(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}
 
     /// A device's stream is gone, and its session waits for another (XEP-0198 §5).
     fn waits(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}

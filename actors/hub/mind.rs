@@ -117,10 +117,10 @@ impl Mind {
     pub fn rejoined(&mut self, devices: &mut Devices, site: &Site, fx: &mut Effects) {
         let turn = &mut Turn { devices, site, fx };
         for index in 0..site.extensions.len() {
-            self.one(index, turn, |role, view, _| {
+            self.one(index, turn, |role, view, fx| {
                 let noted = |device: &&Device| device.noted.contains(&(index as u16));
                 for device in view.devices.iter().filter(noted) {
-                    role.rejoined(device.id, view);
+                    role.rejoined(device.id, view, fx);
                 }
             });
         }

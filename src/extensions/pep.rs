@@ -472,10 +472,17 @@ impl AccountRole for Pep {
         }
     }
 
-    fn rejoined(&mut self, device: DeviceId, view: View) {
-        let held = view.devices.get(device);
-        if let Some(presence) = held.and_then(|it| it.presence.as_deref()) {
-            self.interests.recall(Who::Device(device), presence);
+    /// After a restart of the server nothing is known of any client: the device is asked again, and
+    /// told what it may have missed meanwhile.
+    fn rejoined(&mut self, device: DeviceId, view: View, fx: &mut Effects) {
+        let Some(held) = view.devices.get(device) else {
+            return;
+        };
+        let who = Who::Device(device);
+        if let Some(presence) = held.presence.as_deref()
+            && !self.interests.recall(who.clone(), presence)
+        {
+            self.hear(who, presence, &held.jid, false, view, fx);
         }
     }
 

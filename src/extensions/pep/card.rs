@@ -214,10 +214,9 @@ fn load(value: &[u8]) -> Option<Element> {
     Element::parse(&card.xml, "").ok()
 }
 
-/// Keeps a card, or none if it is empty.
+/// Keeps a card as it was set: an empty one is a card too, and clients set it to read it again.
 fn save(account: AccountId, card: &Element, fx: &mut Effects) {
     let xml = String::from_utf8(card.to_bytes("")).ok();
-    let xml = xml.filter(|_| !card.nodes().is_empty());
     match xml.and_then(|xml| record::encode(&Card { xml }).ok()) {
         Some(value) => fx.put(Tree::Account, key(account), value),
         None => fx.delete(Tree::Account, key(account)),
@@ -279,12 +278,14 @@ mod tests {
             verdict(&fetch(&scene, "eve@evil.test/r")),
             "service-unavailable"
         );
+    }
+
+    #[test]
+    fn an_emptied_card_is_an_empty_card() {
+        let scene = scene();
         store(&scene, "<FN>Alice</FN>");
         assert_eq!(store(&scene, ""), "result");
-        assert_eq!(
-            verdict(&fetch(&scene, "eve@evil.test/r")),
-            "service-unavailable"
-        );
+        assert_eq!(fetch(&scene, "eve@evil.test/r").payload(), Some(card("")));
     }
 
     #[test]

@@ -166,6 +166,20 @@ fn contacts_hear_at_once_what_they_want_and_nobody_else_does() {
     assert!(world.heard(BOB, 4).is_empty());
 }
 
+/// Its presence says which client it is, but what such a client wants is forgotten.
+#[test]
+fn a_session_that_outlives_the_server_goes_on_hearing() {
+    let mut world = world();
+    enter(&mut world, ALICE, 1, &[]);
+    enter(&mut world, BOB, 1, &["urn:n"]);
+    world.restart_under_sessions();
+    assert_eq!(answer(&mut world, BOB, 1, &info(&["urn:n"])), 1);
+    world.send(ALICE, 1, &publish("urn:n", "i", "one"));
+    let heard = world.heard(BOB, 1);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains(">one</t>"));
+}
+
 #[test]
 fn who_comes_hears_the_last_item_of_contacts_and_of_himself() {
     let mut world = world();
