@@ -12,6 +12,7 @@ pub mod motd;
 pub mod offline;
 pub mod pep;
 pub mod ping;
+mod pubsub;
 pub mod register;
 pub mod request;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub const LIST: List = &[
     &last::LAST,
     &motd::MOTD,
     &ping::PING,
+    &pubsub::service::PUBSUB,
     &register::REGISTER,
     &time::TIME,
     &version::SOFTWARE,
