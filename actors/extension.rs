@@ -23,6 +23,7 @@ use crate::effect::{Effects, Marks, Origin, Row};
 use crate::hub::account::Account;
 use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::keys::Kind;
+use crate::service::Service;
 use crate::site::Site;
 use crate::topic::Topics;
 
@@ -69,6 +70,9 @@ pub struct Extension {
     pub nonzas: &'static [&'static str],
     /// Namespaces of IQs to a domain of the server that `domain` answers.
     pub domain_namespaces: &'static [&'static str],
+    /// Namespaces of IQs to a [service](crate::service) that `domain` answers as for the server
+    /// itself; they are features there.
+    pub service_namespaces: &'static [&'static str],
     /// Namespaces of IQs to a bare JID that `account` answers.
     pub account_namespaces: &'static [&'static str],
     /// Kinds of rows that are this extension's, in `Tree::Account`.
@@ -80,6 +84,8 @@ pub struct Extension {
     pub absent: Option<Absent>,
     /// Answers for the server.
     pub domain: Option<&'static dyn DomainRole>,
+    /// Answers under a subdomain, from Hubs of its own.
+    pub service: Option<Service>,
     /// Speaks on client streams before login.
     pub stream: Option<&'static dyn StreamRole>,
 }
@@ -96,11 +102,13 @@ impl Extension {
         bind_features: &[],
         nonzas: &[],
         domain_namespaces: &[],
+        service_namespaces: &[],
         account_namespaces: &[],
         kinds: &[],
         account: None,
         absent: None,
         domain: None,
+        service: None,
         stream: None,
     };
 }

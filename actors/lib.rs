@@ -37,6 +37,9 @@
 //! | [`hub`] | bare JID or domain | presence, roster, extensions' state | reborn; sessions stay |
 //! | [`keeper`] | server | the disk | the server stops |
 //!
+//! A Hub is of an account, of a [service](service) or what is at one, or of a domain itself: one
+//! shell round three structs that decide.
+//!
 //! An actor is a shell round a plain struct that decides. The structs know no actor, thread or
 //! clock: their answer is a list of [`effect`]s, which the shell performs. [`extension`] is all
 //! that an optional feature needs to know.
@@ -65,10 +68,12 @@ pub mod listener;
 pub mod lookalike;
 pub mod messages;
 pub mod notices;
+pub mod owners;
 pub mod realm;
 pub mod receipt;
 pub mod registry;
 mod router;
+pub mod service;
 pub mod session;
 pub mod site;
 pub mod stream;

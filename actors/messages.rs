@@ -269,6 +269,8 @@ impl Drop for Bound {
 pub enum Order {
     /// Remove the account with everything it has; the sessions stay until [`Order::End`].
     Remove(oneshot::Sender<Committed>),
+    /// Hear of the accounts that were removed.
+    Farewells,
     /// End the sessions: all, or the one of this resource; but for one that asked for it.
     End {
         resource: Option<SmolStr>,

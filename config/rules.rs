@@ -20,7 +20,7 @@ pub(crate) fn check(settings: &mut Settings) -> Vec<Broken> {
     admins(settings, &mut broken);
     certificate(settings, &mut broken);
     addresses(settings, &mut broken);
-    rooms(settings, &mut broken);
+    hosts(settings, &mut broken);
     shapes(settings, &mut broken);
     times(settings, &mut broken);
     archive(settings, &mut broken);
@@ -99,17 +99,29 @@ fn addresses(settings: &Settings, broken: &mut Vec<Broken>) {
     }
 }
 
-fn rooms(settings: &Settings, broken: &mut Vec<Broken>) {
-    let host = &settings.rooms.host;
-    let prepared = prepare_domain(host).is_ok_and(|prepared| prepared == host.as_str());
-    if !host.is_empty() && !prepared {
-        let what = format!("{host:?} is not the beginning of a domain");
-        break_rule(
-            broken,
-            "rooms.host",
-            what,
-            "write it as `rooms`, in lower case",
-        );
+/// A service's host is below each domain, and nobody else's.
+fn hosts(settings: &Settings, broken: &mut Vec<Broken>) {
+    let hosts = [
+        ("rooms.host", &settings.rooms.host),
+        ("pubsub.service.host", &settings.pubsub.service.host),
+    ];
+    let mut seen = BTreeSet::new();
+    for (key, host) in hosts.into_iter().filter(|(_, host)| !host.is_empty()) {
+        if !prepare_domain(host).is_ok_and(|prepared| prepared == host.as_str()) {
+            let what = format!("{host:?} is not the beginning of a domain");
+            break_rule(broken, key, what, "write it as `rooms`, in lower case");
+        }
+        if !seen.insert(host) {
+            let what = format!("{host:?} is another service's host");
+            break_rule(broken, key, what, "give every service its own");
+        }
+        for domain in &settings.domains {
+            let name = format!("{host}.{domain}");
+            if settings.domains.contains(&name) {
+                let what = format!("{name} is one of `domains`");
+                break_rule(broken, key, what, "give the service another host");
+            }
+        }
     }
 }
 

@@ -364,7 +364,7 @@ section! {
         pub items: u32 = 10_000,
         /// Bytes of one item.
         pub item: Size = Size::kib(128),
-        /// Bytes of all items of one account.
+        /// Bytes of all items of one account, or of one node of the service.
         pub total: Size = Size::mib(5),
         /// Subscriptions to one node, and affiliations with it.
         pub people: usize = 1_000,
@@ -372,6 +372,22 @@ section! {
         pub burst: u32 = 200,
         /// Items a second one account may publish after that.
         pub rate: u32 = 5,
+        /// The service for all users.
+        pub service: PubsubService = PubsubService::default(),
+    }
+}
+
+section! {
+    /// The publish-subscribe service beside the accounts' own (XEP-0060).
+    pub struct PubsubService {
+        /// The service's host below each domain: `pubsub` for `pubsub.example.org`. Empty: none.
+        pub host: String = "pubsub".into(),
+        /// Nodes in all.
+        pub nodes: usize = 5_000,
+        /// Nodes that one user may make.
+        pub own: usize = 100,
+        /// Bytes of all items.
+        pub total: Size = Size::mib(256),
     }
 }
 
@@ -408,25 +424,6 @@ section! {
         /// Help.
         #[serde(deserialize_with = "list")]
         pub support: Vec<String> = vec![],
-    }
-}
-
-impl Settings {
-    /// The hosts of this server's services under `domain`, not the domain itself.
-    pub fn service_hosts(&self, domain: &str) -> Vec<String> {
-        let prefix = &self.rooms.host;
-        if prefix.is_empty() {
-            vec![]
-        } else {
-            vec![format!("{prefix}.{domain}")]
-        }
-    }
-
-    /// Every name a certificate must carry: each domain, followed by its service hosts.
-    pub fn hosts(&self) -> Vec<String> {
-        let with_services =
-            |domain: &String| std::iter::once(domain.clone()).chain(self.service_hosts(domain));
-        self.domains.iter().flat_map(with_services).collect()
     }
 }
 

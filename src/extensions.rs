@@ -13,6 +13,7 @@ pub mod motd;
 pub mod offline;
 pub mod pep;
 pub mod ping;
+mod pubsub;
 pub mod push;
 pub mod register;
 pub mod request;
@@ -40,6 +41,7 @@ pub const LIST: List = &[
     &last::LAST,
     &motd::MOTD,
     &ping::PING,
+    &pubsub::service::PUBSUB,
     &register::REGISTER,
     &time::TIME,
     &version::SOFTWARE,

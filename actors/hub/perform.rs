@@ -232,8 +232,9 @@ impl Hub {
                 self.wakes += 1;
                 ctx.run_later(time, move |hub, ctx| {
                     hub.wakes -= 1;
-                    hub.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-                        mind.woken(extension, devices, site, fx)
+                    let fx = hub.effects(Origin::Elsewhere);
+                    hub.consult(fx, Waits::All, ctx, |decider, devices, site, fx| {
+                        decider.woken(extension, devices, site, fx)
                     });
                 });
             }

@@ -177,6 +177,11 @@ impl Realm {
         self.post(jid, Mail::Order(Order::Remove(done)), true);
         match removed.await {
             Ok(Committed::Durable) => {
+                for owner in self.owners.names() {
+                    // One that is not in memory hears it when it is loaded.
+                    let order = Mail::Order(Order::Farewells);
+                    let _ = self.directory.send(&owner, order);
+                }
                 self.accounts.forget(jid);
                 Ok(())
             }

@@ -652,7 +652,7 @@ fn contacts_elsewhere_hear_by_their_full_address() {
     let mut zoe = Item::new(&jid("zoe@z.test"));
     zoe.subscription = Subscription::Both;
     scene.account.roster.put(&zoe);
-    let mut pep = Pep::new(scene.site.shared());
+    let mut pep = Pep::new(Account::new(scene.site.shared()));
     let from = "<presence from='zoe@z.test/r' to='alice@a.test'>";
     let mut passage = Passage::incoming(&scene, &presence(&["urn:n"]).replace("<presence>", from));
     passage.show(|pass, fx| pep.after(pass, &[], scene.view(), fx));
@@ -678,5 +678,5 @@ fn contacts_elsewhere_hear_by_their_full_address() {
     let gone = "<presence type='unavailable' from='zoe@z.test/r' to='alice@a.test'/>";
     let mut passage = Passage::incoming(&scene, gone);
     passage.show(|pass, fx| pep.after(pass, &[], scene.view(), fx));
-    assert!(pep.interests.abroad("urn:n").next().is_none());
+    assert!(pep.face.interests.abroad("urn:n").next().is_none());
 }

@@ -1,6 +1,8 @@
 //! How a node is configured (XEP-0060 §8.2), as a form and as what a form asks for.
 
+use rookery_actors::effect::Millis;
 use rookery_protocol::forms::{Field, FieldType, Form, FormKind, Submission};
+use rookery_protocol::jid::Jid;
 use rookery_protocol::ns;
 use rookery_protocol::stanza::MessageType;
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,8 @@ macro_rules! choices {
         }
 
         impl $enum {
-            const ALL: &[$enum] = &[$($enum::$name,)*];
+            /// All of them.
+            pub const ALL: &[$enum] = &[$($enum::$name,)*];
 
             /// As forms and other elements write it.
             pub fn as_str(self) -> &'static str {
@@ -97,6 +100,8 @@ impl Style {
 pub const MAX: u32 = u32::MAX;
 /// The longest text in a configuration, in bytes.
 const TEXT: usize = 1024;
+/// The most people to ask about a node.
+const CONTACTS: usize = 20;
 /// The most groups that a node may be open to.
 const GROUPS: usize = 100;
 
@@ -123,6 +128,32 @@ pub struct Config {
     pub kind: String,
     /// The groups of [`Access::Roster`].
     pub groups: Vec<String>,
+    /// What a later version of the row has besides.
+    #[serde(skip)]
+    pub details: Details,
+}
+
+/// The rest of a configuration.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Details {
+    /// The most bytes of an item; 0: as many as the server lets it have.
+    pub max_payload: u32,
+    /// Seconds after which an item is not shown any more; 0: never.
+    pub item_expire: u32,
+    /// Whom to ask about the node.
+    pub contact: Vec<String>,
+    pub language: String,
+}
+
+/// What a node may be configured to be here.
+#[derive(Clone, Copy, Debug)]
+pub struct Choices {
+    pub access: &'static [Access],
+    pub send_last: &'static [SendLast],
+    /// The most items that it may have.
+    pub items: u32,
+    /// The most bytes of one.
+    pub payload: u32,
 }
 
 /// Why a value was not taken.
@@ -156,6 +187,7 @@ impl Default for Config {
             description: String::new(),
             kind: String::new(),
             groups: Vec::new(),
+            details: Details::default(),
         }
     }
 }
@@ -172,8 +204,24 @@ impl Config {
         self.max_items == MAX
     }
 
+    /// The most bytes of an item, where the server allows `limit`.
+    pub fn payload(&self, limit: usize) -> usize {
+        match self.details.max_payload {
+            0 => limit,
+            bytes => limit.min(bytes as usize),
+        }
+    }
+
+    /// Items from before this are not shown any more, now.
+    pub fn horizon(&self, now: Millis) -> Millis {
+        match self.details.item_expire {
+            0 => 0,
+            seconds => now.saturating_sub(Millis::from(seconds) * 1000),
+        }
+    }
+
     /// The form with the configuration: to be filled in (§8.2.2), or as data.
-    pub fn form(&self, kind: FormKind) -> Form {
+    pub fn form(&self, kind: FormKind, choices: &Choices) -> Form {
         let form = match kind {
             FormKind::Form => Form::offer(ns::PUBSUB_NODE_CONFIG),
             _ => Form::result(ns::PUBSUB_NODE_CONFIG),
@@ -183,22 +231,37 @@ impl Config {
             MAX => "max".to_owned(),
             number => number.to_string(),
         };
-        let mut groups = Field::new(FieldType::TextMulti, GROUPS_ALLOWED)
+        let groups = Field::new(FieldType::TextMulti, GROUPS_ALLOWED)
             .with_label("Groups of contacts who may see the items")
             .with_values(self.groups.iter().cloned());
-        groups.kind = FieldType::TextMulti;
+        let groups = Some(groups).filter(|_| choices.access.contains(&Access::Roster));
+        let expire = match self.details.item_expire {
+            0 => "max".to_owned(),
+            seconds => seconds.to_string(),
+        };
+        let payload = self.payload(choices.payload as usize).to_string();
+        let contact = Field::new(FieldType::JidMulti, CONTACT)
+            .with_label("Whom to ask about the node")
+            .with_values(self.details.contact.iter().cloned());
+        let language = &self.details.language;
         let form = form
             .with_field(text("pubsub#title", &self.title, "Title"))
             .with_field(text("pubsub#description", &self.description, "Description"))
             .with_field(text("pubsub#type", &self.kind, "Namespace of the payloads"))
             .with_field(text("pubsub#max_items", &max_items, "Items kept, or max"))
-            .with_field(text("pubsub#item_expire", "max", "Seconds an item is kept"))
+            .with_field(text("pubsub#item_expire", &expire, "Seconds, or max"))
+            .with_field(text(
+                "pubsub#max_payload_size",
+                &payload,
+                "Bytes of an item",
+            ))
+            .with_field(text("pubsub#language", language, "Language of the items"))
+            .with_field(contact)
             .with_field(choice(
                 "pubsub#access_model",
                 self.access.as_str(),
-                Access::ALL,
+                choices.access,
             ))
-            .with_field(groups)
             .with_field(choice(
                 "pubsub#publish_model",
                 self.publishers.as_str(),
@@ -207,13 +270,14 @@ impl Config {
             .with_field(choice(
                 "pubsub#send_last_published_item",
                 self.send_last.as_str(),
-                SendLast::ALL,
+                choices.send_last,
             ))
             .with_field(choice(
                 "pubsub#notification_type",
                 self.style.as_str(),
                 Style::ALL,
             ));
+        let form = groups.into_iter().fold(form, Form::with_field);
         SWITCHES.iter().fold(form, |form, (var, label, get)| {
             let mut copy = self.clone();
             form.with_field(Field::boolean(*var, *get(&mut copy)).with_label(*label))
@@ -221,11 +285,11 @@ impl Config {
     }
 
     /// Takes what a form asks for (§8.2.4); fields that nobody here knows are passed over
-    /// (XEP-0004 §3.1). `limit`: the most items a node may have.
-    pub fn take(&mut self, form: &Submission, limit: u32) -> Result<(), Refused> {
+    /// (XEP-0004 §3.1).
+    pub fn take(&mut self, form: &Submission, choices: &Choices) -> Result<(), Refused> {
         for var in form.names().filter(|var| *var != "FORM_TYPE") {
             let values = form.values(var).unwrap_or_default();
-            match self.set(var, values, limit) {
+            match self.set(var, values, choices) {
                 Err(Refused::Unknown) | Ok(()) => {}
                 Err(refused) => return Err(refused),
             }
@@ -235,18 +299,23 @@ impl Config {
 
     /// Whether a node configured so meets the preconditions of a publication (§7.1.5): to ask for
     /// them would change nothing.
-    pub fn meets(&self, options: &Submission, limit: u32) -> bool {
+    pub fn meets(&self, options: &Submission, choices: &Choices) -> bool {
         let mut asked = self.clone();
-        asked.take_all(options, limit).is_ok() && asked == *self
+        asked.take_all(options, choices).is_ok() && asked == *self
     }
 
     /// Takes the preconditions of a publication that makes the node; all of them, or it fails.
-    pub fn take_all(&mut self, options: &Submission, limit: u32) -> Result<(), Refused> {
+    pub fn take_all(&mut self, options: &Submission, choices: &Choices) -> Result<(), Refused> {
         let mut fields = options.names().filter(|var| *var != "FORM_TYPE");
-        fields.try_for_each(|var| self.set(var, options.values(var).unwrap_or_default(), limit))
+        let values = |var| options.values(var).unwrap_or_default();
+        fields.try_for_each(|var| self.set(var, values(var), choices))
     }
 
-    fn set(&mut self, var: &str, values: &[String], limit: u32) -> Result<(), Refused> {
+    fn set(&mut self, var: &str, values: &[String], choices: &Choices) -> Result<(), Refused> {
+        if var == CONTACT {
+            self.details.contact = contacts(values)?;
+            return Ok(());
+        }
         if var == GROUPS_ALLOWED {
             let mut groups: Vec<String> =
                 values.iter().filter(|it| !it.is_empty()).cloned().collect();
@@ -274,16 +343,23 @@ impl Config {
             "pubsub#title" => self.title = value.to_owned(),
             "pubsub#description" => self.description = value.to_owned(),
             "pubsub#type" => self.kind = value.to_owned(),
-            "pubsub#max_items" => self.max_items = max_items(value, limit)?,
-            "pubsub#access_model" => self.access = Access::parse(value).ok_or(Refused::Value)?,
+            "pubsub#max_items" => self.max_items = max_items(value, choices.items)?,
+            "pubsub#access_model" => {
+                self.access = one_of(Access::parse(value), choices.access)?;
+            }
             "pubsub#publish_model" => {
                 self.publishers = Publishers::parse(value).ok_or(Refused::Value)?;
             }
             "pubsub#send_last_published_item" => {
-                self.send_last = SendLast::parse(value).ok_or(Refused::Value)?;
+                self.send_last = one_of(SendLast::parse(value), choices.send_last)?;
             }
             "pubsub#notification_type" => {
                 self.style = Style::parse(value).ok_or(Refused::Value)?;
+            }
+            "pubsub#language" => self.details.language = value.to_owned(),
+            "pubsub#item_expire" => self.details.item_expire = seconds(value)?,
+            "pubsub#max_payload_size" => {
+                self.details.max_payload = payload(value, choices.payload)?;
             }
             _ => return fixed(var, value),
         }
@@ -291,6 +367,7 @@ impl Config {
     }
 }
 
+const CONTACT: &str = "pubsub#contact";
 const GROUPS_ALLOWED: &str = "pubsub#roster_groups_allowed";
 
 /// A yes or no: its field, what people see, and where it is.
@@ -336,16 +413,48 @@ const SWITCHES: &[Switch] = &[
 /// Fields of §16.4.4 that can have one value here.
 fn fixed(var: &str, value: &str) -> Result<(), Refused> {
     let allowed: &[&str] = match var {
-        "pubsub#item_expire" => &["max", ""],
         "pubsub#purge_offline" | "pubsub#presence_based_delivery" => &["0", "false"],
         "pubsub#itemreply" => &["owner", "publisher"],
         "pubsub#node_type" => &["leaf"],
+        "pubsub#collection" => &[""],
+        "pubsub#tempsub" => &["0", "false"],
         "pubsub#publish_node_full" => &["retract-oldest", "discard-oldest"],
         _ => return Err(Refused::Unknown),
     };
     match allowed.contains(&value) {
         true => Ok(()),
         false => Err(Refused::Value),
+    }
+}
+
+/// A value that is understood and can be had here.
+fn one_of<T: PartialEq>(value: Option<T>, all: &[T]) -> Result<T, Refused> {
+    value.filter(|it| all.contains(it)).ok_or(Refused::Value)
+}
+
+fn contacts(values: &[String]) -> Result<Vec<String>, Refused> {
+    let jids = values.iter().filter(|it| !it.is_empty());
+    let jids: Result<Vec<_>, _> = jids.map(|it| Jid::parse(it)).collect();
+    let jids = jids.map_err(|_| Refused::Value)?;
+    match jids.len() > CONTACTS {
+        true => Err(Refused::Value),
+        false => Ok(jids.iter().map(|it| it.as_str().to_owned()).collect()),
+    }
+}
+
+fn seconds(value: &str) -> Result<u32, Refused> {
+    match value {
+        "" | "max" => Ok(0),
+        _ => value.parse().map_err(|_| Refused::Value),
+    }
+}
+
+fn payload(value: &str, limit: u32) -> Result<u32, Refused> {
+    match value.parse() {
+        _ if value.is_empty() => Ok(0),
+        Ok(bytes) if bytes == limit => Ok(0),
+        Ok(bytes) if (1..limit).contains(&bytes) => Ok(bytes),
+        _ => Err(Refused::Value),
     }
 }
 
@@ -388,7 +497,12 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: u32 = 10_000;
+    const LIMIT: &Choices = &Choices {
+        access: Access::ALL,
+        send_last: SendLast::ALL,
+        items: 10_000,
+        payload: 1_000,
+    };
 
     #[derive(Serialize, Deserialize, PartialEq, Debug)]
     struct Row(Config);
@@ -431,7 +545,7 @@ mod tests {
             title: "T".into(),
             ..Config::default()
         };
-        let mut shown = config.form(FormKind::Form).to_element();
+        let mut shown = config.form(FormKind::Form, LIMIT).to_element();
         shown.set_attr("type", "submit");
         let mut taken = Config::default();
         taken
@@ -454,6 +568,7 @@ mod tests {
             ("pubsub#max_items", "max"),
             ("pubsub#persist_items", "false"),
             ("pubsub#unheard_of", "1"),
+            ("pubsub#item_expire", "60"),
             ("pubsub#access_model", "nonsense"),
         ] {
             assert!(!open.meets(&form(&[unmet]), LIMIT), "{unmet:?}");
