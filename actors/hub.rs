@@ -9,6 +9,7 @@ pub mod account;
 mod acks;
 mod allowance;
 mod binding;
+mod departed;
 pub mod devices;
 mod estate;
 mod farewells;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_protocol::error::{Condition, StreamCondition, StreamError};
+use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::stream_management::{self, Command, enabled};
 use rookery_protocol::xml::Element;
 use rookery_storage::{Frame, KeyRange, Tree};
@@ -384,7 +384,13 @@ impl Hub {
                 .map(|(id, _)| *id)
         });
         let (Some(id), State::Account(_)) = (found, &self.state) else {
-            return resume.refuse(Condition::ItemNotFound);
+            let State::Account(mind) = &self.state else {
+                return resume.refuse(None);
+            };
+            let departed = &mind.account.departed;
+            let now = self.realm.site.now();
+            let handled = wanted.and_then(|it| departed.handled(&it, now));
+            return resume.refuse(handled);
         };
         let Some((_, link)) = self.links.iter_mut().find(|(it, _)| *it == id) else {
             return;

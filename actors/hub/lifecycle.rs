@@ -168,6 +168,9 @@ impl Hub {
             let mut kept = Vec::new();
             for session in lost {
                 fx.rows.delete_range(Tree::Sessions, session.key.rows());
+                if let Some((token, handled)) = session.departed() {
+                    mind.departed(token, handled, fx);
+                }
                 let stanzas = session.unacked.into_iter().map(|(_, _, it)| it.stanza);
                 kept.extend(stanzas.filter_map(|stanza| match stanza {
                     Whereabouts::Archive(kept) => Some(kept),

@@ -8,23 +8,25 @@
 //! rest (RFC 6120 §10.1).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_storage::{Frame, Tree};
 
 use crate::effect::Keep;
-use crate::hub::remembered::{Delivery, Remembered, Whereabouts};
+use crate::hub::remembered::{Delivery, Remembered, Traces, Whereabouts};
 use crate::hub::shelf::{Item, Next, Shelf, Unacked};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
-use crate::receipt::{Handled, is_later};
+use crate::receipt::{Handled, Owner, is_later};
 use crate::session::{FIRST_LINE, Session};
 use crate::site::random;
 
 /// A device's Session, as its Hub holds it.
 pub struct Link {
     session: Option<Addr<Session>>,
+    /// The ledger of what its client sent.
+    owner: Option<Arc<Owner>>,
     pub key: SessionKey,
     acks: Option<Box<Acks>>,
     shelved: Option<Box<Shelved>>,
@@ -99,9 +101,10 @@ pub struct Room {
 
 impl Link {
     /// A link to a session that does not acknowledge yet.
-    pub fn new(session: Addr<Session>, key: SessionKey) -> Link {
+    pub fn new(session: Addr<Session>, owner: Arc<Owner>, key: SessionKey) -> Link {
         Link {
             session: Some(session),
+            owner: Some(owner),
             key,
             acks: None,
             shelved: None,
@@ -144,6 +147,7 @@ impl Link {
         };
         Link {
             session: None,
+            owner: None,
             key: remembered.key,
             acks: Some(Box::new(acks)),
             shelved: Some(Box::new(shelved)),
@@ -355,8 +359,14 @@ impl Link {
 
     /// The session is there again, for a client that has `h`: counting goes on from that, and what
     /// it has not is delivered again behind it. `tail` need not last.
-    pub fn revive(&mut self, session: Addr<Session>, h: u32, tail: Vec<(u32, Bytes)>) {
+    pub fn revive(
+        &mut self,
+        (session, owner): (Addr<Session>, Arc<Owner>),
+        h: u32,
+        tail: Vec<(u32, Bytes)>,
+    ) {
         self.session = Some(session);
+        self.owner = Some(owner);
         let acks = self.acks.get_or_insert_default();
         acks.sent = h;
         acks.heard = h;
@@ -401,6 +411,17 @@ impl Link {
         moved
     }
 
+    /// By what the client of a session that waits for it may still ask for it, and how much of
+    /// what it sent is handled.
+    pub fn departed(&self) -> Option<([u8; 16], u32)> {
+        self.away?;
+        let handled = match (&self.past, &self.owner) {
+            (Some(past), _) => Some(past.handled.count),
+            (None, owner) => owner.as_ref().and_then(|it| it.handled()),
+        };
+        self.token.zip(handled)
+    }
+
     /// The rows there may be of it.
     pub fn traces(&self) -> Traces {
         Traces {
@@ -431,25 +452,6 @@ impl Link {
     /// The server stops: the session goes on when it starts again.
     pub fn leave(&mut self) {
         self.open = false;
-    }
-}
-
-/// Which rows a session has.
-#[derive(Clone, Copy)]
-pub struct Traces {
-    key: SessionKey,
-    resumable: bool,
-    written: bool,
-}
-
-impl Traces {
-    /// Takes them all away.
-    pub fn erase(self, frame: &mut Frame) {
-        if self.resumable {
-            frame.delete_range(Tree::Sessions, self.key.rows());
-        } else if self.written {
-            frame.delete(Tree::Sessions, self.key.row(Part::State, &[]));
-        }
     }
 }
 

@@ -148,6 +148,37 @@ fn waiting_requests_outlive_the_server() {
     });
 }
 
+/// XEP-0198 §5: also who comes too late knows what to send again, whatever happened meanwhile.
+#[test]
+fn what_was_handled_is_known_when_the_session_is_over() {
+    run(async {
+        let world = world(|settings| settings.acks.resume = Duration::from_millis(300));
+        let ann = world.online("ann", "a").await;
+        let mut bob = world.login("bob", "b").await;
+        let previd = enable(&mut bob).await;
+        for id in ["one", "two"] {
+            bob.say(&format!(
+                "<message to='ann@test' type='chat' id='{id}'><body>{id}</body></message>"
+            ))
+            .await;
+        }
+        bob.say(REQUEST).await;
+        while !bob.hear("<a ").await.contains("h='2'") {}
+        // It ends while the server is on its second life, and is asked for in the third.
+        let world = world.kill().await;
+        drop((ann, bob));
+        world.until("over", |_| world.sessions(2).is_empty()).await;
+        let world = world.kill().await;
+        for (user, known) in [("ann", false), ("bob", true)] {
+            let mut client = world.connect(64 * 1024);
+            let failed = client.resume(user, &previd, 0).await;
+            assert!(failed.contains("item-not-found"), "{failed}");
+            assert_eq!(failed.contains(" h='2'"), known, "{failed}");
+        }
+        world.stop().await;
+    });
+}
+
 /// What one device sends another one hears of: once, and only if it was sent.
 #[test]
 fn a_copy_goes_with_what_was_sent() {

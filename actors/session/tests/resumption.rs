@@ -1,5 +1,6 @@
 //! Sessions that outlive their streams (XEP-0198 §5).
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
 };
 use crate::hub::devices::DeviceId;
 use crate::messages::Mail;
+use crate::realm::Realm;
 use crate::session::FIRST_LINE;
 use crate::testing::ledger::{ENTRY, RETURNED};
 use crate::testing::run;
@@ -144,7 +146,8 @@ fn who_does_not_come_back_goes_offline() {
         let mut bob = world.connect(64 * 1024);
         let failed = bob.resume("bob", &previd, 0).await;
         assert!(failed.contains("item-not-found"), "{failed}");
-        // It may bind instead (XEP-0198 §5).
+        // It is told what need not be sent again, and may bind instead (XEP-0198 §5).
+        assert_eq!(attribute(&failed, "h"), "1", "{failed}");
         bob.ask_to_bind("b").await;
         bob.hear("id='bind'").await;
         drop((ann, bob));
@@ -172,6 +175,10 @@ fn nobody_resumes_what_is_not_his() {
             let mut client = world.connect(64 * 1024);
             let failed = client.resume(user, previd, h).await;
             assert!(failed.contains(answer), "{failed}");
+            assert!(
+                !failed.contains("<failed") || !failed.contains(" h="),
+                "{failed}"
+            );
         }
         bob.settle().await;
         farewell([bob]).await;
@@ -227,11 +234,16 @@ fn a_session_that_waits_outlives_its_hub() {
         let (mut ann, mut bob, previd) = pair(&world).await;
         bob.settle().await;
         drop(bob);
+        let births = |realm: &Realm| realm.births.load(Ordering::Relaxed);
+        let before = births(world.realm());
         world.realm().post(&jid("bob@test"), Mail::Fault, false);
+        // What the dead one had in its mailbox is lost, and its sender told so.
+        world
+            .until("a successor", |realm| births(realm) > before)
+            .await;
         ann.say(&chat("one")).await;
-        while world.rows(2, ENTRY).is_empty() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let kept = |_: &Realm| !world.rows(2, ENTRY).is_empty();
+        world.until("kept", kept).await;
         let mut bob = world.connect(64 * 1024);
         let resumed = bob.resume("bob", &previd, 1).await;
         assert!(resumed.starts_with("<resumed "), "{resumed}");
