@@ -56,7 +56,7 @@ impl Departed {
     pub fn add(&mut self, account: AccountId, token: [u8; 16], handled: u32, fx: &mut Effects) {
         let at = fx.now;
         let over = Over { at, handled };
-        self.0.retain(|it| it.token != token);
+        self.0.retain(|it| !bool::from(it.token.ct_eq(&token)));
         self.0.push(Session { token, over });
         let surplus = self.0.len().saturating_sub(MOST);
         let old = self.0.iter().filter(|it| it.is_old(at)).count();

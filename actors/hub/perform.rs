@@ -209,7 +209,7 @@ impl Hub {
         along: &mut Frame,
     ) -> Option<(What, bool)> {
         let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
-        let unacked = link.entrust(kept)?;
+        let unacked = link.entrust(bytes, kept)?;
         write(along, &unacked.row, &unacked.delivery(None, &[]));
         link.shelving += 1;
         let waits = link.held > 0;
@@ -267,8 +267,12 @@ impl Hub {
                 if let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == device) {
                     link.shelving -= 1;
                     let dropped = link.shelve(item);
+                    let spilled = link.spilled();
                     dropped.into_iter().for_each(|it| self.realm.bounce(it));
-                    self.unshelve(device, ctx);
+                    match spilled > self.realm.site.settings.acks.spill.get() {
+                        true => self.overflow(device, ctx),
+                        false => self.unshelve(device, ctx),
+                    }
                 }
             }
             What::Removal(done) => {

@@ -155,6 +155,54 @@ fn who_does_not_come_back_goes_offline() {
     });
 }
 
+/// What waits in the store has its bound, too: at it all goes on, over it the session ends, and
+/// nothing is lost.
+#[test]
+fn over_the_second_bound_a_session_ends() {
+    for hibernates in [false, true] {
+        run(async {
+            let world = world(|settings| {
+                settings.acks.stanzas = 2;
+                let size = chat("n0").len() + " from='ann@test/a'".len();
+                settings.acks.spill = rookery_config::Size::bytes(3 * (1024 + size as u64));
+            });
+            let (mut ann, mut bob, previd) = pair(&world).await;
+            if hibernates {
+                drop(bob);
+                bob = world.connect(64 * 1024);
+            }
+            for number in 0..5 {
+                ann.say(&chat(&format!("n{number}"))).await;
+            }
+            ann.settle().await;
+            let kept = |count| {
+                let world = &world;
+                move |_: &Realm| world.rows(2, ENTRY).len() == count
+            };
+            world.until("five are kept", kept(5)).await;
+            assert!(!world.sessions(2).is_empty());
+            ann.say(&chat("n5")).await;
+            world.until("six are kept", kept(6)).await;
+            let returned = |_: &Realm| world.rows(2, RETURNED).len() == 6;
+            world.until("all come back", returned).await;
+            match hibernates {
+                true => {
+                    let failed = bob.resume("bob", &previd, 0).await;
+                    assert!(failed.contains("item-not-found"), "{failed}");
+                }
+                false => {
+                    let last = bob.rest().await.pop().expect("a last word");
+                    assert!(last.contains("policy-violation"), "{last}");
+                }
+            }
+            drop((ann, bob));
+            world.retired("bob").await;
+            assert!(world.sessions(2).is_empty());
+            world.end().await;
+        });
+    }
+}
+
 #[test]
 fn nobody_resumes_what_is_not_his() {
     run(async {
