@@ -330,6 +330,7 @@ impl Hub {
         if self.held.is_empty() {
             self.held.shrink_to_fit();
         }
+        self.say_farewell();
     }
 
     /// Memory says what the disk does not: the disk is the truth. The sender hears by the receipt.

@@ -95,6 +95,36 @@ fn what_waits_for_a_client_keeps_its_order() {
     });
 }
 
+/// What only waits for its turn behind something that the disk has not got yet is delivered before
+/// the server stops.
+#[test]
+fn what_waits_for_the_disk_is_delivered_before_the_end() {
+    run(async {
+        let world = world(|_| {});
+        let mut ann = world.online("ann", "a").await;
+        let mut bob = world.online("bob", "b").await;
+        bob.say("<enable xmlns='urn:xmpp:sm:3'/>").await;
+        bob.hear("<enabled").await;
+        world.disk.hold();
+        ann.say(&chat("one")).await;
+        ann.say("<message to='bob@test/b' type='headline' id='two'/>")
+            .await;
+        ann.settle().await;
+        let disk = world.disk.clone();
+        let slow = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            disk.go_on();
+        };
+        let (world, ()) = tokio::join!(world.restart(), slow);
+        let heard = bob.rest().await;
+        for (element, part) in heard.iter().rev().zip(["system-shutdown", "two", "one"]) {
+            assert!(element.contains(part), "{heard:#?}");
+        }
+        drop((ann, bob));
+        world.stop().await;
+    });
+}
+
 /// Who had no way to come back is gone, and is said to be, to those who were there all the time.
 #[test]
 fn who_cannot_resume_is_away_after_a_restart() {
