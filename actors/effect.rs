@@ -325,6 +325,15 @@ impl Effects {
         self.list.push(Effect::Route(Box::new(envelope)));
     }
 
+    /// Sends a new stanza of ours, which must last, and rows that whoever takes it commits with it.
+    pub fn route_lasting(&mut self, stanza: Stanza, rows: Frame) {
+        let mut envelope = Envelope::plain(stanza);
+        envelope.marks.stamp = self.now;
+        envelope.marks.lasting = true;
+        envelope.rows = rows;
+        self.list.push(Effect::Route(Box::new(envelope)));
+    }
+
     /// Sends the stanza at hand on to whom its `to` names, with its receipt, marks and travelling
     /// rows.
     pub fn forward(&mut self, stanza: Stanza, marks: Marks) {

@@ -12,6 +12,7 @@ mod allowance;
 mod aside;
 mod binding;
 mod decider;
+mod departed;
 pub mod devices;
 mod estate;
 mod farewells;
@@ -45,7 +46,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use actix::prelude::*;
-use rookery_protocol::error::{Condition, StanzaError};
+use rookery_protocol::error::{Condition, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{IqType, Kind};
 use rookery_storage::Frame;
@@ -65,7 +66,7 @@ use crate::hub::perform::{Held, Waits};
 use crate::hub::steward::Steward;
 use crate::keys::AccountId;
 use crate::lifeline::Lifeline;
-use crate::messages::{Mail, Order, Outgoing, ToSession};
+use crate::messages::{Mail, Order, Outgoing};
 use crate::realm::Realm;
 use crate::site::Site;
 
@@ -121,6 +122,8 @@ pub struct Hub {
     will: Option<oneshot::Sender<Box<Estate>>>,
     /// The sessions of an earlier life of the server have been looked at.
     restored: bool,
+    /// The server stops: the sessions' last word, when frames up to this one have ended.
+    draining: Option<(u64, StreamError)>,
     lifeline: Lifeline,
 }
 
@@ -194,6 +197,7 @@ impl Hub {
                 heritage: birth.heritage,
                 will: Some(birth.will),
                 restored: false,
+                draining: None,
                 lifeline,
             };
             Context::with_receiver(birth.mailbox).run(hub);
@@ -386,16 +390,7 @@ impl Hub {
                 }
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
-            Order::Drain(error) => {
-                // Who may see whom is looked at when the server has started again: whoever comes
-                // back in time was never away.
-                self.flush();
-                self.rouse_all(ctx);
-                for (_, link) in &mut self.links {
-                    link.send(ToSession::Shutdown(error.clone()));
-                    link.leave();
-                }
-            }
+            Order::Drain(error) => self.drain(error, ctx),
         }
     }
 
@@ -426,7 +421,7 @@ impl Hub {
             #[cfg(test)]
             Mail::FaultOfSessions => {
                 for (_, link) in &self.links {
-                    link.send(ToSession::Fault);
+                    link.send(crate::messages::ToSession::Fault);
                 }
             }
         }

@@ -24,7 +24,8 @@
 //! delivered and is not acknowledged. A stanza leaves its [mark](receipt::Mark) in the very frame
 //! that takes care of it, so the count is never behind what was done. A server that starts again
 //! wakes the Hubs of all accounts that have such rows; sessions that can be resumed wait for their
-//! clients, the others end as if their lines had broken.
+//! clients, the others end as if their lines had broken. A client that comes too late is told how
+//! much of what it sent was handled.
 //!
 //! # The actors
 //!

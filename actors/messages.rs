@@ -194,10 +194,11 @@ impl Resume {
         self.stream.take()
     }
 
-    /// There is no such session, or none that could be had.
-    pub fn refuse(mut self, condition: Condition) {
+    /// There is no such session any more; `handled`: what of its client's was handled, if anybody
+    /// knows.
+    pub fn refuse(mut self, handled: Option<u32>) {
         if let Some(stream) = self.stream.take() {
-            stream.do_send(ToStream::Resumed(Err(condition)));
+            stream.do_send(ToStream::Resumed(Err(handled)));
         }
     }
 
@@ -212,7 +213,7 @@ impl Resume {
 impl Drop for Resume {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
-            stream.do_send(ToStream::Resumed(Err(Condition::ItemNotFound)));
+            stream.do_send(ToStream::Resumed(Err(None)));
         }
     }
 }
@@ -343,7 +344,7 @@ pub enum ToStream {
     /// The answer to a wish for a resource.
     Bound(Result<Box<Bound>, StanzaError>),
     /// The answer to a wish for an earlier session.
-    Resumed(Result<Box<Resumed>, Condition>),
+    Resumed(Result<Box<Resumed>, Option<u32>>),
     /// Bytes for the peer; `ask`: an `<r/>` behind them (XEP-0198).
     Write { bytes: Bytes, ask: bool },
     /// Reading may go on.

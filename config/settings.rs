@@ -278,6 +278,9 @@ section! {
         pub stanzas: usize = 1_000,
         /// Their bytes.
         pub size: Size = Size::mib(1),
+        /// Bytes of what waits in the store, 1 KiB more of each for its rows; a session over it is
+        /// ended.
+        pub spill: Size = Size::mib(64),
         /// How long an acknowledgement may take before the connection counts as lost.
         #[serde(with = "span")]
         pub timeout: Duration = 60 * SECOND,

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_protocol::error::{Condition, StreamCondition, StreamError};
+use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::stream_management::{self, Command, enabled};
 use rookery_protocol::xml::Element;
 use rookery_storage::{Frame, KeyRange, Tree};
 use subtle::ConstantTimeEq;
+use tracing::warn;
 
 use super::perform::{Held, What, write};
 use super::{Hub, State};
@@ -186,6 +187,15 @@ impl Hub {
         ctx.wait(read.into_actor(self).map(move |found, hub, ctx| {
             hub.deliver_shelved(device, items, found, ctx);
         }));
+    }
+
+    /// More waits for a device than the store should hold for it: its session ends, and what waits
+    /// goes where it would for anybody who is away.
+    pub(super) fn overflow(&mut self, device: DeviceId, ctx: &mut Context<Hub>) {
+        warn!(hub = %self.jid, "too much waits for a session: it ends");
+        let error = StreamError::new(StreamCondition::PolicyViolation);
+        self.end(device, error.with_text("too much was never acknowledged"));
+        self.gone(device, ctx);
     }
 
     /// Goes on when all copies that travel so far have arrived. The rest of the Hub does not wait.
@@ -387,7 +397,13 @@ impl Hub {
                 .map(|(id, _)| *id)
         });
         let (Some(id), State::Account(_)) = (found, &self.state) else {
-            return resume.refuse(Condition::ItemNotFound);
+            let State::Account(mind) = &self.state else {
+                return resume.refuse(None);
+            };
+            let departed = &mind.account.departed;
+            let now = self.realm.site.now();
+            let handled = wanted.and_then(|it| departed.handled(&it, now));
+            return resume.refuse(handled);
         };
         let Some((_, link)) = self.links.iter_mut().find(|(it, _)| *it == id) else {
             return;

@@ -7,6 +7,7 @@ use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
 use rookery_storage::{Frame, Tree};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Hub, Missed, State};
@@ -88,7 +89,8 @@ impl Hub {
         device.client = bind.client;
         device.trusted = self.realm.gate.trusts(bind.peer);
         self.devices.add(device);
-        self.links.push((id, Link::new(session.clone(), key)));
+        let link = Link::new(session.clone(), Arc::clone(&owner), key);
+        self.links.push((id, link));
         let mut bound = Bound::new(jid, FIRST_LINE, session, owner);
         if let Some(bind2) = &bind.bind2 {
             bound.inline = self.bind_features(id, bind2, ctx);
@@ -187,7 +189,7 @@ impl Hub {
         let (Some(link), Some(device)) = (link, self.devices.remove(device)) else {
             return;
         };
-        let traces = link.traces();
+        let (traces, departed) = (link.traces(), link.departed());
         let mut items = link.close();
         // What still waits for the disk comes behind it, before anything that comes from now on.
         items.extend(self.withdraw(device.id));
@@ -209,6 +211,9 @@ impl Hub {
             let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
                 mind.gone(device, devices, site, fx);
                 traces.erase(&mut fx.rows);
+                if let Some((token, handled)) = departed {
+                    mind.departed(token, handled, fx);
+                }
                 let kept = forget(unacked, &mut fx.rows);
                 if !kept.is_empty() {
                     mind.returned(kept, devices, site, fx);

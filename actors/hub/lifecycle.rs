@@ -23,7 +23,7 @@ use crate::hub::remembered::{self, Remembered, Whereabouts};
 use crate::hub::steward::Steward;
 use crate::keeper::{Committed, Tell};
 use crate::keys::{self, AccountId};
-use crate::messages::{Mail, Order};
+use crate::messages::{Mail, Order, ToSession};
 use crate::owners::Owners;
 use crate::realm::Realm;
 use crate::receipt::Receipt;
@@ -31,6 +31,8 @@ use crate::service::Host;
 
 /// After a start of the server all Hubs that had sessions are there again within this time.
 const ALL_BACK: Duration = Duration::from_secs(1);
+/// How long a Hub that drains waits for the disk: a part of what the whole server has for it.
+const LAST_WAIT: Duration = Duration::from_secs(3);
 /// How many times the rest of a Hub (half an hour by default) the timers of its extensions keep it
 /// from retiring, once nobody else needs it: an extension that wakes itself for ever must not hold
 /// an account in memory for ever.
@@ -274,6 +276,9 @@ impl Hub {
             let mut kept = Vec::new();
             for session in lost {
                 fx.rows.delete_range(Tree::Sessions, session.key.rows());
+                if let Some((token, handled)) = session.departed() {
+                    mind.departed(token, handled, fx);
+                }
                 let stanzas = session.unacked.into_iter().map(|(_, _, it)| it.stanza);
                 kept.extend(stanzas.filter_map(|stanza| match stanza {
                     Whereabouts::Archive(kept) => Some(kept),
@@ -360,6 +365,38 @@ impl Hub {
                 own: true,
                 what: What::Removal(done),
             });
+        }
+    }
+
+    /// The server stops. What waits for the disk is delivered first, in order: most of it need not
+    /// last, and would be lost; what comes from now on does not hold it up.
+    pub(super) fn drain(&mut self, error: StreamError, ctx: &mut Context<Hub>) {
+        self.rouse_all(ctx);
+        self.flush();
+        self.draining = Some((self.ticket, error));
+        self.say_farewell();
+        if self.draining.is_some() {
+            ctx.run_later(LAST_WAIT, |hub, _| {
+                hub.draining.iter_mut().for_each(|(upto, _)| *upto = 0);
+                hub.say_farewell();
+            });
+        }
+    }
+
+    /// Who may see whom is looked at when the server has started again: whoever comes back in time
+    /// was never away.
+    pub(super) fn say_farewell(&mut self) {
+        let upto = self.draining.as_ref().map(|(upto, _)| *upto);
+        let waits = |held: &Held| upto.is_some_and(|upto| held.ticket <= upto);
+        if self.held.front().is_some_and(waits) {
+            return;
+        }
+        let Some((_, error)) = self.draining.take() else {
+            return;
+        };
+        for (_, link) in &mut self.links {
+            link.send(ToSession::Shutdown(error.clone()));
+            link.leave();
         }
     }
 

@@ -207,8 +207,12 @@ impl Hub {
                 if let Some((_, link)) = self.links.iter_mut().find(|(id, _)| *id == device) {
                     link.shelving -= 1;
                     let dropped = link.shelve(item);
+                    let spilled = link.spilled();
                     dropped.into_iter().for_each(|it| self.realm.bounce(it));
-                    self.unshelve(device, ctx);
+                    match spilled > self.realm.site.settings.acks.spill.get() {
+                        true => self.overflow(device, ctx),
+                        false => self.unshelve(device, ctx),
+                    }
                 }
             }
             What::Removal(done) => {
@@ -269,6 +273,7 @@ impl Hub {
         if self.held.is_empty() {
             self.held.shrink_to_fit();
         }
+        self.say_farewell();
     }
 
     /// Memory says what the disk does not: the disk is the truth. The sender hears by the receipt.

@@ -130,7 +130,7 @@ impl Hub {
         along: &mut Frame,
     ) -> Option<(What, bool)> {
         let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
-        let unacked = link.entrust(kept)?;
+        let unacked = link.entrust(bytes, kept)?;
         write(along, &unacked.row, &unacked.delivery(None, &[]));
         link.shelving += 1;
         let waits = link.held > 0;

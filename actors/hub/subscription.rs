@@ -89,22 +89,35 @@ impl Mind {
         }
         if let Some(answer) = step.answer {
             let answer = Stanza::presence(answer.into()).with_from(self.account.jid.clone());
-            turn.fx.route(to_asker(answer, stanza));
+            let answer = to_asker(answer, stanza);
+            match step.state == state && !step.push {
+                true => turn.fx.route(answer),
+                false => self.owe(answer, turn),
+            }
         }
         self.settle(&contact, state, &step, turn);
         reached
     }
 
-    /// Sends one of the four from the bare JID, of the server's own accord; answers its id.
-    pub(super) fn tell(&self, request: Request, contact: &Jid, turn: &mut Turn) -> SmolStr {
+    /// Sends one of the four from the bare JID, of the server's own accord and with what changes
+    /// at hand; answers its id.
+    pub(super) fn tell(&mut self, request: Request, contact: &Jid, turn: &mut Turn) -> SmolStr {
         let id = random_id();
-        let stanza = Stanza::presence(PresenceType::from(request)).with_id(id.clone());
-        turn.fx.route(
-            stanza
-                .with_from(self.account.jid.clone())
-                .with_to(contact.clone()),
-        );
+        let stanza = self.of_own(request, contact).with_id(id.clone());
+        self.owe(stanza, turn);
         id
+    }
+
+    /// One of the four from the bare JID.
+    pub(super) fn of_own(&self, request: Request, contact: &Jid) -> Stanza {
+        let stanza = Stanza::presence(PresenceType::from(request)).with_id(random_id());
+        let stanza = stanza.with_from(self.account.jid.clone());
+        stanza.with_to(contact.clone())
+    }
+
+    fn owe(&mut self, stanza: Stanza, turn: &mut Turn) {
+        let Account { id, owed, .. } = &mut self.account;
+        owed.send(*id, stanza, turn.fx);
     }
 
     /// What every step ends with: the rows, the push, and the presence that is owed.
