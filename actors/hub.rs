@@ -26,6 +26,7 @@ mod presence;
 pub mod remembered;
 mod roster;
 pub mod server;
+mod shared;
 mod shelf;
 pub mod stranger;
 mod subscription;

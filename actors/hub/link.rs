@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rookery_storage::{Frame, Tree};
 
 use crate::effect::Keep;
-use crate::hub::remembered::{Delivery, Remembered, Whereabouts};
+use crate::hub::remembered::{Delivery, Remembered};
 use crate::hub::shelf::{Item, Next, Shelf, Unacked};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
@@ -123,12 +123,7 @@ impl Link {
         let mut shelved = Shelved::default();
         for (serial, row, delivery) in remembered.unacked {
             acks.serial = acks.serial.max(serial);
-            let (kept, copy) = match delivery.stanza {
-                Whereabouts::Archive(kept) => (Some(kept), false),
-                Whereabouts::Sent(kept) => (Some(kept), true),
-                Whereabouts::Here(_) => (None, false),
-            };
-            let unacked = Unacked { row, kept, copy };
+            let unacked = Unacked::read(row, delivery.stanza);
             match delivery.number {
                 Some(number) => acks.unacked.push_back(Sent {
                     number,
@@ -197,7 +192,7 @@ impl Link {
     pub fn assign(
         &mut self,
         bytes: &[u8],
-        keep: Keep,
+        (keep, others): (Keep, u8),
         room: Room,
     ) -> (Way, Option<(Unacked, Delivery)>) {
         let Some(acks) = self.acks.as_mut() else {
@@ -215,7 +210,12 @@ impl Link {
         };
         let unacked = kept.map(|(kept, copy)| {
             let row = self.key.row(Part::Unacked, &acks.next_serial());
-            Unacked { row, kept, copy }
+            Unacked {
+                row,
+                kept,
+                copy,
+                others,
+            }
         });
         let number = (!shelved).then(|| acks.number(bytes.len(), unacked.clone()));
         let row = unacked.map(|unacked| {
@@ -239,6 +239,7 @@ impl Link {
             row: self.key.row(Part::Unacked, &serial),
             kept: Some(kept),
             copy: true,
+            others: 0,
         })
     }
 
@@ -399,6 +400,15 @@ impl Link {
             }
         }
         moved
+    }
+
+    /// All that must not be lost, with its number if it has one.
+    pub fn unacked_mut(&mut self) -> impl Iterator<Item = (Option<u32>, &mut Unacked)> {
+        let sent = self.acks.iter_mut().flat_map(|acks| &mut acks.unacked);
+        let sent = sent.filter_map(|it| Some((Some(it.number), it.unacked.as_deref_mut()?)));
+        let shelved = self.shelved.iter_mut();
+        let shelved = shelved.flat_map(|it| it.shelf.unacked_mut());
+        sent.chain(shelved.map(|it| (None, it)))
     }
 
     /// The rows there may be of it.

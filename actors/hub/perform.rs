@@ -17,7 +17,8 @@ use crate::effect::{Effect, Effects, Keep, Origin};
 use crate::hub::devices::DeviceId;
 use crate::hub::link::{Link, Way};
 use crate::hub::remembered::Delivery;
-use crate::hub::shelf::Item;
+use crate::hub::shared::Shared;
+use crate::hub::shelf::{Item, Unacked};
 use crate::keeper::{Committed, Tell};
 use crate::receipt::{Receipt, is_later};
 
@@ -80,6 +81,7 @@ impl Hub {
         let hold_all = decided && kind == Waits::All;
         #[cfg(feature = "seeded-bugs")]
         let hold_all = hold_all && !rookery_storage::seeded_bugs::is_on("result-before-commit");
+        let shared = Shared::of(&effects);
         // Rows go with a stanza, which takes those of its copies along.
         let leaves = effects.iter().any(takes_rows);
         let mut along = Frame::new();
@@ -106,6 +108,7 @@ impl Hub {
                         };
                         let own = hold_all || matches!(keep, Keep::Archived(_));
                         let along = leaves.then_some(&mut along);
+                        let keep = (shared.others(&keep), keep);
                         match self.keep(device, &bytes, keep, hold_all, (&mut frame, along)) {
                             Some((what, true)) => hold.push((own, what)),
                             Some((what, false)) => now.push(what),
@@ -140,6 +143,8 @@ impl Hub {
         for what in now {
             self.do_now(what, ctx);
         }
+        // What waits for nothing.
+        self.let_go(ctx);
     }
 
     /// Whether a session that may be resumed gets the answer to an IQ of type `set`.
@@ -168,7 +173,7 @@ impl Hub {
         &mut self,
         device: DeviceId,
         bytes: &Bytes,
-        keep: Keep,
+        (others, keep): (u8, Keep),
         hold_all: bool,
         (frame, along): (&mut Frame, Option<&mut Frame>),
     ) -> Option<(What, bool)> {
@@ -181,7 +186,7 @@ impl Hub {
         };
         let room = self.room();
         let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
-        let (way, row) = link.assign(bytes, keep, room);
+        let (way, row) = link.assign(bytes, (keep, others), room);
         #[cfg(feature = "seeded-bugs")]
         let mut nowhere = Frame::new();
         #[cfg(feature = "seeded-bugs")]
@@ -442,6 +447,14 @@ impl What {
         match self {
             What::Deliver { device, .. } | What::Shelve { device, .. } => Some(*device),
             What::Effect(_) | What::Removal(_) => None,
+        }
+    }
+
+    /// The row of a delivery that waits for it.
+    pub(super) fn unacked_mut(&mut self) -> Option<&mut Unacked> {
+        match self {
+            What::Shelve { item, .. } => item.unacked_mut(),
+            _ => None,
         }
     }
 }

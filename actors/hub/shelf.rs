@@ -21,13 +21,32 @@ pub struct Unacked {
     pub kept: Option<Vec<u8>>,
     /// It is a copy of what the account sent: nobody waits for it if this device does not.
     pub copy: bool,
+    /// How many other devices were given the message, too, and have not gone without it.
+    pub others: u8,
 }
 
 impl Unacked {
+    /// As it was read from `row`.
+    pub fn read(row: Vec<u8>, stanza: Whereabouts) -> Unacked {
+        let (kept, copy, others) = match stanza {
+            Whereabouts::Archive(kept) => (Some(kept), false, 0),
+            Whereabouts::Shared(kept, others) => (Some(kept), false, others),
+            Whereabouts::Sent(kept) => (Some(kept), true, 0),
+            Whereabouts::Here(_) => (None, false, 0),
+        };
+        Unacked {
+            row,
+            kept,
+            copy,
+            others,
+        }
+    }
+
     /// What its row says, once it has a number or none.
     pub fn delivery(&self, number: Option<u32>, bytes: &[u8]) -> Delivery {
         let stanza = match &self.kept {
             Some(kept) if self.copy => Whereabouts::Sent(kept.clone()),
+            Some(kept) if self.others > 0 => Whereabouts::Shared(kept.clone(), self.others),
             Some(kept) => Whereabouts::Archive(kept.clone()),
             None => Whereabouts::Here(bytes.to_vec()),
         };
@@ -52,6 +71,18 @@ pub enum Item {
     /// Its row is on its way, with that of the stanza of which it is a copy: neither it nor what
     /// is behind it can be taken before that has arrived.
     Travelling(Unacked, Option<Bytes>),
+}
+
+impl Item {
+    /// What must not be lost of it.
+    pub fn unacked_mut(&mut self) -> Option<&mut Unacked> {
+        match self {
+            Item::Row(unacked) | Item::Ready(unacked, _) | Item::Travelling(unacked, _) => {
+                Some(unacked)
+            }
+            Item::Volatile(_) => None,
+        }
+    }
 }
 
 /// What comes next of what is shelved.
@@ -149,6 +180,11 @@ impl Shelf {
         }
     }
 
+    /// All in it that must not be lost.
+    pub fn unacked_mut(&mut self) -> impl Iterator<Item = &mut Unacked> {
+        self.queue.iter_mut().filter_map(Item::unacked_mut)
+    }
+
     /// All that is left.
     pub fn into_items(self) -> VecDeque<Item> {
         self.queue
@@ -164,6 +200,7 @@ mod tests {
             row: vec![name],
             kept: None,
             copy: false,
+            others: 0,
         })
     }
 
