@@ -152,8 +152,10 @@ impl Hub {
         let Origin::Device(asker) = fx.origin() else {
             return false;
         };
-        let answers = |effect: &Effect| matches!(effect, Effect::Deliver { devices, .. }
-            if devices.contains(&asker));
+        let answers = |effect: &Effect| {
+            matches!(effect, Effect::Deliver { devices, .. }
+            if devices.contains(&asker))
+        };
         let resumable = |(id, link): &(DeviceId, Link)| *id == asker && link.token.is_some();
         fx.sets
             && fx.receipt.is_some()

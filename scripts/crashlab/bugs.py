@@ -47,7 +47,7 @@ def main(options, run_class):
 
 
 def by_kill(options, run_class, binaries, bug, points, expected):
-    own = argparse.Namespace(**{**vars(options), "archive_every": 1, "sigterm": False,
+    own = argparse.Namespace(**{**vars(options), "archive_every": 1, "sigterm": 0.0,
                                 "until_found": expected})
     own.seed = random.Random(f"{options.seed} {bug}").randrange(2**32)
     run = run_class(own, binaries, {"ROOKERY_SEED_BUG": bug})

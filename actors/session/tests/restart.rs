@@ -209,7 +209,10 @@ fn what_another_device_was_given_stays_with_that() {
         world.retired("bob").await;
         let entries = world.rows(2, ENTRY).into_iter().map(|(key, _)| key);
         let returned = world.rows(2, RETURNED).into_iter().map(|(_, kept)| kept);
-        assert_eq!(returned.collect::<Vec<_>>(), entries.skip(1).collect::<Vec<_>>());
+        assert_eq!(
+            returned.collect::<Vec<_>>(),
+            entries.skip(1).collect::<Vec<_>>()
+        );
         world.end().await;
     });
 }
