@@ -143,8 +143,6 @@ impl Hub {
         for what in now {
             self.do_now(what, ctx);
         }
-        // What waits for nothing.
-        self.let_go(ctx);
     }
 
     /// Whether a session that may be resumed gets the answer to an IQ of type `set`.
@@ -187,12 +185,14 @@ impl Hub {
             (keep, _) => keep,
         };
         let room = self.room();
+        #[cfg(feature = "seeded-bugs")]
+        let is_message = matches!(keep, Keep::Archived(_));
         let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
         let (way, row) = link.assign(bytes, (keep, others), room);
         #[cfg(feature = "seeded-bugs")]
         let mut nowhere = Frame::new();
         #[cfg(feature = "seeded-bugs")]
-        let frame = match rookery_storage::seeded_bugs::is_on("lose-unacked") {
+        let frame = match is_message && rookery_storage::seeded_bugs::is_on("lose-unacked") {
             true => &mut nowhere,
             false => frame,
         };
