@@ -31,6 +31,7 @@ mod presence;
 pub mod remembered;
 mod roster;
 pub mod server;
+mod shared;
 mod shelf;
 pub mod steward;
 pub mod stranger;

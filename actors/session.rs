@@ -325,6 +325,7 @@ impl Session {
     /// The server stops. When it starts again the session is found in the store.
     fn shut_down(&mut self, error: StreamError, ctx: &mut Context<Session>) {
         self.over = true;
+        self.owner.leave();
         self.save();
         self.to_stream(ToStream::Close(error));
         ctx.stop();

@@ -6,7 +6,7 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
-use rookery_storage::{Frame, Tree};
+use rookery_storage::Tree;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +15,7 @@ use crate::clients::ClientKey;
 use crate::effect::Origin;
 use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::hub::link::Link;
+use crate::hub::shared::Left;
 use crate::hub::shelf::{Item, Unacked};
 use crate::keys::{AccountId, SessionKey};
 use crate::messages::{Bind, Bound, ToSession};
@@ -202,11 +203,13 @@ impl Hub {
                 Item::Volatile(bytes) => self.realm.bounce(bytes),
             }
         }
+        let (rows, left) = forget(unacked);
         if matches!(self.state, State::Loading) {
             // The rows are found on disk, with nobody's name on them.
             let device = Box::new(device);
             self.missed.push_back(Missed::Gone { device, panics: 0 });
         } else {
+            self.leave_to_others(&left.fewer);
             let again = Box::new(device.clone());
             let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
                 mind.gone(device, devices, site, fx);
@@ -214,9 +217,11 @@ impl Hub {
                 if let Some((token, handled)) = departed {
                     mind.departed(token, handled, fx);
                 }
-                let kept = forget(unacked, &mut fx.rows);
-                if !kept.is_empty() {
-                    mind.returned(kept, devices, site, fx);
+                for row in rows {
+                    fx.rows.delete(Tree::Sessions, row);
+                }
+                if !left.kept.is_empty() {
+                    mind.returned(left.kept, devices, site, fx);
                 }
             });
             if !decided && matches!(self.state, State::Loading) {
@@ -253,15 +258,20 @@ impl Hub {
     }
 }
 
-/// Takes the rows of deliveries away that will not be acknowledged any more; the archive rows they
-/// stood for.
-pub(super) fn forget(unacked: Vec<Unacked>, frame: &mut Frame) -> Vec<Vec<u8>> {
-    // What was no message is of no use to another session.
-    let forget = |unacked: Unacked| {
-        frame.delete(Tree::Sessions, unacked.row.clone());
-        unacked.message()
-    };
-    unacked.into_iter().filter_map(forget).collect()
+/// Of deliveries that will not be acknowledged any more: their rows, and the messages they stood
+/// for.
+fn forget(unacked: Vec<Unacked>) -> (Vec<Vec<u8>>, Left) {
+    let mut left = Left::default();
+    let mut rows = Vec::new();
+    for unacked in unacked {
+        rows.push(unacked.row.clone());
+        let others = unacked.others;
+        // What was no message is of no use to another session.
+        if let Some(kept) = unacked.message() {
+            left.take(kept, others);
+        }
+    }
+    (rows, left)
 }
 
 #[cfg(test)]

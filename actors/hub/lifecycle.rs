@@ -20,6 +20,7 @@ use crate::hub::devices::{DeviceId, Devices};
 use crate::hub::link::Link;
 use crate::hub::mind::Mind;
 use crate::hub::remembered::{self, Remembered, Whereabouts};
+use crate::hub::shared::Left;
 use crate::hub::steward::Steward;
 use crate::keeper::{Committed, Tell};
 use crate::keys::{self, AccountId};
@@ -272,20 +273,27 @@ impl Hub {
             return;
         }
         let loaded = matches!(self.state, State::Account(_));
+        let mut left = Left::default();
+        let mut gone = Vec::new();
+        for session in lost {
+            gone.push((session.key.rows(), session.departed()));
+            for (_, _, delivery) in session.unacked {
+                match delivery.stanza {
+                    Whereabouts::Archive(kept) => left.take(kept, 0),
+                    Whereabouts::Shared(kept, others) => left.take(kept, others),
+                    Whereabouts::Here(_) | Whereabouts::Sent(_) => {}
+                }
+            }
+        }
+        self.leave_to_others(&left.fewer);
         let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-            let mut kept = Vec::new();
-            for session in lost {
-                fx.rows.delete_range(Tree::Sessions, session.key.rows());
-                if let Some((token, handled)) = session.departed() {
+            for (rows, departed) in gone {
+                fx.rows.delete_range(Tree::Sessions, rows);
+                if let Some((token, handled)) = departed {
                     mind.departed(token, handled, fx);
                 }
-                let stanzas = session.unacked.into_iter().map(|(_, _, it)| it.stanza);
-                kept.extend(stanzas.filter_map(|stanza| match stanza {
-                    Whereabouts::Archive(kept) => Some(kept),
-                    Whereabouts::Here(_) | Whereabouts::Sent(_) => None,
-                }));
             }
-            mind.returned(kept, devices, site, fx)
+            mind.returned(left.kept, devices, site, fx)
         });
         // It would panic for ever. The rows wait for a better program.
         self.shy = loaded && !decided;

@@ -16,8 +16,8 @@ use bytes::Bytes;
 
 use crate::effect::Keep;
 use crate::hub::aside::Aside;
-use crate::hub::remembered::{Delivery, Remembered, Traces, Whereabouts};
-use crate::hub::shelf::{Item, Next, Shelf, Unacked};
+use crate::hub::remembered::{Delivery, Remembered, Traces};
+use crate::hub::shelf::{Item, Next, Shelf, Unacked, size_of};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
 use crate::receipt::{Handled, Owner, is_later};
@@ -112,17 +112,7 @@ impl Link {
         let mut shelved = Shelved::default();
         for (serial, row, delivery) in remembered.unacked {
             acks.serial = acks.serial.max(serial);
-            let (kept, copy, size) = match delivery.stanza {
-                Whereabouts::Archive(kept) => (Some(kept), false, 0),
-                Whereabouts::Sent(kept) => (Some(kept), true, 0),
-                Whereabouts::Here(bytes) => (None, false, size_of(&bytes)),
-            };
-            let unacked = Unacked {
-                row,
-                kept,
-                copy,
-                size,
-            };
+            let unacked = Unacked::read(row, delivery.stanza);
             match delivery.number {
                 Some(number) => acks.unacked.push_back(Sent {
                     number,
@@ -193,7 +183,7 @@ impl Link {
     pub fn assign(
         &mut self,
         bytes: &[u8],
-        keep: Keep,
+        (keep, others): (Keep, u8),
         room: Room,
     ) -> (Way, Option<(Unacked, Delivery)>) {
         let Some(acks) = self.acks.as_mut() else {
@@ -217,6 +207,7 @@ impl Link {
                 kept,
                 copy,
                 size,
+                others,
             }
         });
         let number = (!shelved).then(|| acks.number(bytes.len(), unacked.clone()));
@@ -242,6 +233,7 @@ impl Link {
             kept: Some(kept),
             copy: true,
             size: size_of(bytes),
+            others: 0,
         })
     }
 
@@ -426,6 +418,15 @@ impl Link {
         self.token.zip(handled)
     }
 
+    /// All that must not be lost, with its number if it has one.
+    pub fn unacked_mut(&mut self) -> impl Iterator<Item = (Option<u32>, &mut Unacked)> {
+        let sent = self.acks.iter_mut().flat_map(|acks| &mut acks.unacked);
+        let sent = sent.filter_map(|it| Some((Some(it.number), it.unacked.as_deref_mut()?)));
+        let shelved = self.shelved.iter_mut();
+        let shelved = shelved.flat_map(|it| it.shelf.unacked_mut());
+        sent.chain(shelved.map(|it| (None, it)))
+    }
+
     /// The rows there may be of it.
     pub fn traces(&self) -> Traces {
         Traces {
@@ -457,10 +458,6 @@ impl Link {
     pub fn leave(&mut self) {
         self.open = false;
     }
-}
-
-fn size_of(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 impl Drop for Link {

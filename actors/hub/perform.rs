@@ -17,7 +17,8 @@ use crate::hub::devices::DeviceId;
 use crate::hub::link::Link;
 use crate::hub::plan::Plan;
 use crate::hub::remembered::Delivery;
-use crate::hub::shelf::Item;
+use crate::hub::shared::Shared;
+use crate::hub::shelf::{Item, Unacked};
 use crate::keeper::{Committed, Tell};
 use crate::receipt::{Receipt, is_later};
 
@@ -77,9 +78,10 @@ impl Hub {
         let mut frame = std::mem::take(&mut fx.travelling);
         frame.append(std::mem::take(&mut fx.rows));
         let decided = !frame.is_empty() || self.answers_set(&fx, &effects);
+        let shared = Shared::of(&effects);
         // Rows go with a stanza, which takes those of its copies along.
         let leaves = effects.iter().any(takes_rows);
-        let mut plan = Plan::new(frame, kind, decided, leaves);
+        let mut plan = Plan::new(frame, kind, decided, leaves, shared);
         for mut effect in effects {
             if let Effect::Route(envelope) = &mut effect
                 && !envelope.rows.is_empty()
@@ -376,6 +378,14 @@ impl What {
         match self {
             What::Deliver { device, .. } | What::Shelve { device, .. } => Some(*device),
             What::Effect(_) | What::Removal(_) => None,
+        }
+    }
+
+    /// The row of a delivery that waits for it.
+    pub(super) fn unacked_mut(&mut self) -> Option<&mut Unacked> {
+        match self {
+            What::Shelve { item, .. } => item.unacked_mut(),
+            _ => None,
         }
     }
 }

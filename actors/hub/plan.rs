@@ -10,6 +10,7 @@ use super::perform::{Waits, What, write};
 use crate::effect::Keep;
 use crate::hub::devices::DeviceId;
 use crate::hub::link::Way;
+use crate::hub::shared::Shared;
 use crate::hub::shelf::Item;
 
 /// A decision that is being looked through.
@@ -20,6 +21,7 @@ pub(super) struct Plan {
     /// Rows go with a stanza: those of its copies, too.
     leaves: bool,
     pub along: Frame,
+    shared: Shared,
     /// Everything waits until that is on disk.
     pub hold_all: bool,
     pub now: SmallVec<[What; 4]>,
@@ -28,7 +30,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub fn new(frame: Frame, kind: Waits, decided: bool, leaves: bool) -> Plan {
+    pub fn new(frame: Frame, kind: Waits, decided: bool, leaves: bool, shared: Shared) -> Plan {
         let hold_all = decided && kind == Waits::All;
         #[cfg(feature = "seeded-bugs")]
         let hold_all = hold_all && !rookery_storage::seeded_bugs::is_on("result-before-commit");
@@ -37,6 +39,7 @@ impl Plan {
             decided,
             leaves,
             along: Frame::new(),
+            shared,
             hold_all,
             now: SmallVec::new(),
             hold: Vec::new(),
@@ -62,6 +65,7 @@ impl Hub {
         };
         let own = hold_all || matches!(keep, Keep::Archived(_));
         let along = plan.leaves.then_some(&mut plan.along);
+        let keep = (plan.shared.others(&keep), keep);
         match self.keep(device, &bytes, keep, hold_all, (&mut plan.frame, along)) {
             Some((what, true)) => plan.hold.push((own, what)),
             Some((what, false)) => plan.now.push(what),
@@ -75,7 +79,7 @@ impl Hub {
         &mut self,
         device: DeviceId,
         bytes: &Bytes,
-        keep: Keep,
+        (others, keep): (u8, Keep),
         hold_all: bool,
         (frame, along): (&mut Frame, Option<&mut Frame>),
     ) -> Option<(What, bool)> {
@@ -87,12 +91,14 @@ impl Hub {
             (keep, _) => keep,
         };
         let room = self.room();
+        #[cfg(feature = "seeded-bugs")]
+        let is_message = matches!(keep, Keep::Archived(_));
         let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
-        let (way, row) = link.assign(bytes, keep, room);
+        let (way, row) = link.assign(bytes, (keep, others), room);
         #[cfg(feature = "seeded-bugs")]
         let mut nowhere = Frame::new();
         #[cfg(feature = "seeded-bugs")]
-        let frame = match rookery_storage::seeded_bugs::is_on("lose-unacked") {
+        let frame = match is_message && rookery_storage::seeded_bugs::is_on("lose-unacked") {
             true => &mut nowhere,
             false => frame,
         };

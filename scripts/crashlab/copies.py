@@ -6,9 +6,6 @@ from .client import C
 
 CARBONS = "urn:xmpp:carbons:2"
 FORWARD = "{urn:xmpp:forward:0}forwarded"
-# Whether a session that is not resumed leaves to the other what only that one was given. Until
-# then the other may be given it again, which is counted.
-TWINS_REMEMBER = False
 
 
 async def enable(client):
@@ -46,12 +43,6 @@ def came(world, account, client, element, copy):
         world.twice(where)
     message.copied.add(client.number)
     world.history.note("info", op=message.mid, at=client.jid, copied=client.number)
-
-
-def is_twins_estate(world, account, client):
-    """The other resource came anew in this life: what it had is given to this one."""
-    return not TWINS_REMEMBER and account.role == "pair" and client.resumed \
-        and account.anew == world.life
 
 
 def look(world):

@@ -149,8 +149,6 @@ class Account:
     # the last life in which a stream without acknowledgements was up; one has none yet
     plain_life: int = -1
     enabling: bool = False
-    # the life in which a session began last
-    anew: int = -1
     # roster version -> what the roster was
     version: tuple | None = None
     requests: set = field(default_factory=set)

@@ -73,6 +73,12 @@ async def look(world):
         await world.settle(client)
 
 
+def withdrawn(world, account):
+    """Whose requests are no more. A session that hibernated meanwhile may be told of one still."""
+    return {pair.asker.jid for pair in world.pairs
+            if pair.asked is account and "asked" not in pair.possible()}
+
+
 def side_of_asker(pair):
     subscription, ask = pair.asker.contacts.get(pair.asked.jid, ("none", None))
     if subscription in ("to", "both"):

@@ -48,9 +48,9 @@ async def visit(world, account):
         if client is None:
             client = await world.connect(account, resource, managed)
         if not client.resumed:
-            # It is told all that waits, and nothing old: also of an answer that the crash took.
+            # It is told all that waits, also what was answered if the crash took the answer.
             account.requests.clear()
-            account.answered.clear()
+            account.answered = pairs.withdrawn(world, account)
             if account.role == "pair":
                 await copies.enable(client)
         if (resource, managed) == streams[0]:

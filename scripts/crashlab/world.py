@@ -98,7 +98,7 @@ class World:
         if managed and old and resume and await self.resume(client, old):
             account.clients[resource] = client
             return client
-        account.enabling, account.anew = managed, self.life
+        account.enabling = managed
         await client.bind(resource)
         self.history.note("info", op="bound", who=client.jid, life=self.life)
         if managed:
@@ -290,9 +290,6 @@ class World:
             self.complain("I5", f"{message.mid}: other bytes at {client.jid}")
         where = f"{message.mid} {message.sender.jid} -> {client.jid}"
         if any(stream == client.number for _, stream in message.seen):
-            if copies.is_twins_estate(self, account, client):
-                self.counts["given again, as the other resource was not resumed"] += 1
-                return
             self.twice(where)
         elif message.seen:
             self.counts["delivered again"] += 1

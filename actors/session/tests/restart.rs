@@ -7,7 +7,7 @@ use super::{
 };
 use crate::hub::devices::DeviceId;
 use crate::hub::remembered;
-use crate::testing::ledger::LIST;
+use crate::testing::ledger::{ENTRY, LIST, RETURNED};
 use crate::testing::{Client, World, run, settings};
 
 #[test]
@@ -235,6 +235,46 @@ fn what_was_handled_is_known_when_the_session_is_over() {
             assert_eq!(failed.contains(" h='2'"), known, "{failed}");
         }
         world.stop().await;
+    });
+}
+
+/// Who has a message is not given it again because another device went without it.
+#[test]
+fn what_another_device_was_given_stays_with_that() {
+    run(async {
+        let world = world(|_| {});
+        let mut ann = world.online("ann", "a").await;
+        let mut bob = world.online("bob", "b").await;
+        let mut other = world.online("bob", "o").await;
+        enable(&mut bob).await;
+        let others = enable(&mut other).await;
+        ann.say(&chat("had")).await;
+        other.hear("id='had'").await;
+        other.say(&acknowledge(1)).await;
+        let held = |world: &World, count: usize| world.deliveries(2).len() == count;
+        world.until("acknowledged", |_| held(&world, 1)).await;
+        ann.say(&chat("open")).await;
+        bob.hear("id='open'").await;
+        other.hear("id='open'").await;
+        let world = world.kill().await;
+        drop((ann, bob, other));
+        // The other session ends when somebody else takes its resource.
+        let bob = world.login("bob", "b").await;
+        assert!(world.rows(2, RETURNED).is_empty());
+        let mut other = world.connect(64 * 1024);
+        let resumed = other.resume("bob", &others, 1).await;
+        assert!(resumed.starts_with("<resumed "), "{resumed}");
+        assert_eq!(ids(&mut other).await, ["open"]);
+        // Now nobody has it.
+        farewell([bob, other]).await;
+        world.retired("bob").await;
+        let entries = world.rows(2, ENTRY).into_iter().map(|(key, _)| key);
+        let returned = world.rows(2, RETURNED).into_iter().map(|(_, kept)| kept);
+        assert_eq!(
+            returned.collect::<Vec<_>>(),
+            entries.skip(1).collect::<Vec<_>>()
+        );
+        world.end().await;
     });
 }
 

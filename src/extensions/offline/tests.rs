@@ -473,19 +473,3 @@ fn what_a_lost_device_never_acknowledged_goes_to_another_or_waits() {
         "and comes back again if need be"
     );
 }
-
-#[test]
-fn what_another_device_was_given_is_not_delivered_twice() {
-    let scene = Scene::of(&[0]);
-    let mut role = Offline::default();
-    let mut passage = message(&scene, "bob@b.test", "<body>x</body>", true);
-    let reached = [DeviceId(0), DeviceId(1)];
-    passage.show(|pass, fx| role.after(pass, &reached, scene.view(), fx));
-    let key = passage.marks.kept.unwrap();
-    let mut fx = scene.effects();
-    role.returned(std::slice::from_ref(&key), scene.view(), &mut fx);
-    assert!(fx.rows.is_empty() && fx.list().is_empty());
-    // The other one too: now nobody has it.
-    role.returned(std::slice::from_ref(&key), scene.view(), &mut fx);
-    assert_eq!(reads(&fx).map(|(_, keys)| keys), Some(vec![key]));
-}
