@@ -26,6 +26,9 @@
 //! wakes the Hubs of all accounts that have such rows; sessions that can be resumed wait for their
 //! clients, the others end as if their lines had broken.
 //!
+//! While its user does not look at it, what need not last and can wait is held for it in the Hub,
+//! before it has a number, until something comes that cannot.
+//!
 //! # The actors
 //!
 //! | Actor | one per | owns, alone | if it dies |
