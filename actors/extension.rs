@@ -19,7 +19,7 @@ use smol_str::SmolStr;
 
 use crate::admin::{Command, Outcome};
 use crate::clients::ClientKey;
-use crate::effect::{Effects, Marks, Origin, Row};
+use crate::effect::{Effects, Marks, Origin, Query, Row};
 use crate::hub::account::Account;
 use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::keys::Kind;
@@ -320,6 +320,17 @@ pub trait AccountRole: Send {
         view: View,
         fx: &mut Effects,
     ) -> Option<Element> {
+        None
+    }
+
+    /// What it must read to say something in `<bound/>` (XEP-0386 §4.2) by [`AccountRole::bound`].
+    fn bind_queries(&self, view: View) -> Vec<Query> {
+        Vec::new()
+    }
+
+    /// What goes into `<bound/>` besides, after all has been asked for. `rows` are those that all
+    /// extensions wanted, as they stand at this moment; `None`: the disk did not give them.
+    fn bound(&self, rows: Option<&[Row]>, view: View) -> Option<Element> {
         None
     }
 

@@ -27,6 +27,9 @@
 //! clients, the others end as if their lines had broken. A client that comes too late is told how
 //! much of what it sent was handled.
 //!
+//! While its user does not look at it, what need not last and can wait is held for it in the Hub,
+//! before it has a number, until something comes that cannot.
+//!
 //! # The actors
 //!
 //! | Actor | one per | owns, alone | if it dies |

@@ -12,7 +12,7 @@ use rookery_protocol::subscription::Request;
 use rookery_protocol::xml::Element;
 
 use crate::admin::Outcome;
-use crate::effect::{Administer, Effects, Marks, Read, Row};
+use crate::effect::{Administer, Effects, Marks, Query, Read, Row};
 use crate::extension::{AccountRole, Direction, Fellows, Pass, View};
 use crate::hub::account::Account;
 use crate::hub::allowance::Allowance;
@@ -156,11 +156,26 @@ impl Mind {
         self.vanish(turn);
     }
 
+    /// What must be read before a device binds by XEP-0386.
+    pub fn bind_queries(
+        &mut self,
+        devices: &mut Devices,
+        site: &Site,
+        fx: &mut Effects,
+    ) -> Vec<Query> {
+        let turn = &mut Turn { devices, site, fx };
+        let mut queries = Vec::new();
+        self.each(turn, |role, view, _| {
+            queries.extend(role.bind_queries(view))
+        });
+        queries
+    }
+
     /// A device binds by XEP-0386: what it is told.
     pub fn bind(
         &mut self,
         device: DeviceId,
-        features: &[Element],
+        (features, rows): (&[Element], Option<&[Row]>),
         devices: &mut Devices,
         site: &Site,
         fx: &mut Effects,
@@ -172,6 +187,7 @@ impl Mind {
                 answers.extend(role.bind(device, feature, view, fx));
             });
         }
+        self.each(turn, |role, view, _| answers.extend(role.bound(rows, view)));
         answers
     }
 

@@ -39,7 +39,7 @@ section! {
     pub struct Push {
         /// Push services of one account; over it the oldest goes. 0: there is no push.
         pub devices: usize = 5,
-        /// Errors in a row after which a service is told nothing any more.
+        /// Errors in a row after which a service is told nothing any more; at least one.
         pub errors: u32 = 16,
         /// How long a service may take to answer; then it counts as an error.
         #[serde(with = "span")]

@@ -158,6 +158,23 @@ impl AccountRole for Offline {
         }
     }
 
+    /// XEP-0386 §4.2: who binds so finds in the archive what waited, and is not sent it. What is in
+    /// no archive waits on, and what another device is being given goes there.
+    fn bind(
+        &mut self,
+        _: DeviceId,
+        feature: &Element,
+        view: View,
+        fx: &mut Effects,
+    ) -> Option<Element> {
+        if feature.is(ns::BIND2, "bind") && !self.is_reading {
+            for id in self.queue.in_archive() {
+                self.unmark(id, view.account.id, fx);
+            }
+        }
+        None
+    }
+
     fn available(&mut self, device: DeviceId, _: bool, view: View, fx: &mut Effects) {
         self.expire(view, fx);
         let reachable = view.devices.get(device).is_some_and(Device::reachable);

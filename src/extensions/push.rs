@@ -306,7 +306,7 @@ impl Push {
             Verdict::Fails => before + 1,
             Verdict::Over => u32::MAX,
         };
-        if held.service.errors >= view.site.settings.push.errors {
+        if held.service.errors >= view.site.settings.push.errors.max(1) {
             let gone = self.services.remove(place);
             return fx.delete(Tree::Account, gone.service.key(view.account.id));
         }

@@ -174,8 +174,11 @@ impl Verdict {
     /// busy for now.
     pub fn of(answer: &Stanza) -> Verdict {
         use Condition::*;
-        let Some(error) = answer.error() else {
+        if !answer.is_error() {
             return Verdict::Works;
+        }
+        let Some(error) = answer.error() else {
+            return Verdict::Fails;
         };
         match error.condition {
             _ if error.kind == ErrorType::Wait => Verdict::Fails,

@@ -376,6 +376,8 @@ fn what_ends_a_service() {
         assert_eq!(role.services.is_empty(), ends, "{condition}");
         assert!(!fx.rows.is_empty(), "the disk knows");
     }
+    assert_eq!(Verdict::of(&stanza("<iq type='error'/>")), Verdict::Fails);
+    assert_eq!(Verdict::of(&stanza(RESULT)), Verdict::Works);
 }
 
 #[test]

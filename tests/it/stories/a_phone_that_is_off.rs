@@ -3,7 +3,8 @@
 
 use crate::client::QUIET;
 use crate::device::Device;
-use crate::world::{Plan, World};
+use crate::sasl2;
+use crate::world::{Plan, World, password};
 use crate::xml::El;
 use std::net::Shutdown;
 
@@ -164,6 +165,14 @@ fn a_phone_without_a_line() {
     bob.ping();
     is_told(&mut app, 2);
     is_told(&mut app, 3);
+    // Its session waits also when the server was killed.
+    app.hears_nothing();
+    world.kill_9();
+    world.rise();
+    app = self::app(&world);
+    bob = world.online("bob@b.test/home");
+    writes(&mut bob);
+    is_told(&mut app, 4);
 }
 
 /// A service that never answers is given up, and so is that of a client that is shut out.
@@ -201,6 +210,37 @@ fn a_service_is_given_up() {
     // Nor is there anything after a restart.
     world.term();
     world.rise();
+    app = self::app(&world);
+    bob = world.online("bob@b.test/home");
+    writes(&mut bob);
+    app.hears_nothing();
+}
+
+/// A lost phone is shut out while nobody is there.
+#[test]
+fn a_lost_phone_is_woken_no_more() {
+    let world = world();
+    world.account("alice", "a.test");
+    let mut client = world.tls();
+    client.open().expect("stream");
+    let wishes = sasl2::agent("phone") + &sasl2::bind("Phone");
+    let said = sasl2::plain("alice", &password("alice"), &wishes);
+    sasl2::enter(&mut client, &said).expect("an outcome");
+    let mut phone = Device::new(client);
+    phone.gets(ENABLE, "<iq type='result' id='e'/>");
+    phone.leaves();
+    let mut app = app(&world);
+    let mut bob = world.online("bob@b.test/home");
+    writes(&mut bob);
+    let asked = is_told(&mut app, 1);
+    takes(&mut app, &asked);
+    world.term();
+    world.rise();
+    let (_, text) = world.run(&["user", "clients", "alice@a.test"], "");
+    let id = text.lines().find(|line| line.contains("Alice's phone"));
+    let id = id.and_then(|line| line.split(' ').next()).expect("an id");
+    let (status, text) = world.run(&["user", "clients", "alice@a.test", "--revoke", id], "");
+    assert!(status.success(), "{text}");
     app = self::app(&world);
     bob = world.online("bob@b.test/home");
     writes(&mut bob);
