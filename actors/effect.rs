@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rookery_protocol::error::{StanzaError, StreamError};
+use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
+use rookery_protocol::subscription::Request;
 use rookery_protocol::xml::Element;
 use rookery_storage::{Frame, KeyRange, Tree};
 use smallvec::SmallVec;
@@ -202,6 +204,7 @@ pub struct Effects {
     extension: usize,
     /// Devices, and whether the extension notes or forgets them.
     notes: SmallVec<[(DeviceId, bool); 1]>,
+    said: Vec<(Request, Jid)>,
     list: Vec<Effect>,
 }
 
@@ -218,6 +221,7 @@ impl Effects {
             origin,
             extension: usize::MAX,
             notes: SmallVec::new(),
+            said: Vec::new(),
             list: Vec::new(),
         }
     }
@@ -433,6 +437,17 @@ impl Effects {
     /// Takes the notes: devices, and whether there is something to note of them.
     pub fn take_notes(&mut self) -> SmallVec<[(DeviceId, bool); 1]> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// Says one of the four of RFC 6121 §3 to `contact`, as if a device of the account had: the
+    /// roster changes, its followers are told, and the request goes out.
+    pub fn say(&mut self, request: Request, contact: Jid) {
+        self.said.push((request, contact));
+    }
+
+    /// Takes what was said.
+    pub fn take_said(&mut self) -> Vec<(Request, Jid)> {
+        std::mem::take(&mut self.said)
     }
 
     /// Puts a row.

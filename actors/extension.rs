@@ -275,6 +275,13 @@ pub trait AccountRole: Send {
     /// What `fx.wake` asked for, perhaps of a predecessor that panicked.
     fn woken(&mut self, view: View, fx: &mut Effects) {}
 
+    /// Somebody asks to see the account's presence, which is kept, and not shown to its devices if
+    /// an extension takes it upon itself. That one then shows it after all, or answers it by
+    /// [`Effects::say`]; if it does neither, devices are shown it when they come.
+    fn withholds(&mut self, request: &Stanza, view: View, fx: &mut Effects) -> bool {
+        false
+    }
+
     /// May refuse a message, presence or IQ: the error goes to its sender; for presence it is
     /// dropped silently.
     fn admit(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) -> Result<(), StanzaError> {

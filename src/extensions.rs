@@ -8,8 +8,10 @@ pub mod client_state;
 pub mod clients;
 pub mod commands;
 pub mod disco;
+pub mod displayed;
 pub mod last;
 pub mod motd;
+pub mod moved;
 pub mod offline;
 pub mod pep;
 pub mod ping;
@@ -29,6 +31,7 @@ use rookery_actors::extension::{List, Spec};
 /// The extensions, one line each; the order is the order in which they see a stanza.
 pub const LIST: List = &[
     &blocking::EXTENSION,
+    &displayed::DISPLAYED,
     &archive::EXTENSION,
     &carbons::CARBONS,
     &offline::EXTENSION,
@@ -40,6 +43,7 @@ pub const LIST: List = &[
     &disco::DISCO,
     &last::LAST,
     &motd::MOTD,
+    &moved::MOVED,
     &ping::PING,
     &pubsub::service::PUBSUB,
     &register::REGISTER,

@@ -473,6 +473,9 @@ impl Mind {
         for (device, is_noted) in turn.fx.take_notes() {
             turn.devices.note(device, *index, is_noted);
         }
+        for (request, contact) in turn.fx.take_said() {
+            self.say(request, contact, turn);
+        }
     }
 
     /// What a device wants to be told of.
