@@ -20,6 +20,7 @@ pub mod retrieve;
 pub mod service;
 pub mod shelf;
 pub mod subscribe;
+mod value;
 
 use rookery_actors::effect::{Effects, Query, Row};
 use rookery_actors::extension::View;

@@ -411,13 +411,14 @@ mod tests {
                 item_expire: 2,
                 contact: vec!["e".into()],
                 language: "f".into(),
+                rejects: true,
             },
             creator: "g".into(),
             created: 9,
         };
         let config = [1, 0, 2, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0];
         let people = [1, 3, b'b', b'@', b'c', 1, 0];
-        let rest = [1, 1, b'd', 4, 1, 2, 1, 1, b'e', 1, b'f', 1, b'g', 9];
+        let rest = [1, 1, b'd', 4, 1, 2, 1, 1, b'e', 1, b'f', 1, 1, b'g', 9];
         let parts: [&[u8]; 5] = [&[2, 1, b'n'], &config, &people, &[7], &rest];
         assert_eq!(encode(&row).unwrap(), parts.concat());
         // As the first version was.

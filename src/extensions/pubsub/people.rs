@@ -113,6 +113,13 @@ impl<F: Face> Board<F> {
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let form = message.child(ns::DATA_FORMS, "x");
+        // Whoever cancels leaves it to another owner, or for later.
+        if form
+            .as_ref()
+            .is_some_and(|it| it.attr("type") == Some("cancel"))
+        {
+            return Ok(());
+        }
         let form = form.map(|form| Submission::read(&form)).transpose()?;
         let form = form.filter(|it| it.form_type() == Some(AUTHORIZATION));
         let (Some(form), Some(from)) = (form, message.from.as_ref()) else {
@@ -177,17 +184,18 @@ impl<F: Face> Board<F> {
         }
         let mut news = Vec::new();
         for (jid, affiliation) in changes {
-            let is_put_out = affiliation == Affiliation::Outcast && held.unsubscribe(&jid.bare());
             if held.affiliation(&jid) != affiliation {
-                news.push((jid.bare(), affiliation, is_put_out));
+                let settled = held.settle(&jid, affiliation);
+                news.push((jid.bare(), affiliation, settled));
             }
             held.affiliate(&jid, affiliation, limit);
         }
         held.save(owner, fx);
         fx.result(ask.request, None);
-        for (jid, affiliation, is_put_out) in news {
-            if is_put_out {
-                self.tell_subscriber(node, &jid, false, ask.view, fx);
+        for (jid, affiliation, settled) in news {
+            let is_subscribed = affiliation != Affiliation::Outcast;
+            for subscriber in settled {
+                self.tell_subscriber(node, &subscriber, is_subscribed, ask.view, fx);
             }
             // §8.9.4.
             let change = entry(ns::PUBSUB, jid.as_str(), affiliation);
@@ -222,6 +230,22 @@ impl<F: Face> Board<F> {
 }
 
 impl Node {
+    /// What an affiliation says of somebody's subscriptions: an outcast has none, and who is let in
+    /// by it waits no more (§8.7.4). Gives those of which it says something new.
+    fn settle(&mut self, jid: &Jid, affiliation: Affiliation) -> Vec<Jid> {
+        use Affiliation::{Member, Outcast, Owner, Publisher};
+        let own = self.subscriptions_of(jid);
+        let own = own.filter(|it| affiliation == Outcast || it.is_pending);
+        let own: Vec<Jid> = own.filter_map(|it| Jid::parse(&it.jid).ok()).collect();
+        if !matches!(affiliation, Outcast | Owner | Publisher | Member) {
+            return Vec::new();
+        }
+        for subscriber in &own {
+            self.subscribe(subscriber, affiliation != Outcast);
+        }
+        own
+    }
+
     /// Subscribes somebody, or ends his subscription; whether that changed anything.
     fn subscribe(&mut self, jid: &Jid, is_subscribed: bool) -> bool {
         let mut all = self.subscriptions.iter_mut();

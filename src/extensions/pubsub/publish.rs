@@ -133,9 +133,9 @@ impl<F: Face> Board<F> {
         let mut queries = vec![shelf::find(account, node.number, id)];
         let room = node.config.room(view.limits().items);
         let excess = (node.stock.items + 1).saturating_sub(room) as usize;
-        let excess = match node.config.is_unbounded() {
-            true => 0,
-            false => excess,
+        let excess = match node.config.drops_oldest() {
+            true => excess,
+            false => 0,
         };
         let expiring = match node.config.details.item_expire {
             0 => 0,
@@ -170,7 +170,7 @@ impl<F: Face> Board<F> {
         }
         let room = node.config.room(limits.items);
         let mut dropped = Vec::new();
-        if stock.items >= room && !node.config.is_unbounded() {
+        if stock.items >= room && node.config.drops_oldest() {
             let others = found
                 .of_node(node.number)
                 .filter(|(_, it)| it.id != item.id);
@@ -191,6 +191,9 @@ impl<F: Face> Board<F> {
         let fresh = before - node.stock.bytes + stock.bytes + shelf::weigh(item);
         let is_growing = fresh > before;
         let is_heavy = stock.bytes + shelf::weigh(item) > limits.of_node;
+        if stock.items >= room && node.config.details.rejects {
+            return Err(with(Condition::Conflict, "node-full"));
+        }
         if stock.items >= room || (is_growing && (fresh > limits.total || is_heavy)) {
             return Err(full());
         }

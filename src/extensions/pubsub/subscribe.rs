@@ -104,7 +104,7 @@ impl<F: Face> Board<F> {
         let Some(held) = self.nodes.get(node).filter(|_| is_new) else {
             return Ok(());
         };
-        if subscription.is_pending {
+        if subscription.is_pending && !F::OWNS {
             self.ask_owners(held, jid, ask.view, fx);
         } else if held.config.notify_sub {
             self.tell_owners(held, &subscription, ask.view, fx);
