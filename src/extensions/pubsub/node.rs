@@ -22,6 +22,11 @@ pub const STOCK: Kind = Kind(0x31);
 /// The longest name of a node, and id of an item, in bytes.
 pub const NAME: usize = 1023;
 
+/// The most bytes of all addresses at a node: they stand in one row, which is written whole.
+const ADDRESSES: usize = 256 * 1024;
+/// The most subscriptions of one account: one for each of its resources.
+const RESOURCES: usize = 20;
+
 /// What somebody may do at a node (XEP-0060 §4.1). The order is written to disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Affiliation {
@@ -208,6 +213,24 @@ impl Node {
             (None, _) => self.affiliations.push((bare.to_owned(), to)),
         }
         true
+    }
+
+    /// Whether there is room for these people besides, of whom there may be so many.
+    pub fn has_room<'a>(&self, people: impl IntoIterator<Item = &'a Jid>, most: usize) -> bool {
+        let subscribers = self.subscriptions.iter().map(|it| it.jid.len());
+        let affiliates = self.affiliations.iter().map(|(jid, _)| jid.len());
+        let (mut count, mut bytes) = (0, subscribers.chain(affiliates).sum::<usize>());
+        for jid in people {
+            count += 1;
+            bytes += jid.as_str().len();
+        }
+        count <= most && bytes <= ADDRESSES
+    }
+
+    /// Whether `jid` may subscribe once more.
+    pub fn admits(&self, jid: &Jid, limit: usize) -> bool {
+        let room = self.subscriptions.len() < limit && self.has_room([jid], 1);
+        room && self.subscriptions_of(jid).count() < RESOURCES
     }
 
     /// The subscriptions of `jid` and of its resources.

@@ -16,7 +16,7 @@ use super::access::is_owner;
 use super::node::{Affiliation, Node, Subscription};
 use super::notify::event;
 use super::owner::tell;
-use super::problem::{bad, forbidden, full, not_acceptable, not_found};
+use super::problem::{bad, forbidden, full, not_acceptable, not_found, too_fast};
 use super::subscribe::element;
 use super::{Ask, Board, Face, Venue};
 
@@ -48,8 +48,12 @@ impl<F: Face> Board<F> {
     ) -> Result<(), StanzaError> {
         self.owned(node, ask)?;
         let limit = ask.view.limits().people;
+        self.pay(changes.len(), ask, fx)?;
         let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
-        if held.subscriptions.len() + changes.len() > limit {
+        let most = limit.saturating_sub(held.subscriptions.len());
+        let is_new = |jid: &Jid| held.subscriptions.iter().all(|it| it.jid != jid.as_str());
+        let coming = changes.iter().filter(|(jid, put)| *put && is_new(jid));
+        if !held.has_room(coming.map(|(jid, _)| jid), most) {
             return Err(full());
         }
         let mut news = Vec::new();
@@ -64,6 +68,14 @@ impl<F: Face> Board<F> {
             self.tell_subscriber(node, &jid, is_subscribed, ask.view, fx);
         }
         Ok(())
+    }
+
+    /// Each of these changes is told to somebody who may not know the owner at all.
+    fn pay(&mut self, changes: usize, ask: &Ask<F>, fx: &Effects) -> Result<(), StanzaError> {
+        match (0..changes).all(|_| self.face.is_in_pace(ask, fx)) {
+            true => Ok(()),
+            false => Err(too_fast()),
+        }
     }
 
     /// §8.8.4: somebody hears what became of his subscription.
@@ -178,8 +190,12 @@ impl<F: Face> Board<F> {
         if unowns || (!F::OWNS && !keeps_owner(held, &changes)) {
             return Err(not_acceptable());
         }
+        self.pay(changes.len(), ask, fx)?;
         let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
-        if held.affiliations().count() + changes.len() > limit {
+        let most = limit.saturating_sub(held.affiliations().count());
+        let coming = changes.iter().map(|(jid, _)| jid);
+        let coming = coming.filter(|jid| held.affiliation(jid) == Affiliation::None);
+        if !held.has_room(coming, most) {
             return Err(full());
         }
         let mut news = Vec::new();

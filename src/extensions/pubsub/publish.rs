@@ -2,7 +2,7 @@
 
 use rookery_actors::effect::{Effects, Query};
 use rookery_actors::site::random_id;
-use rookery_protocol::error::{Condition, ErrorType, StanzaError};
+use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::forms::Submission;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
@@ -12,7 +12,8 @@ use super::config::Config;
 use super::node::Affiliation;
 use super::order::Sent;
 use super::problem::{
-    bad, forbidden, full, not_acceptable, not_found, precondition_not_met, unsupported, with,
+    bad, forbidden, full, not_acceptable, not_found, precondition_not_met, too_fast, unsupported,
+    with,
 };
 use super::shelf::{self, Found, Item};
 use super::{Ask, Board, Face, Venue, Waiting, choices};
@@ -49,7 +50,7 @@ impl<F: Face> Board<F> {
             return Err(with(Condition::NotAcceptable, "payload-too-big"));
         }
         if !self.face.is_in_pace(ask, fx) {
-            return Err(StanzaError::new(Condition::PolicyViolation).with_kind(ErrorType::Wait));
+            return Err(too_fast());
         }
         let account = ask.view.owner();
         if self.nodes.get(&node).is_none() {
