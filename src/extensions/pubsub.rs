@@ -20,6 +20,7 @@ pub mod retrieve;
 pub mod service;
 pub mod shelf;
 pub mod subscribe;
+mod value;
 
 use rookery_actors::effect::{Effects, Query, Row};
 use rookery_actors::extension::View;
@@ -140,7 +141,7 @@ pub trait Face: Send + Sized + 'static {
     /// Whether a node is made by who publishes to it (§7.1.4).
     fn makes_at_publication(ask: &Ask<Self>) -> bool;
 
-    /// Whether the asker may publish now, or does so too fast.
+    /// Whether the asker may do now what others are told of, or does so too fast.
     fn is_in_pace(&mut self, ask: &Ask<Self>, fx: &Effects) -> bool;
 
     /// Whether `jid` may be told of this node now.

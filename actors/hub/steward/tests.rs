@@ -8,6 +8,7 @@ use crate::admin::{Command, Outcome};
 use crate::effect::Query;
 use crate::extension::{DomainRole, Extension, List};
 use crate::keys::Kind as RowKind;
+use crate::messages::Mail;
 use crate::testing::{WANTED, World, jid, run, settings};
 use rookery_protocol::xml::Element;
 use rookery_storage::{KeyRange, Tree};
@@ -169,6 +170,22 @@ fn a_service_that_panics_answers_so_and_loads_again() {
         ann.say(&ask("3", "list")).await;
         assert!(ann.hear("id='3'").await.contains(">ann@test<"));
         assert_eq!(world.realm().gauges.panics.load(Ordering::Relaxed), 1);
+        drop(ann);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_service_whose_shell_dies_is_reborn_from_the_disk() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        ann.say(&ask("1", "sign")).await;
+        ann.hear("id='1'").await;
+        world.realm().post(&jid("guests.test"), Mail::Fault, false);
+        gone(&world).await;
+        ann.say(&ask("2", "list")).await;
+        assert!(ann.hear("id='2'").await.contains(">ann@test<"));
         drop(ann);
         world.end().await;
     });

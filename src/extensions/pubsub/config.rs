@@ -2,10 +2,11 @@
 
 use rookery_actors::effect::Millis;
 use rookery_protocol::forms::{Field, FieldType, Form, FormKind, Submission};
-use rookery_protocol::jid::Jid;
 use rookery_protocol::ns;
 use rookery_protocol::stanza::MessageType;
 use serde::{Deserialize, Serialize};
+
+use super::value::{contacts, fixed, max_items, one_of, payload, seconds};
 
 /// Declares an enum whose variants have a name in forms.
 macro_rules! choices {
@@ -100,8 +101,6 @@ impl Style {
 pub const MAX: u32 = u32::MAX;
 /// The longest text in a configuration, in bytes.
 const TEXT: usize = 1024;
-/// The most people to ask about a node.
-const CONTACTS: usize = 20;
 /// The most groups that a node may be open to.
 const GROUPS: usize = 100;
 
@@ -143,6 +142,8 @@ pub struct Details {
     /// Whom to ask about the node.
     pub contact: Vec<String>,
     pub language: String,
+    /// A full node refuses what is new (`pubsub#publish_node_full`).
+    pub rejects: bool,
 }
 
 /// What a node may be configured to be here.
@@ -198,10 +199,10 @@ impl Config {
         self.max_items.min(limit)
     }
 
-    /// Whether a full node refuses what is new instead of dropping what is oldest: where its owner
-    /// set no number, nobody expects to lose anything.
-    pub fn is_unbounded(&self) -> bool {
-        self.max_items == MAX
+    /// Whether a full node drops what is oldest for what is new (§7.1.2.5): not where its owner set
+    /// no number, as nobody expects to lose anything there.
+    pub fn drops_oldest(&self) -> bool {
+        self.max_items != MAX && !self.details.rejects
     }
 
     /// The most bytes of an item, where the server allows `limit`.
@@ -257,6 +258,12 @@ impl Config {
             ))
             .with_field(text("pubsub#language", language, "Language of the items"))
             .with_field(contact)
+            .with_field(
+                Field::new(FieldType::ListSingle, NODE_FULL)
+                    .with_value(FULL[usize::from(self.details.rejects)])
+                    .with_option(FULL[0], "Drop the oldest item")
+                    .with_option(FULL[1], "Refuse the new one"),
+            )
             .with_field(choice(
                 "pubsub#access_model",
                 self.access.as_str(),
@@ -361,12 +368,22 @@ impl Config {
             "pubsub#max_payload_size" => {
                 self.details.max_payload = payload(value, choices.payload)?;
             }
+            NODE_FULL => {
+                self.details.rejects = match value {
+                    "retract-oldest" | "discard-oldest" => false,
+                    "reject" => true,
+                    _ => return Err(Refused::Value),
+                };
+            }
             _ => return fixed(var, value),
         }
         Ok(())
     }
 }
 
+const NODE_FULL: &str = "pubsub#publish_node_full";
+/// What a full node does.
+const FULL: [&str; 2] = ["retract-oldest", "reject"];
 const CONTACT: &str = "pubsub#contact";
 const GROUPS_ALLOWED: &str = "pubsub#roster_groups_allowed";
 
@@ -409,63 +426,6 @@ const SWITCHES: &[Switch] = &[
         &mut it.subscribe
     }),
 ];
-
-/// Fields of §16.4.4 that can have one value here.
-fn fixed(var: &str, value: &str) -> Result<(), Refused> {
-    let allowed: &[&str] = match var {
-        "pubsub#purge_offline" | "pubsub#presence_based_delivery" => &["0", "false"],
-        "pubsub#itemreply" => &["owner", "publisher"],
-        "pubsub#node_type" => &["leaf"],
-        "pubsub#collection" => &[""],
-        "pubsub#tempsub" => &["0", "false"],
-        "pubsub#publish_node_full" => &["retract-oldest", "discard-oldest"],
-        _ => return Err(Refused::Unknown),
-    };
-    match allowed.contains(&value) {
-        true => Ok(()),
-        false => Err(Refused::Value),
-    }
-}
-
-/// A value that is understood and can be had here.
-fn one_of<T: PartialEq>(value: Option<T>, all: &[T]) -> Result<T, Refused> {
-    value.filter(|it| all.contains(it)).ok_or(Refused::Value)
-}
-
-fn contacts(values: &[String]) -> Result<Vec<String>, Refused> {
-    let jids = values.iter().filter(|it| !it.is_empty());
-    let jids: Result<Vec<_>, _> = jids.map(|it| Jid::parse(it)).collect();
-    let jids = jids.map_err(|_| Refused::Value)?;
-    match jids.len() > CONTACTS {
-        true => Err(Refused::Value),
-        false => Ok(jids.iter().map(|it| it.as_str().to_owned()).collect()),
-    }
-}
-
-fn seconds(value: &str) -> Result<u32, Refused> {
-    match value {
-        "" | "max" => Ok(0),
-        _ => value.parse().map_err(|_| Refused::Value),
-    }
-}
-
-fn payload(value: &str, limit: u32) -> Result<u32, Refused> {
-    match value.parse() {
-        _ if value.is_empty() => Ok(0),
-        Ok(bytes) if bytes == limit => Ok(0),
-        Ok(bytes) if (1..limit).contains(&bytes) => Ok(bytes),
-        _ => Err(Refused::Value),
-    }
-}
-
-fn max_items(value: &str, limit: u32) -> Result<u32, Refused> {
-    match value.parse() {
-        _ if value == "max" => Ok(MAX),
-        Ok(number) if number == limit => Ok(MAX),
-        Ok(number) if (1..limit).contains(&number) => Ok(number),
-        _ => Err(Refused::Value),
-    }
-}
 
 fn choice<T: Copy + Choice>(var: &'static str, value: &str, all: &[T]) -> Field {
     let field = Field::new(FieldType::ListSingle, var).with_value(value);

@@ -22,6 +22,11 @@ pub const STOCK: Kind = Kind(0x31);
 /// The longest name of a node, and id of an item, in bytes.
 pub const NAME: usize = 1023;
 
+/// The most bytes of all addresses at a node: they stand in one row, which is written whole.
+const ADDRESSES: usize = 256 * 1024;
+/// The most subscriptions of one account: one for each of its resources.
+const RESOURCES: usize = 20;
+
 /// What somebody may do at a node (XEP-0060 §4.1). The order is written to disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Affiliation {
@@ -208,6 +213,24 @@ impl Node {
             (None, _) => self.affiliations.push((bare.to_owned(), to)),
         }
         true
+    }
+
+    /// Whether there is room for these people besides, of whom there may be so many.
+    pub fn has_room<'a>(&self, people: impl IntoIterator<Item = &'a Jid>, most: usize) -> bool {
+        let subscribers = self.subscriptions.iter().map(|it| it.jid.len());
+        let affiliates = self.affiliations.iter().map(|(jid, _)| jid.len());
+        let (mut count, mut bytes) = (0, subscribers.chain(affiliates).sum::<usize>());
+        for jid in people {
+            count += 1;
+            bytes += jid.as_str().len();
+        }
+        count <= most && bytes <= ADDRESSES
+    }
+
+    /// Whether `jid` may subscribe once more.
+    pub fn admits(&self, jid: &Jid, limit: usize) -> bool {
+        let room = self.subscriptions.len() < limit && self.has_room([jid], 1);
+        room && self.subscriptions_of(jid).count() < RESOURCES
     }
 
     /// The subscriptions of `jid` and of its resources.
@@ -411,13 +434,14 @@ mod tests {
                 item_expire: 2,
                 contact: vec!["e".into()],
                 language: "f".into(),
+                rejects: true,
             },
             creator: "g".into(),
             created: 9,
         };
         let config = [1, 0, 2, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0];
         let people = [1, 3, b'b', b'@', b'c', 1, 0];
-        let rest = [1, 1, b'd', 4, 1, 2, 1, 1, b'e', 1, b'f', 1, b'g', 9];
+        let rest = [1, 1, b'd', 4, 1, 2, 1, 1, b'e', 1, b'f', 1, 1, b'g', 9];
         let parts: [&[u8]; 5] = [&[2, 1, b'n'], &config, &people, &[7], &rest];
         assert_eq!(encode(&row).unwrap(), parts.concat());
         // As the first version was.

@@ -241,7 +241,9 @@ fn owners(is_set: bool, subject: &Element) -> Result<Order, StanzaError> {
         },
         ("subscriptions", true) => Order::SetSubscribers {
             node: node(subject)?,
+            // §8.8.2.1: who is named without a state stays as he is.
             changes: children("subscription")
+                .filter(|it| it.attr("subscription").is_some())
                 .map(|it| Ok((subscriber(it)?, state(it)?)))
                 .collect::<Result<_, StanzaError>>()?,
         },
@@ -251,6 +253,7 @@ fn owners(is_set: bool, subject: &Element) -> Result<Order, StanzaError> {
         ("affiliations", true) => Order::SetAffiliates {
             node: node(subject)?,
             changes: children("affiliation")
+                .filter(|it| it.attr("affiliation").is_some())
                 .map(|it| Ok((subscriber(it)?, affiliation(it)?)))
                 .collect::<Result<_, StanzaError>>()?,
         },

@@ -10,7 +10,7 @@ use rookery_protocol::xml::Element;
 use super::access::{self, Standing};
 use super::config::{Choices, Config, Refused};
 use super::node::{Node, Stock};
-use super::problem::{bad, forbidden, full, not_acceptable, not_found};
+use super::problem::{bad, forbidden, full, not_acceptable, not_found, unsupported};
 use super::shelf::{self, Found};
 use super::{Ask, Board, Face, Venue, Waiting, choices};
 
@@ -161,8 +161,11 @@ impl<F: Face> Board<F> {
     /// §8.5.
     pub fn purge(&mut self, node: &str, ask: &Ask<F>, fx: &mut Effects) -> Result<(), StanzaError> {
         let account = ask.view.owner();
-        self.owned(node, ask)?;
-        let held = self.nodes.get(node).ok_or_else(not_found)?;
+        let held = self.owned(node, ask)?;
+        // §8.5.3.3.
+        if !held.config.persist_items {
+            return Err(unsupported("persistent-items"));
+        }
         shelf::clear(account, held.number, fx);
         let stock = Stock {
             items: 0,

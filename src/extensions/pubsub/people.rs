@@ -16,7 +16,7 @@ use super::access::is_owner;
 use super::node::{Affiliation, Node, Subscription};
 use super::notify::event;
 use super::owner::tell;
-use super::problem::{bad, forbidden, full, not_acceptable, not_found};
+use super::problem::{bad, forbidden, full, not_acceptable, not_found, too_fast};
 use super::subscribe::element;
 use super::{Ask, Board, Face, Venue};
 
@@ -48,8 +48,12 @@ impl<F: Face> Board<F> {
     ) -> Result<(), StanzaError> {
         self.owned(node, ask)?;
         let limit = ask.view.limits().people;
+        self.pay(changes.len(), ask, fx)?;
         let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
-        if held.subscriptions.len() + changes.len() > limit {
+        let most = limit.saturating_sub(held.subscriptions.len());
+        let is_new = |jid: &Jid| held.subscriptions.iter().all(|it| it.jid != jid.as_str());
+        let coming = changes.iter().filter(|(jid, put)| *put && is_new(jid));
+        if !held.has_room(coming.map(|(jid, _)| jid), most) {
             return Err(full());
         }
         let mut news = Vec::new();
@@ -64,6 +68,14 @@ impl<F: Face> Board<F> {
             self.tell_subscriber(node, &jid, is_subscribed, ask.view, fx);
         }
         Ok(())
+    }
+
+    /// Each of these changes is told to somebody who may not know the owner at all.
+    fn pay(&mut self, changes: usize, ask: &Ask<F>, fx: &Effects) -> Result<(), StanzaError> {
+        match (0..changes).all(|_| self.face.is_in_pace(ask, fx)) {
+            true => Ok(()),
+            false => Err(too_fast()),
+        }
     }
 
     /// §8.8.4: somebody hears what became of his subscription.
@@ -113,6 +125,13 @@ impl<F: Face> Board<F> {
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let form = message.child(ns::DATA_FORMS, "x");
+        // Whoever cancels leaves it to another owner, or for later.
+        if form
+            .as_ref()
+            .is_some_and(|it| it.attr("type") == Some("cancel"))
+        {
+            return Ok(());
+        }
         let form = form.map(|form| Submission::read(&form)).transpose()?;
         let form = form.filter(|it| it.form_type() == Some(AUTHORIZATION));
         let (Some(form), Some(from)) = (form, message.from.as_ref()) else {
@@ -171,23 +190,28 @@ impl<F: Face> Board<F> {
         if unowns || (!F::OWNS && !keeps_owner(held, &changes)) {
             return Err(not_acceptable());
         }
+        self.pay(changes.len(), ask, fx)?;
         let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
-        if held.affiliations().count() + changes.len() > limit {
+        let most = limit.saturating_sub(held.affiliations().count());
+        let coming = changes.iter().map(|(jid, _)| jid);
+        let coming = coming.filter(|jid| held.affiliation(jid) == Affiliation::None);
+        if !held.has_room(coming, most) {
             return Err(full());
         }
         let mut news = Vec::new();
         for (jid, affiliation) in changes {
-            let is_put_out = affiliation == Affiliation::Outcast && held.unsubscribe(&jid.bare());
             if held.affiliation(&jid) != affiliation {
-                news.push((jid.bare(), affiliation, is_put_out));
+                let settled = held.settle(&jid, affiliation);
+                news.push((jid.bare(), affiliation, settled));
             }
             held.affiliate(&jid, affiliation, limit);
         }
         held.save(owner, fx);
         fx.result(ask.request, None);
-        for (jid, affiliation, is_put_out) in news {
-            if is_put_out {
-                self.tell_subscriber(node, &jid, false, ask.view, fx);
+        for (jid, affiliation, settled) in news {
+            let is_subscribed = affiliation != Affiliation::Outcast;
+            for subscriber in settled {
+                self.tell_subscriber(node, &subscriber, is_subscribed, ask.view, fx);
             }
             // §8.9.4.
             let change = entry(ns::PUBSUB, jid.as_str(), affiliation);
@@ -222,6 +246,22 @@ impl<F: Face> Board<F> {
 }
 
 impl Node {
+    /// What an affiliation says of somebody's subscriptions: an outcast has none, and who is let in
+    /// by it waits no more (§8.7.4). Gives those of which it says something new.
+    fn settle(&mut self, jid: &Jid, affiliation: Affiliation) -> Vec<Jid> {
+        use Affiliation::{Member, Outcast, Owner, Publisher};
+        let own = self.subscriptions_of(jid);
+        let own = own.filter(|it| affiliation == Outcast || it.is_pending);
+        let own: Vec<Jid> = own.filter_map(|it| Jid::parse(&it.jid).ok()).collect();
+        if !matches!(affiliation, Outcast | Owner | Publisher | Member) {
+            return Vec::new();
+        }
+        for subscriber in &own {
+            self.subscribe(subscriber, affiliation != Outcast);
+        }
+        own
+    }
+
     /// Subscribes somebody, or ends his subscription; whether that changed anything.
     fn subscribe(&mut self, jid: &Jid, is_subscribed: bool) -> bool {
         let mut all = self.subscriptions.iter_mut();

@@ -2,7 +2,7 @@
 
 use rookery_actors::effect::{Effects, Query};
 use rookery_actors::site::random_id;
-use rookery_protocol::error::{Condition, ErrorType, StanzaError};
+use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::forms::Submission;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
@@ -12,7 +12,8 @@ use super::config::Config;
 use super::node::Affiliation;
 use super::order::Sent;
 use super::problem::{
-    bad, forbidden, full, not_acceptable, not_found, precondition_not_met, unsupported, with,
+    bad, forbidden, full, not_acceptable, not_found, precondition_not_met, too_fast, unsupported,
+    with,
 };
 use super::shelf::{self, Found, Item};
 use super::{Ask, Board, Face, Venue, Waiting, choices};
@@ -49,7 +50,7 @@ impl<F: Face> Board<F> {
             return Err(with(Condition::NotAcceptable, "payload-too-big"));
         }
         if !self.face.is_in_pace(ask, fx) {
-            return Err(StanzaError::new(Condition::PolicyViolation).with_kind(ErrorType::Wait));
+            return Err(too_fast());
         }
         let account = ask.view.owner();
         if self.nodes.get(&node).is_none() {
@@ -133,9 +134,9 @@ impl<F: Face> Board<F> {
         let mut queries = vec![shelf::find(account, node.number, id)];
         let room = node.config.room(view.limits().items);
         let excess = (node.stock.items + 1).saturating_sub(room) as usize;
-        let excess = match node.config.is_unbounded() {
-            true => 0,
-            false => excess,
+        let excess = match node.config.drops_oldest() {
+            true => excess,
+            false => 0,
         };
         let expiring = match node.config.details.item_expire {
             0 => 0,
@@ -170,7 +171,7 @@ impl<F: Face> Board<F> {
         }
         let room = node.config.room(limits.items);
         let mut dropped = Vec::new();
-        if stock.items >= room && !node.config.is_unbounded() {
+        if stock.items >= room && node.config.drops_oldest() {
             let others = found
                 .of_node(node.number)
                 .filter(|(_, it)| it.id != item.id);
@@ -191,6 +192,9 @@ impl<F: Face> Board<F> {
         let fresh = before - node.stock.bytes + stock.bytes + shelf::weigh(item);
         let is_growing = fresh > before;
         let is_heavy = stock.bytes + shelf::weigh(item) > limits.of_node;
+        if stock.items >= room && node.config.details.rejects {
+            return Err(with(Condition::Conflict, "node-full"));
+        }
         if stock.items >= room || (is_growing && (fresh > limits.total || is_heavy)) {
             return Err(full());
         }

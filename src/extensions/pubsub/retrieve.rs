@@ -80,11 +80,11 @@ impl<F: Face> Board<F> {
         let queries = if !selection.ids.is_empty() {
             let places = selection.ids.iter().filter_map(|id| place(id));
             let all: Vec<_> = places.map(|seq| shelf::at(account, number, seq)).collect();
-            // §6.5.9.12.
-            match all.is_empty() {
-                true => return Err(not_found()),
-                false => all,
+            // §6.5.9.12: nothing is an answer too.
+            if all.is_empty() {
+                return self.selected(selection, &Found::default(), ask, fx);
             }
+            all
         } else if let Some(page) = &selection.page {
             // XEP-0059 §2.2: what the page hangs on must be there.
             let anchor = page.anchor().map(|id| place(id).ok_or_else(not_found));

@@ -12,7 +12,7 @@ use super::access::{Standing, may_read};
 use super::config::{Access, SendLast};
 use super::node::{Affiliation, Node, Subscription};
 use super::order::Order;
-use super::problem::{bad, forbidden, not_found, unsupported, with};
+use super::problem::{bad, forbidden, not_found, too_fast, unsupported, with};
 use super::{Ask, Board, Face, Venue};
 
 /// The form type of the options (§16.4.2).
@@ -82,8 +82,12 @@ impl<F: Face> Board<F> {
             return Err(with(Condition::NotAuthorized, "pending-subscription"));
         }
         let is_new = known.is_none();
-        if is_new && held.subscriptions.len() >= limit {
+        if is_new && !held.admits(jid, limit) {
             return Err(with(Condition::PolicyViolation, "too-many-subscriptions"));
+        }
+        // The owners are asked.
+        if is_new && is_pending && !self.face.is_in_pace(ask, fx) {
+            return Err(too_fast());
         }
         let mut subscription = known.cloned().unwrap_or(Subscription {
             is_pending,
@@ -104,7 +108,7 @@ impl<F: Face> Board<F> {
         let Some(held) = self.nodes.get(node).filter(|_| is_new) else {
             return Ok(());
         };
-        if subscription.is_pending {
+        if subscription.is_pending && !F::OWNS {
             self.ask_owners(held, jid, ask.view, fx);
         } else if held.config.notify_sub {
             self.tell_owners(held, &subscription, ask.view, fx);

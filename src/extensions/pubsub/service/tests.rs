@@ -342,6 +342,13 @@ fn what_is_published_is_told_kept_shown_retracted_and_purged() {
         .get(EVE, "<items node='n'><item id='two'/></items>")
         .remove(0);
     assert_eq!(ids(&named), ["two"]);
+    let none = stage
+        .get(EVE, "<items node='n'><item id='x'/></items>")
+        .remove(0);
+    assert!(
+        none.contains("<items node='n'/>") && none.contains("result"),
+        "{none}"
+    );
     let gone = stage.set(ALICE, "<retract node='n'><item id='two'/></retract>");
     assert!(
         gone[1].contains("<items node='n'><retract id='two'/></items>"),
@@ -446,6 +453,40 @@ fn a_node_is_configured_by_its_owner() {
     );
     let default = stage.own(ALICE, "get", "<default/>").remove(0);
     assert!(default.contains("pubsub#access_model"), "{default}");
+}
+
+/// §7.1.2.5 and §7.1.3.4; §7.1.3.7 and §8.5.3.3.
+#[test]
+fn a_node_does_as_it_is_configured() {
+    let mut stage = Stage::with_node(&[("max_items", "1"), ("publish_node_full", "reject")]);
+    assert_eq!(verdict(&stage.set(ALICE, &publish("n", "i"))), "result");
+    let full = stage.set(ALICE, &publish("n", "j"));
+    assert_eq!(verdict(&full), "conflict node-full");
+    assert_eq!(
+        verdict(&stage.set(ALICE, &publish("n", "i"))),
+        "result",
+        "in its place"
+    );
+    let fleeting = [("persist_items", "0"), ("deliver_payloads", "0")];
+    stage.create(ALICE, "bell", &fleeting);
+    stage.set(BOB, &subscribe("bell", BOB));
+    let item = stage.set(ALICE, &publish("bell", "i"));
+    assert_eq!(verdict(&item), "bad-request item-forbidden");
+    let rung = stage.set(ALICE, "<publish node='bell'/>");
+    assert!(rung[1].contains("<items node='bell'/>"), "{rung:?}");
+    let purged = stage.own(ALICE, "set", "<purge node='bell'/>");
+    assert_eq!(verdict(&purged), "feature-not-implemented unsupported");
+    let items = stage.get(BOB, "<items node='bell'/>");
+    assert_eq!(verdict(&items), "feature-not-implemented unsupported");
+    for (inside, error) in [
+        ("<publish node='n'/>", "bad-request item-required"),
+        (
+            "<publish node='n'><item id='x'/></publish>",
+            "bad-request payload-required",
+        ),
+    ] {
+        assert_eq!(verdict(&stage.set(ALICE, inside)), error, "{inside}");
+    }
 }
 
 #[test]

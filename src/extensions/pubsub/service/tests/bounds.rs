@@ -41,6 +41,71 @@ fn a_node_has_so_many_people() {
          <affiliation jid='b@b.test' affiliation='member'/></affiliations>";
     let answered = stage.own(ALICE, "set", more);
     assert_eq!(verdict(&answered), "resource-constraint ");
+    let one = more.replacen("<affiliation jid='b@b.test' affiliation='member'/>", "", 1);
+    assert_eq!(
+        stage.own(ALICE, "set", &one).len(),
+        2,
+        "room for one, and subscribers are others"
+    );
+    assert_eq!(
+        stage.own(ALICE, "set", &one).len(),
+        1,
+        "who is known needs none"
+    );
+}
+
+/// What is at a node stands in one row: addresses are bounded in bytes too, and by account.
+#[test]
+fn nobody_fills_a_node_with_his_resources_nor_with_long_names() {
+    let mut stage = Stage::with(|it| it.pubsub.burst = 2_000);
+    stage.create(ALICE, "n", &[]);
+    for number in 0..=20 {
+        let answered = stage.set(BOB, &subscribe("n", &format!("bob@b.test/{number}")));
+        let right = match number {
+            20 => "policy-violation too-many-subscriptions",
+            _ => "result",
+        };
+        assert_eq!(verdict(&answered), right, "{number}");
+    }
+    let mut refused = 0;
+    for number in 0..270 {
+        let name = format!("{}{number:03}@b.test", "x".repeat(990));
+        let answered = stage.set(&format!("{name}/r"), &subscribe("n", &name));
+        refused += usize::from(verdict(&answered) != "result");
+    }
+    // About 256 KiB in thousands of bytes each.
+    assert_eq!(refused, 270 - 261);
+    stage.restart();
+    let node = stage.board.nodes.get("n").expect("it can be read again");
+    assert_eq!(node.subscriptions.len(), 20 + 261);
+}
+
+/// Attacks U11: who is told of what he did not ask for.
+#[test]
+fn an_owner_tells_strangers_at_his_pace() {
+    let mut stage = Stage::with(|it| it.pubsub.burst = 3);
+    stage.create(ALICE, "n", &[]);
+    let people = |count: usize, what: &str, state: &str| {
+        let one = |it| format!("<{what} jid='{it}@evil.test' {what}='{state}'/>");
+        let all: String = (0..count).map(one).collect();
+        format!("<{what}s node='n'>{all}</{what}s>")
+    };
+    let too_many = stage.own(ALICE, "set", &people(4, "subscription", "subscribed"));
+    assert_eq!(verdict(&too_many), "policy-violation ");
+    stage.now += 10_000;
+    let said = stage.own(ALICE, "set", &people(3, "affiliation", "member"));
+    assert_eq!(said.len(), 4, "{said:?}");
+    let more = stage.own(ALICE, "set", &people(1, "affiliation", "publisher"));
+    assert_eq!(verdict(&more), "policy-violation ");
+    // Nor is the owner asked without end.
+    let mut stage = Stage::with(|it| it.pubsub.burst = 3);
+    stage.create(ALICE, "n", &[("access_model", "authorize")]);
+    let mut asked = 0;
+    for _ in 0..5 {
+        asked += stage.set(EVE, &subscribe("n", EVE)).len() - 1;
+        stage.set(EVE, &format!("<unsubscribe node='n' jid='{EVE}'/>"));
+    }
+    assert_eq!(asked, 3);
 }
 
 #[test]

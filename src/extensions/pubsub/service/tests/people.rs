@@ -148,6 +148,8 @@ fn an_owner_lets_in_who_asks() {
         let who = ("subscriber_jid", "bob@b.test");
         let answer = form(kind, &[("node", "n"), who, ("allow", allow)]);
         assert_eq!(verdict(&stage.tell(EVE, &answer)), "forbidden ");
+        let cancelled = stage.tell(ALICE, "<x xmlns='jabber:x:data' type='cancel'/>");
+        assert!(cancelled.is_empty(), "it waits on: {cancelled:?}");
         stage.restart();
         let told = stage.tell(ALICE, &answer);
         let what = format!("jid='bob@b.test' subscription='{state}'");
@@ -245,6 +247,36 @@ fn an_owner_says_who_is_what_and_nobody_else_does() {
     assert!(handed_over[0].contains("type='result'"), "{handed_over:?}");
     let purged = stage.own(ALICE, "set", "<purge node='n'/>");
     assert_eq!(verdict(&purged), "forbidden ");
+}
+
+/// §8.7.4.
+#[test]
+fn who_is_made_something_waits_no_more() {
+    for (affiliation, state) in [("member", "subscribed"), ("outcast", "none")] {
+        let mut stage = Stage::with_node(&[("access_model", "authorize")]);
+        stage.set(BOB, &subscribe("n", BOB));
+        let said = stage.own(ALICE, "set", &affiliate("bob@b.test", affiliation));
+        assert_eq!(said.len(), 3, "{said:?}");
+        let what = format!("jid='{BOB}' node='n' subscription='{state}'");
+        let what_else = format!("jid='{BOB}' subscription='{state}' node='n'");
+        assert!(
+            said[1].contains(&what) || said[1].contains(&what_else),
+            "{said:?}"
+        );
+        assert_eq!(
+            stage
+                .own(ALICE, "set", &affiliate("bob@b.test", affiliation))
+                .len(),
+            1
+        );
+    }
+    let mut stage = Stage::with_node(&[]);
+    let nothing = "<affiliations node='n'><affiliation jid='bob@b.test'/></affiliations>";
+    assert_eq!(
+        stage.own(ALICE, "set", nothing).len(),
+        1,
+        "nothing is said of him"
+    );
 }
 
 /// §4.1: who may only publish takes back what is his own.
