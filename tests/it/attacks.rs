@@ -15,6 +15,7 @@ mod privacy;
 mod rosters;
 mod row;
 mod sasl;
+mod sessions;
 mod sizes;
 mod timing;
 mod tls;
@@ -128,6 +129,14 @@ fn hasty() -> Plan {
     }
 }
 
+/// Sessions that wait a second for their clients, and take little.
+fn narrow() -> Plan {
+    Plan {
+        more: "[acks]\nresume = \"1s\"\nstanzas = 10\nspill = \"128 KiB\"\n".into(),
+        ..Plan::default()
+    }
+}
+
 /// A section of the table, the server it is played against, and its rows.
 type Section = (&'static str, Plan, Vec<Row>);
 
@@ -155,6 +164,12 @@ fn sections() -> Vec<Section> {
         ("R", trusted(), exhaustion::rows()),
         ("R, strangers", untrusted(), exhaustion::rows_untrusted()),
         ("A, archives", trusted(), archive::rows()),
+        ("A, sessions", trusted(), sessions::rows()),
+        (
+            "A, sessions that end soon",
+            narrow(),
+            sessions::rows_narrow(),
+        ),
         ("L", trusted(), logs::rows()),
     ]
 }
