@@ -58,7 +58,7 @@ impl Stream {
             (ns::STREAM, "error") => return self.close(None, ctx),
             _ => {}
         }
-        let size = element.len();
+        let size = element.wire_len();
         match element.to_stanza() {
             Ok(mut stanza) => {
                 if stanza.lang.is_none() {
