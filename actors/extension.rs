@@ -221,7 +221,7 @@ pub enum Urgency {
 }
 
 /// An extension's part in one account's Hub. Every method may be left out.
-#[allow(unused_variables)]
+#[allow(unused_variables, reason = "the names tell what each is for")]
 pub trait AccountRole: Send {
     /// A row of its loaded kinds, once each, before anything else; `rest` is the key behind the
     /// kind.
@@ -382,7 +382,7 @@ pub trait AccountRole: Send {
 }
 
 /// An extension's part in the server itself: no state, answers at once.
-#[allow(unused_variables)]
+#[allow(unused_variables, reason = "the names tell what each is for")]
 pub trait DomainRole: Sync {
     /// An IQ get or set in one of its namespaces to a domain of the server. `local`: the asker is
     /// one of our users.
@@ -424,7 +424,7 @@ pub enum Before {
 }
 
 /// An extension's part on client streams before login.
-#[allow(unused_variables)]
+#[allow(unused_variables, reason = "the names tell what each is for")]
 pub trait StreamRole: Sync {
     /// Elements in the stream features before authentication.
     fn features(&self, site: &Site) -> Vec<Element> {

@@ -358,10 +358,8 @@ impl Stream {
             return;
         }
         if let State::Live(live) = &mut self.state {
-            live.clean = error.as_ref().is_none_or(|error| {
-                use StreamCondition::{ConnectionTimeout, SystemShutdown};
-                !matches!(error.condition, ConnectionTimeout | SystemShutdown)
-            });
+            // XEP-0198 §5: only who closes his stream himself ends his session (attacks A14).
+            live.clean = error.is_none();
         }
         if let Some(error) = error {
             debug!(peer = %self.peer, condition = error.condition.as_str(), "a stream ends");

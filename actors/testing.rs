@@ -187,6 +187,15 @@ impl World {
         client
     }
 
+    /// `ann@test/a` and `bob@test/b`, who is told by ann that she is there.
+    pub async fn acquainted(&self) -> (Client, Client) {
+        let mut bob = self.online("bob", "b").await;
+        let mut ann = self.online("ann", "a").await;
+        ann.say("<presence to='bob@test'/>").await;
+        bob.hear("from='ann@test/a'").await;
+        (ann, bob)
+    }
+
     /// Waits until something is so.
     pub async fn until(&self, what: &str, so: impl Fn(&Realm) -> bool) {
         let deadline = Instant::now() + PATIENCE;

@@ -262,7 +262,7 @@ impl StreamReader {
         let taken = chunk.len().min(limit.saturating_sub(held));
         let is_direct = held == 0;
         if is_direct && let Some(element) = self.usual(&chunk[..taken]) {
-            *chunk = &chunk[element.len()..];
+            *chunk = &chunk[element.wire_len()..];
             return Ok(Some(Event::Element(element)));
         }
         let mut kept = std::mem::take(&mut self.tail);

@@ -95,6 +95,8 @@ pub(crate) struct Found {
 }
 
 type Lock = Box<dyn Any + Send + Sync>;
+/// A shelf, and up to which commit it has them all.
+type Applied = (Box<dyn Shelf>, u64);
 
 impl Opening {
     fn new(folder: &Path, options: Options) -> Result<Opening, OpenError> {
@@ -232,8 +234,7 @@ impl Opening {
     }
 
     /// sled, if it is this store's and not behind the mark; else what is wrong with it.
-    #[allow(clippy::type_complexity)]
-    fn try_shelf(&self, mark: &Mark) -> Result<Result<(Box<dyn Shelf>, u64), String>, OpenError> {
+    fn try_shelf(&self, mark: &Mark) -> Result<Result<Applied, String>, OpenError> {
         match self.open_shelf(false).and_then(|shelf| own(shelf, mark)) {
             Ok((_, applied)) if applied < mark.sequence => {
                 let (first, last) = (applied + 1, mark.sequence);
@@ -454,7 +455,7 @@ impl Vault {
 }
 
 /// The shelf and how far it is, if it is the store's own.
-fn own(shelf: Box<dyn Shelf>, mark: &Mark) -> Result<(Box<dyn Shelf>, u64), ShelfError> {
+fn own(shelf: Box<dyn Shelf>, mark: &Mark) -> Result<Applied, ShelfError> {
     match shelf.identity()? {
         Some(identity) if identity.store == mark.store => Ok((shelf, identity.applied)),
         Some(_) => Err(ShelfError::Broken("it belongs to another store".into())),

@@ -411,22 +411,24 @@ impl Session {
     /// A client comes back on this stream and has `h` (XEP-0198 §5). What it sent before must be
     /// settled first: it sends again what it is not told of.
     pub(super) fn resume(&mut self, stream: Addr<Stream>, h: u32, ctx: &mut Context<Session>) {
-        if let Some(old) = self.stream.take() {
-            let conflict = StreamError::new(StreamCondition::Conflict);
-            old.do_send(ToStream::Close(
-                conflict.with_text("resumed on another connection"),
-            ));
-        }
+        let old = self.stream.take();
         self.line = self.line.wrapping_add(1);
         let Some(acks) = self.acks.as_mut() else {
             return;
         };
+        // One that came a moment ago has lost.
+        let coming = acks.resumption.as_mut().and_then(|it| it.coming.take());
+        for loser in old.into_iter().chain(coming) {
+            let conflict = StreamError::new(StreamCondition::Conflict);
+            loser.do_send(ToStream::Close(
+                conflict.with_text("resumed on another connection"),
+            ));
+        }
         acks.pause();
         if let Ok(count) = acks.sent.acknowledge(h) {
             acks.queue.drain(..acks.queue.len().min(count as usize));
         }
         if let Some(resumption) = acks.resumption.as_mut() {
-            // One that came a moment ago has lost.
             resumption.coming = Some(stream);
         }
         self.go_on(ctx);

@@ -63,7 +63,7 @@ impl Stream {
             }
             _ => {}
         }
-        let size = element.len();
+        let size = element.wire_len();
         match element.to_stanza() {
             Ok(mut stanza) => {
                 if stanza.lang.is_none() {

@@ -137,6 +137,12 @@ impl Client {
         panic!("{part} was never heard, but {heard:#?}");
     }
 
+    /// Hears next of `who` that it is not there any more.
+    pub async fn hear_gone(&mut self, who: &str) {
+        let gone = self.hear(&format!("from='{who}'")).await;
+        assert!(gone.contains("type='unavailable'"), "{gone}");
+    }
+
     /// All elements up to the one that contains `part`, without it.
     pub async fn before(&mut self, part: &str) -> Vec<String> {
         let mut heard = Vec::new();

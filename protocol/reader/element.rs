@@ -60,8 +60,7 @@ impl RawElement {
     }
 
     /// Bytes on the wire.
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> usize {
+    pub fn wire_len(&self) -> usize {
         self.bytes.len()
     }
 

@@ -98,7 +98,7 @@ fn a_stream_opens_speaks_and_closes() {
         assert_eq!(header.to.as_deref(), Some("a.test"));
         assert_eq!(header.version, Some((1, 0)));
         assert!(message.is(ns::CLIENT, "message"));
-        assert_eq!(message.len(), 40);
+        assert_eq!(message.wire_len(), 40);
     }
 }
 
@@ -361,7 +361,7 @@ fn the_size_limit_is_exact_and_an_oversized_stanza_goes_by() {
             };
             match event {
                 Event::Element(element) if expected == "element" => {
-                    assert_eq!(element.len(), length)
+                    assert_eq!(element.wire_len(), length)
                 }
                 Event::Oversized(skipped) if expected == "oversized" => {
                     assert_eq!(skipped.len, length, "in pieces of {piece}");

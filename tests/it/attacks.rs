@@ -16,6 +16,7 @@ mod pubsub;
 mod rosters;
 mod row;
 mod sasl;
+mod sessions;
 mod sizes;
 mod timing;
 mod tls;
@@ -129,6 +130,14 @@ fn hasty() -> Plan {
     }
 }
 
+/// Sessions that wait a second for their clients, and take little.
+fn narrow() -> Plan {
+    Plan {
+        more: "[acks]\nresume = \"1s\"\nstanzas = 10\nspill = \"128 KiB\"\n".into(),
+        ..Plan::default()
+    }
+}
+
 /// A section of the table, the server it is played against, and its rows.
 type Section = (&'static str, Plan, Vec<Row>);
 
@@ -156,6 +165,12 @@ fn sections() -> Vec<Section> {
         ("R", trusted(), exhaustion::rows()),
         ("R, strangers", untrusted(), exhaustion::rows_untrusted()),
         ("A, archives", trusted(), archive::rows()),
+        ("A, sessions", trusted(), sessions::rows()),
+        (
+            "A, sessions that end soon",
+            narrow(),
+            sessions::rows_narrow(),
+        ),
         ("U", trusted(), pubsub::rows()),
         ("U, strangers", untrusted(), pubsub::rows_untrusted()),
         ("L", trusted(), logs::rows()),

@@ -56,12 +56,7 @@ async fn stop_short(world: &World, client: &mut Client) {
 fn the_sessions_of_a_hub_that_dies_notice_nothing_but_a_pause() {
     run(async {
         let world = World::new(&["ann", "bob"], LIST);
-        let (mut ann, mut bob) = (
-            world.online("ann", "a").await,
-            world.online("bob", "b").await,
-        );
-        ann.say("<presence to='bob@test'/>").await;
-        bob.hear("from='ann@test/a'").await;
+        let (mut ann, mut bob) = world.acquainted().await;
         // What comes too early may be lost, aloud.
         succeed(&world, "ann").await;
         ann.say(&ask("1", "count")).await;
@@ -70,8 +65,7 @@ fn the_sessions_of_a_hub_that_dies_notice_nothing_but_a_pause() {
         ann.hear("<body>one</body>").await;
         assert_eq!(bob.settle().await, Vec::<String>::new(), "bob saw nothing");
         drop(ann);
-        let gone = bob.hear("from='ann@test/a'").await;
-        assert!(gone.contains("type='unavailable'"), "{gone}");
+        bob.hear_gone("ann@test/a").await;
         drop(bob);
         world.end().await;
     });
@@ -94,11 +88,8 @@ fn a_successor_with_sessions_is_not_waited_for() {
 fn who_leaves_while_a_hub_dies_is_gone() {
     run(async {
         let world = World::new(&["ann", "bob"], LIST);
-        let mut bob = world.online("bob", "b").await;
-        let mut ann = world.online("ann", "a").await;
+        let (ann, mut bob) = world.acquainted().await;
         let mut other = world.online("ann", "b").await;
-        ann.say("<presence to='bob@test'/>").await;
-        bob.hear("from='ann@test/a'").await;
         stop_short(&world, &mut other).await;
         kill(&world, "ann");
         drop(ann);
@@ -108,8 +99,7 @@ fn who_leaves_while_a_hub_dies_is_gone() {
             })
             .await;
         world.disk.go_on();
-        let gone = bob.hear("from='ann@test/a'").await;
-        assert!(gone.contains("type='unavailable'"), "{gone}");
+        bob.hear_gone("ann@test/a").await;
         let gone = other.hear("type='unavailable'").await;
         assert!(gone.contains("from='ann@test/a'"), "{gone}");
         drop((other, bob));

@@ -265,6 +265,12 @@ fn probe(from: &str, to: &str) -> String {
     format!("<presence type='probe' id='q1' from='{from}' to='{to}'/>")
 }
 
+/// A probe is answered so.
+#[track_caller]
+fn answers(scene: &mut Scene, (from, to): (&str, &str), answer: &str) {
+    scene.receives(&probe(from, to)).routed(&[answer]);
+}
+
 /// RFC 6121 §4.3.2 rule 4, §4.3.2.1: the whole presence of each device, with its own id.
 #[test]
 fn a_probe_of_a_subscriber() {
@@ -281,15 +287,17 @@ fn a_probe_of_a_subscriber() {
                 &format!("<presence from='juliet@example.com/chamber' to='{asker}'/>"),
             ]);
     }
-    scene
-        .receives(&probe("romeo@example.net", "juliet@example.com/balcony"))
-        .routed(&["<presence from='juliet@example.com/balcony' to='romeo@example.net'/>"]);
-    scene
-        .receives(&probe("romeo@example.net", "juliet@example.com/hall"))
-        .routed(&[
-            "<presence type='unavailable' id='q1' from='juliet@example.com/hall'
+    answers(
+        &mut scene,
+        ("romeo@example.net", "juliet@example.com/balcony"),
+        "<presence from='juliet@example.com/balcony' to='romeo@example.net'/>",
+    );
+    answers(
+        &mut scene,
+        ("romeo@example.net", "juliet@example.com/hall"),
+        "<presence type='unavailable' id='q1' from='juliet@example.com/hall'
          to='romeo@example.net'/>",
-        ]);
+    );
 }
 
 /// RFC 6121 §4.3.2 rule 1, §4.6.6; attacks P05. A pre-approval stands.
@@ -323,18 +331,17 @@ fn a_probe_of_a_stranger() {
         balcony,
         "<presence to='tybalt@example.com/home'><show>dnd</show></presence>",
     );
-    scene
-        .receives(&probe(
-            "tybalt@example.com/home",
-            "juliet@example.com/balcony",
-        ))
-        .routed(&["<presence from='juliet@example.com/balcony' to='tybalt@example.com/home'/>"]);
-    scene
-        .receives(&probe("tybalt@example.com/home", "juliet@example.com"))
-        .routed(&[
-            "<presence type='unsubscribed' id='q1' from='juliet@example.com'
-                   to='tybalt@example.com/home'/>",
-        ]);
+    answers(
+        &mut scene,
+        ("tybalt@example.com/home", "juliet@example.com/balcony"),
+        "<presence from='juliet@example.com/balcony' to='tybalt@example.com/home'/>",
+    );
+    answers(
+        &mut scene,
+        ("tybalt@example.com/home", "juliet@example.com"),
+        "<presence type='unsubscribed' id='q1' from='juliet@example.com'
+         to='tybalt@example.com/home'/>",
+    );
 }
 
 #[test]
