@@ -119,6 +119,7 @@ impl Hub {
         device.trusted = self.realm.gate.trusts(bind.peer);
         self.devices.add(device);
         let link = Link::new(session.clone(), Arc::clone(&owner), key);
+        self.links.reserve_exact(1);
         self.links.push((id, link));
         let mut bound = Bound::new(jid, FIRST_LINE, session, owner);
         if let Some(bind2) = &bind.bind2 {

@@ -247,6 +247,7 @@ impl Hub {
             match session.device(id, &self.jid, &self.realm.site) {
                 Some((device, Some(token))) => {
                     self.devices.add(device);
+                    self.links.reserve_exact(1);
                     self.links.push((id, Link::restored(session, token)));
                     self.expire_in_time(id, 0, ctx);
                 }
