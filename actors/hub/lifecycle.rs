@@ -130,12 +130,13 @@ impl Hub {
         if std::mem::replace(&mut self.restored, true) {
             return sessions;
         }
-        let mut rest = Vec::new();
+        let (mut rest, mut waiting) = (Vec::new(), Vec::new());
         for session in sessions {
             let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
             match session.device(id, &self.jid, &self.realm.site) {
                 Some((device, Some(token))) => {
                     self.devices.add(device);
+                    waiting.push((id, session.owes()));
                     self.links.push((id, Link::restored(session, token)));
                     self.expire_in_time(id, 0, ctx);
                 }
@@ -150,6 +151,11 @@ impl Hub {
                 }
                 None => rest.push(session),
             }
+        }
+        for it in waiting {
+            self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                mind.restored(it, devices, site, fx)
+            });
         }
         rest
     }

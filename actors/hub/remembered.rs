@@ -176,6 +176,12 @@ fn finish(found: &mut [Remembered], count: &mut u32, marks: &mut Vec<(u8, Mark)>
 }
 
 impl Remembered {
+    /// Whether something that is kept was delivered and not acknowledged.
+    pub fn owes(&self) -> bool {
+        let is_kept = |it: &Delivery| matches!(it.stanza, Whereabouts::Archive(_));
+        self.unacked.iter().any(|(_, _, it)| is_kept(it))
+    }
+
     /// The device it was, and by what its client may name it; `None` where nobody would miss it.
     pub fn device(
         &self,
