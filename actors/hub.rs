@@ -99,6 +99,8 @@ pub struct Hub {
     flush_due: bool,
     /// Commands that are being done for this account, and sessions that have yet to end.
     pending: u32,
+    /// Sessions of before the server started again that will end.
+    departing: Vec<Device>,
     /// Timers of extensions that will go off.
     wakes: u32,
     used: Instant,
@@ -164,6 +166,7 @@ impl Hub {
                 later: Frame::new(),
                 flush_due: false,
                 pending: 0,
+                departing: Vec::new(),
                 wakes: 0,
                 used: Instant::now(),
                 resting: None,

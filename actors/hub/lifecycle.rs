@@ -143,9 +143,10 @@ impl Hub {
                 Some((device, None)) => {
                     // Its contacts' sessions must be there again to hear that it is not.
                     self.pending += 1;
+                    self.departing.push(device);
                     ctx.run_later(ALL_BACK, move |hub, ctx| {
                         hub.pending -= 1;
-                        hub.depart(Box::new(device), 0, ctx);
+                        hub.see_off(|it| it.id == id, ctx);
                     });
                     rest.push(session);
                 }
