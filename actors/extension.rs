@@ -363,6 +363,10 @@ pub trait AccountRole: Send {
     /// A device's stream is gone, and its session waits for another (XEP-0198 §5).
     fn waits(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}
 
+    /// The server started again, and the session of this device waits for its client; whether the
+    /// client may not have got something of what is kept.
+    fn restored(&mut self, device: DeviceId, owes: bool, view: View, fx: &mut Effects) {}
+
     /// The account's owner, or an administrator, shut a client out; its sessions end next.
     fn revoked(&mut self, client: ClientKey, view: View, fx: &mut Effects) {}
 
