@@ -75,8 +75,7 @@ impl Hub {
     pub(super) fn perform(&mut self, mut fx: Effects, kind: Waits, ctx: &mut Context<Hub>) {
         let mut effects = fx.take();
         self.abroad.see_off(&mut effects);
-        let mut frame = std::mem::take(&mut fx.travelling);
-        frame.append(std::mem::take(&mut fx.rows));
+        let mut frame = fx.take_rows();
         let decided = !frame.is_empty() || self.answers_set(&fx, &effects);
         let hold_all = decided && kind == Waits::All;
         #[cfg(feature = "seeded-bugs")]
@@ -107,9 +106,8 @@ impl Hub {
                             keep => keep,
                         };
                         let own = hold_all || matches!(keep, Keep::Archived(_));
-                        let along = leaves.then_some(&mut along);
-                        let keep = (shared.others(&keep), keep);
-                        match self.keep(device, &bytes, keep, hold_all, (&mut frame, along)) {
+                        let frames = (&mut frame, leaves.then_some(&mut along));
+                        match self.keep(device, &bytes, (&shared, keep), hold_all, frames) {
                             Some((what, true)) => hold.push((own, what)),
                             Some((what, false)) => now.push(what),
                             None => {}
@@ -173,7 +171,7 @@ impl Hub {
         &mut self,
         device: DeviceId,
         bytes: &Bytes,
-        (others, keep): (u8, Keep),
+        (shared, keep): (&Shared, Keep),
         hold_all: bool,
         (frame, along): (&mut Frame, Option<&mut Frame>),
     ) -> Option<(What, bool)> {
@@ -188,7 +186,7 @@ impl Hub {
         #[cfg(feature = "seeded-bugs")]
         let is_message = matches!(keep, Keep::Archived(_));
         let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
-        let (way, row) = link.assign(bytes, (keep, others), room);
+        let (way, row) = link.assign(bytes, (shared.others(&keep), keep), room);
         #[cfg(feature = "seeded-bugs")]
         let mut nowhere = Frame::new();
         #[cfg(feature = "seeded-bugs")]
