@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rookery_protocol::error::{StanzaError, StreamError};
+use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
+use rookery_protocol::subscription::Request;
 use rookery_protocol::xml::Element;
 use rookery_storage::{Frame, KeyRange, Tree};
 use smallvec::SmallVec;
@@ -130,6 +132,15 @@ pub enum Effect {
         bytes: Bytes,
         keep: Keep,
     },
+    /// Hold a stanza for a patient device until something comes that is urgent; one that is held
+    /// with the same subject goes.
+    SetAside {
+        device: DeviceId,
+        bytes: Bytes,
+        subject: Option<SmolStr>,
+    },
+    /// A device is patient from here on, or no more: then it gets all that is held for it.
+    Patience(DeviceId, bool),
     /// Send a stanza to whom its `to` names.
     Route(Box<Envelope>),
     /// End a device's stream.
@@ -193,6 +204,7 @@ pub struct Effects {
     extension: usize,
     /// Devices, and whether the extension notes or forgets them.
     notes: SmallVec<[(DeviceId, bool); 1]>,
+    said: Vec<(Request, Jid)>,
     list: Vec<Effect>,
 }
 
@@ -209,6 +221,7 @@ impl Effects {
             origin,
             extension: usize::MAX,
             notes: SmallVec::new(),
+            said: Vec::new(),
             list: Vec::new(),
         }
     }
@@ -323,6 +336,15 @@ impl Effects {
         self.list.push(Effect::Route(Box::new(envelope)));
     }
 
+    /// Sends a new stanza of ours, which must last, and rows that whoever takes it commits with it.
+    pub fn route_lasting(&mut self, stanza: Stanza, rows: Frame) {
+        let mut envelope = Envelope::plain(stanza);
+        envelope.marks.stamp = self.now;
+        envelope.marks.lasting = true;
+        envelope.rows = rows;
+        self.list.push(Effect::Route(Box::new(envelope)));
+    }
+
     /// Sends the stanza at hand on to whom its `to` names, with its receipt, marks and travelling
     /// rows.
     pub fn forward(&mut self, stanza: Stanza, marks: Marks) {
@@ -339,6 +361,12 @@ impl Effects {
             rows,
             receipt,
         })));
+    }
+
+    /// What need not be seen at once is held for a device from here on, or no more: see
+    /// [`Device::patient`].
+    pub fn be_patient(&mut self, device: DeviceId, patient: bool) {
+        self.list.push(Effect::Patience(device, patient));
     }
 
     /// Ends a device's stream.
@@ -418,6 +446,17 @@ impl Effects {
         std::mem::take(&mut self.notes)
     }
 
+    /// Says one of the four of RFC 6121 §3 to `contact`, as if a device of the account had: the
+    /// roster changes, its followers are told, and the request goes out.
+    pub fn say(&mut self, request: Request, contact: Jid) {
+        self.said.push((request, contact));
+    }
+
+    /// Takes what was said.
+    pub fn take_said(&mut self) -> Vec<(Request, Jid)> {
+        std::mem::take(&mut self.said)
+    }
+
     /// Puts a row.
     pub fn put(&mut self, tree: Tree, key: Vec<u8>, value: Vec<u8>) {
         self.rows.put(tree, key, value);
@@ -431,6 +470,11 @@ impl Effects {
     /// Takes what was listed.
     pub fn take(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.list)
+    }
+
+    /// Lists this instead.
+    pub(crate) fn put_back(&mut self, list: Vec<Effect>) {
+        self.list = list;
     }
 
     /// What was listed, for tests and the shells.

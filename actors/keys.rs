@@ -25,6 +25,8 @@ impl Kind {
     pub const CLIENT: Kind = Kind(0x40);
     /// A request that was not sent on to its contact yet; then a number.
     pub const OWED: Kind = Kind(0x04);
+    /// A session that is over; then by what its client named it.
+    pub const DEPARTED: Kind = Kind(0x05);
     /// The first kind of an extension's.
     pub const EXTENSIONS: Kind = Kind(0x10);
 

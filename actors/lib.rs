@@ -24,7 +24,11 @@
 //! delivered and is not acknowledged. A stanza leaves its [mark](receipt::Mark) in the very frame
 //! that takes care of it, so the count is never behind what was done. A server that starts again
 //! wakes the Hubs of all accounts that have such rows; sessions that can be resumed wait for their
-//! clients, the others end as if their lines had broken.
+//! clients, the others end as if their lines had broken. A client that comes too late is told how
+//! much of what it sent was handled.
+//!
+//! While its user does not look at it, what need not last and can wait is held for it in the Hub,
+//! before it has a number, until something comes that cannot.
 //!
 //! # The actors
 //!
@@ -36,6 +40,9 @@
 //! | [`session`] | full JID | counts of XEP-0198; outlives its stream | the stream closes |
 //! | [`hub`] | bare JID or domain | presence, roster, extensions' state | reborn; sessions stay |
 //! | [`keeper`] | server | the disk | the server stops |
+//!
+//! A Hub is of an account, of a [service](service) or what is at one, or of a domain itself: one
+//! shell round three structs that decide.
 //!
 //! An actor is a shell round a plain struct that decides. The structs know no actor, thread or
 //! clock: their answer is a list of [`effect`]s, which the shell performs. [`extension`] is all
@@ -65,10 +72,12 @@ pub mod listener;
 pub mod lookalike;
 pub mod messages;
 pub mod notices;
+pub mod owners;
 pub mod realm;
 pub mod receipt;
 pub mod registry;
 mod router;
+pub mod service;
 pub mod session;
 pub mod site;
 pub mod stream;

@@ -33,6 +33,8 @@ pub enum Mail {
     Answer(DeviceId, Bytes),
     /// A stream wants a session back.
     Resume(Box<Resume>),
+    /// The client of a session said something beside its stanzas.
+    Said(DeviceId, Box<Element>),
     /// A session counts acknowledgements from here on (XEP-0198); whether it may be resumed.
     Acknowledged(DeviceId, bool),
     /// The client has this many of what was counted (XEP-0198 `h`).
@@ -79,7 +81,7 @@ impl Mail {
         use Mail::*;
         matches!(
             self,
-            Outgoing(_) | Answer(..) | Acknowledged(..) | Acks(..) | Lost(..) | Gone(_)
+            Outgoing(_) | Answer(..) | Said(..) | Acknowledged(..) | Acks(..) | Lost(..) | Gone(_)
         )
     }
 }
@@ -192,10 +194,11 @@ impl Resume {
         self.stream.take()
     }
 
-    /// There is no such session, or none that could be had.
-    pub fn refuse(mut self, condition: Condition) {
+    /// There is no such session any more; `handled`: what of its client's was handled, if anybody
+    /// knows.
+    pub fn refuse(mut self, handled: Option<u32>) {
         if let Some(stream) = self.stream.take() {
-            stream.do_send(ToStream::Resumed(Err(condition)));
+            stream.do_send(ToStream::Resumed(Err(handled)));
         }
     }
 
@@ -210,7 +213,7 @@ impl Resume {
 impl Drop for Resume {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
-            stream.do_send(ToStream::Resumed(Err(Condition::ItemNotFound)));
+            stream.do_send(ToStream::Resumed(Err(None)));
         }
     }
 }
@@ -267,6 +270,8 @@ impl Drop for Bound {
 pub enum Order {
     /// Remove the account with everything it has; the sessions stay until [`Order::End`].
     Remove(oneshot::Sender<Committed>),
+    /// Hear of the accounts that were removed.
+    Farewells,
     /// End the sessions: all, or the one of this resource; but for one that asked for it.
     End {
         resource: Option<SmolStr>,
@@ -297,6 +302,8 @@ pub enum ToSession {
     },
     /// Its stream read an element of stream management.
     Management { line: u32, element: Element },
+    /// Its stream read an element beside stanzas that an extension hears.
+    Said { line: u32, element: Box<Element> },
     /// To be written; `number` where it is counted.
     Deliver { bytes: Bytes, number: Option<u32> },
     /// Deliveries are counted from here on: the Hub's answer to [`Mail::Acknowledged`].
@@ -337,7 +344,7 @@ pub enum ToStream {
     /// The answer to a wish for a resource.
     Bound(Result<Box<Bound>, StanzaError>),
     /// The answer to a wish for an earlier session.
-    Resumed(Result<Box<Resumed>, Condition>),
+    Resumed(Result<Box<Resumed>, Option<u32>>),
     /// Bytes for the peer; `ask`: an `<r/>` behind them (XEP-0198).
     Write { bytes: Bytes, ask: bool },
     /// Reading may go on.

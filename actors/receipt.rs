@@ -185,6 +185,14 @@ impl Owner {
             .map_or(ledger.base, |marks| marks.durable())
     }
 
+    /// How many are settled without a gap, as the wire counts them; `None` where nobody could ask
+    /// when the session is over.
+    pub fn handled(&self) -> Option<u32> {
+        let ledger = self.ledger.lock();
+        let marks = ledger.marks.as_ref()?;
+        Some(marks.on_wire(ledger.base))
+    }
+
     /// The disk says that everything up to this count is settled.
     pub fn written(&self, count: u32) {
         if let Some(marks) = &mut self.ledger.lock().marks {

@@ -88,9 +88,14 @@ impl Session {
     }
 
     /// Goes on with a session of before the server started again; it waits for its stream.
-    pub fn revive(realm: &Arc<Realm>, jid: Jid, device: DeviceId, past: Past) -> Addr<Session> {
+    pub fn revive(
+        realm: &Arc<Realm>,
+        jid: Jid,
+        device: DeviceId,
+        past: Past,
+    ) -> (Addr<Session>, Arc<Owner>) {
         debug!(%jid, "a session goes on");
-        Session::start(realm, jid, device, None, Some(past)).0
+        Session::start(realm, jid, device, None, Some(past))
     }
 
     fn start(
@@ -374,6 +379,11 @@ impl Handler<ToSession> for Session {
             ToSession::Management { line, element } => {
                 if line == self.line {
                     self.management(&element, ctx);
+                }
+            }
+            ToSession::Said { line, element } => {
+                if line == self.line {
+                    self.to_hub(Mail::Said(self.device, element));
                 }
             }
             ToSession::Deliver { bytes, number } => self.deliver(bytes, number, ctx),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use crate::effect::{Effects, Millis, Row};
+use crate::hub::departed::Departed;
 use crate::hub::owed::Owed;
 use crate::keys::{self, AccountId, Kind};
 use crate::site::Site;
@@ -41,6 +42,7 @@ pub struct Account {
     version: u64,
     last: Option<Box<Last>>,
     pub(super) owed: Owed,
+    pub(super) departed: Departed,
 }
 
 /// The last unavailable presence of an account that nobody is available of (RFC 6121 §4.3.2).
@@ -83,6 +85,7 @@ impl Account {
             version: 0,
             last: None,
             owed: Owed::default(),
+            departed: Departed::default(),
         }
     }
 
@@ -100,6 +103,7 @@ impl Account {
                 Kind::REQUEST => read_request(rest, &value).map(|it| self.requests.push(it)),
                 Kind::FACT => self.read_fact(rest, &value),
                 Kind::OWED => self.owed.load(rest, &value),
+                Kind::DEPARTED => self.departed.load(rest, &value),
                 _ => {
                     others.push((key, value));
                     continue;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_protocol::error::{Condition, StreamCondition, StreamError};
+use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::stream_management::{self, Command, enabled};
 use rookery_protocol::xml::Element;
 use rookery_storage::{Frame, KeyRange, Tree};
 use subtle::ConstantTimeEq;
+use tracing::warn;
 
 use super::perform::{Held, What, write};
 use super::{Hub, State};
@@ -132,12 +133,12 @@ impl Hub {
     /// A device has what it was sent up to `h`: it is not sent again, even after a crash.
     pub(super) fn acked(&mut self, device: DeviceId, h: u32, ctx: &mut Context<Hub>) {
         let acked = self.link(device).map(|link| link.acked(h));
-        self.taken(acked.unwrap_or_default(), ctx);
+        self.taken(device, acked.unwrap_or_default(), ctx);
         self.unshelve(device, ctx);
         self.flush_soon(ctx);
     }
 
-    fn taken(&mut self, acked: Vec<Unacked>, ctx: &mut Context<Hub>) {
+    fn taken(&mut self, device: DeviceId, acked: Vec<Unacked>, ctx: &mut Context<Hub>) {
         let mut kept = Vec::with_capacity(acked.len());
         for unacked in acked {
             self.later.delete(Tree::Sessions, unacked.row.clone());
@@ -145,7 +146,7 @@ impl Hub {
         }
         if !kept.is_empty() {
             self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-                mind.taken(&kept, devices, site, fx)
+                mind.taken(device, &kept, devices, site, fx)
             });
         }
     }
@@ -186,6 +187,15 @@ impl Hub {
         ctx.wait(read.into_actor(self).map(move |found, hub, ctx| {
             hub.deliver_shelved(device, items, found, ctx);
         }));
+    }
+
+    /// More waits for a device than the store should hold for it: its session ends, and what waits
+    /// goes where it would for anybody who is away.
+    pub(super) fn overflow(&mut self, device: DeviceId, ctx: &mut Context<Hub>) {
+        warn!(hub = %self.jid, "too much waits for a session: it ends");
+        let error = StreamError::new(StreamCondition::PolicyViolation);
+        self.end(device, error.with_text("too much was never acknowledged"));
+        self.gone(device, ctx);
     }
 
     /// Goes on when all copies that travel so far have arrived. The rest of the Hub does not wait.
@@ -344,6 +354,9 @@ impl Hub {
         if let Some(device) = self.devices.get_mut(device) {
             device.away = true;
         }
+        self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+            mind.waits(device, devices, site, fx)
+        });
         self.expire_in_time(device, loss, ctx);
         // The oldest make room.
         let away = self.devices.iter().filter(|device| device.away);
@@ -384,7 +397,13 @@ impl Hub {
                 .map(|(id, _)| *id)
         });
         let (Some(id), State::Account(_)) = (found, &self.state) else {
-            return resume.refuse(Condition::ItemNotFound);
+            let State::Account(mind) = &self.state else {
+                return resume.refuse(None);
+            };
+            let departed = &mind.account.departed;
+            let now = self.realm.site.now();
+            let handled = wanted.and_then(|it| departed.handled(&it, now));
+            return resume.refuse(handled);
         };
         let Some((_, link)) = self.links.iter_mut().find(|(it, _)| *it == id) else {
             return;
@@ -423,7 +442,8 @@ impl Hub {
             link.line = link.line.wrapping_add(1);
             link.send(ToSession::Resume { stream, h });
         }
-        self.taken(acked, ctx);
+        self.rouse(id, ctx);
+        self.taken(id, acked, ctx);
         self.unshelve(id, ctx);
         self.flush_soon(ctx);
     }

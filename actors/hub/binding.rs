@@ -6,12 +6,13 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
-use rookery_storage::Tree;
+use rookery_storage::{Frame, Tree};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Hub, Missed, State};
 use crate::clients::ClientKey;
-use crate::effect::Origin;
+use crate::effect::{Origin, Row};
 use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::hub::link::Link;
 use crate::hub::shared::Left;
@@ -26,10 +27,37 @@ const TRIES: u8 = 2;
 
 impl Hub {
     pub(super) fn bind(&mut self, bind: Bind, ctx: &mut Context<Hub>) {
+        let mut queries = Vec::new();
+        if bind.bind2.is_some() {
+            self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                queries = mind.bind_queries(devices, site, fx);
+            });
+        }
+        if queries.is_empty() {
+            return self.bind_with(bind, None, ctx);
+        }
+        let realm = Arc::clone(&self.realm);
+        let behind = self.ended < self.ticket;
+        let read = async move {
+            // What this Hub wrote must be there.
+            if behind {
+                realm.keeper.committed(Frame::new()).await;
+            }
+            realm.keeper.rows(queries).await
+        };
+        // Nothing may come between what is told and the session.
+        ctx.wait(
+            read.into_actor(self)
+                .map(|rows, hub, ctx| hub.bind_with(bind, rows, ctx)),
+        );
+    }
+
+    /// What had to be read is there.
+    fn bind_with(&mut self, bind: Bind, rows: Option<Vec<Row>>, ctx: &mut Context<Hub>) {
         let answer = match &self.state {
             State::Account(mind) => {
                 let account = mind.account.id;
-                self.bound(&bind, account, ctx)
+                self.bound(&bind, account, rows, ctx)
             }
             _ => Err(StanzaError::new(Condition::NotAuthorized)),
         };
@@ -40,6 +68,7 @@ impl Hub {
         &mut self,
         bind: &Bind,
         account: AccountId,
+        rows: Option<Vec<Row>>,
         ctx: &mut Context<Hub>,
     ) -> Result<Box<Bound>, StanzaError> {
         // RFC 6120 §7.6.2.1, §7.7.2: what the client asks for if it is a resource at all, else one
@@ -89,10 +118,11 @@ impl Hub {
         device.client = bind.client;
         device.trusted = self.realm.gate.trusts(bind.peer);
         self.devices.add(device);
-        self.links.push((id, Link::new(session.clone(), key)));
+        let link = Link::new(session.clone(), Arc::clone(&owner), key);
+        self.links.push((id, link));
         let mut bound = Bound::new(jid, FIRST_LINE, session, owner);
         if let Some(bind2) = &bind.bind2 {
-            bound.inline = self.bind_features(id, bind2, ctx);
+            bound.inline = self.bind_features(id, bind2, rows, ctx);
         }
         Ok(Box::new(bound))
     }
@@ -115,6 +145,7 @@ impl Hub {
         &mut self,
         device: DeviceId,
         bind2: &Bind2,
+        rows: Option<Vec<Row>>,
         ctx: &mut Context<Hub>,
     ) -> Vec<Element> {
         // XEP-0198 §8.1: the engine's own, and first, so that what the others deliver counts.
@@ -125,7 +156,8 @@ impl Hub {
         features.extend(bind2.inline.iter().cloned());
         let mut answers = Vec::new();
         self.decide(Origin::Device(device), ctx, |mind, devices, site, fx| {
-            answers = mind.bind(device, &features, devices, site, fx);
+            let wishes = (&features[..], rows.as_deref());
+            answers = mind.bind(device, wishes, devices, site, fx);
         });
         answers.extend(enabled);
         answers
@@ -188,7 +220,7 @@ impl Hub {
         let (Some(link), Some(device)) = (link, self.devices.remove(device)) else {
             return;
         };
-        let traces = link.traces();
+        let (traces, departed) = (link.traces(), link.departed());
         let mut items = link.close();
         // What still waits for the disk comes behind it, before anything that comes from now on.
         items.extend(self.withdraw(device.id));
@@ -212,6 +244,9 @@ impl Hub {
             let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
                 mind.gone(device, devices, site, fx);
                 traces.erase(&mut fx.rows);
+                if let Some((token, handled)) = departed {
+                    mind.departed(token, handled, fx);
+                }
                 for row in rows {
                     fx.rows.delete(Tree::Sessions, row);
                 }
@@ -321,7 +356,7 @@ mod tests {
         let mut fx = Effects::new(0, Origin::Device(id));
         let wanted = [(ns::BIND2, "bind"), (ns::CARBONS, "enable"), ("urn:x", "y")];
         let wanted = wanted.map(|(ns, name)| Element::new(ns, name));
-        let told = mind.bind(id, &wanted, &mut devices, &site, &mut fx);
+        let told = mind.bind(id, (&wanted, None), &mut devices, &site, &mut fx);
         assert_eq!(told, [Element::new(ns::MAM, "metadata")]);
         assert_eq!(
             devices.get(id).unwrap().noted,
@@ -329,7 +364,7 @@ mod tests {
             "and may note the device"
         );
         let unwanted = [Element::new(ns::CARBONS, "disable")];
-        mind.bind(id, &unwanted, &mut devices, &site, &mut fx);
+        mind.bind(id, (&unwanted, None), &mut devices, &site, &mut fx);
         assert!(devices.get(id).unwrap().noted.is_empty());
     }
 }

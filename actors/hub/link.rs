@@ -7,27 +7,34 @@
 //! and is read and delivered when there is room and somebody to take it, in its order among the
 //! rest (RFC 6120 §10.1).
 
-use std::collections::VecDeque;
+mod numbers;
+
+use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_storage::{Frame, Tree};
 
 use crate::effect::Keep;
-use crate::hub::remembered::{Delivery, Remembered};
-use crate::hub::shelf::{Item, Next, Shelf, Unacked};
+use crate::hub::aside::Aside;
+use crate::hub::remembered::{Delivery, Remembered, Traces};
+use crate::hub::shelf::{Item, Next, Shelf, Unacked, size_of};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
-use crate::receipt::{Handled, is_later};
+use crate::receipt::{Handled, Owner, is_later};
 use crate::session::{FIRST_LINE, Session};
 use crate::site::random;
+use numbers::{Acks, Sent};
 
 /// A device's Session, as its Hub holds it.
 pub struct Link {
     session: Option<Addr<Session>>,
+    /// The ledger of what its client sent.
+    owner: Option<Arc<Owner>>,
     pub key: SessionKey,
     acks: Option<Box<Acks>>,
     shelved: Option<Box<Shelved>>,
+    /// What is held for it because it is patient.
+    pub aside: Option<Box<Aside>>,
     /// Deliveries to it that wait for the disk; what comes later queues behind them.
     pub held: u32,
     /// Deliveries on their way to the shelved.
@@ -44,26 +51,6 @@ pub struct Link {
     /// Of before the server started again, while no Session has been told.
     pub past: Option<Past>,
     open: bool,
-}
-
-/// Numbers of what is delivered to a session that acknowledges.
-#[derive(Default)]
-struct Acks {
-    /// The last part of the keys of its rows.
-    serial: u32,
-    /// The number of the last stanza that was delivered.
-    sent: u32,
-    /// The last `h`.
-    heard: u32,
-    unacked: VecDeque<Sent>,
-    /// Bytes of what is unacknowledged.
-    bytes: usize,
-}
-
-struct Sent {
-    number: u32,
-    size: u32,
-    unacked: Option<Box<Unacked>>,
 }
 
 /// Of a shelved link.
@@ -99,12 +86,14 @@ pub struct Room {
 
 impl Link {
     /// A link to a session that does not acknowledge yet.
-    pub fn new(session: Addr<Session>, key: SessionKey) -> Link {
+    pub fn new(session: Addr<Session>, owner: Arc<Owner>, key: SessionKey) -> Link {
         Link {
             session: Some(session),
+            owner: Some(owner),
             key,
             acks: None,
             shelved: None,
+            aside: None,
             held: 0,
             shelving: 0,
             token: None,
@@ -139,9 +128,11 @@ impl Link {
         };
         Link {
             session: None,
+            owner: None,
             key: remembered.key,
             acks: Some(Box::new(acks)),
             shelved: Some(Box::new(shelved)),
+            aside: None,
             held: 0,
             shelving: 0,
             token: Some(token),
@@ -210,10 +201,12 @@ impl Link {
         };
         let unacked = kept.map(|(kept, copy)| {
             let row = self.key.row(Part::Unacked, &acks.next_serial());
+            let size = size_of(bytes);
             Unacked {
                 row,
                 kept,
                 copy,
+                size,
                 others,
             }
         });
@@ -230,7 +223,7 @@ impl Link {
 
     /// The row of a copy that is to travel with the archive row `kept`, of what the account sends;
     /// `None` for a session that cannot be resumed.
-    pub fn entrust(&mut self, kept: Vec<u8>) -> Option<Unacked> {
+    pub fn entrust(&mut self, bytes: &[u8], kept: Vec<u8>) -> Option<Unacked> {
         self.token?;
         let serial = self.acks.as_mut()?.next_serial();
         // What comes later queues behind it.
@@ -239,6 +232,7 @@ impl Link {
             row: self.key.row(Part::Unacked, &serial),
             kept: Some(kept),
             copy: true,
+            size: size_of(bytes),
             others: 0,
         })
     }
@@ -258,6 +252,11 @@ impl Link {
         };
         let shelved = self.shelved.get_or_insert_default();
         shelved.shelf.push(item)
+    }
+
+    /// Bytes of what waits in the store for it.
+    pub fn spilled(&self) -> usize {
+        self.shelved.as_ref().map_or(0, |it| it.shelf.spilled())
     }
 
     /// Whether something shelved could be delivered now. If so it is being done from now on.
@@ -356,8 +355,14 @@ impl Link {
 
     /// The session is there again, for a client that has `h`: counting goes on from that, and what
     /// it has not is delivered again behind it. `tail` need not last.
-    pub fn revive(&mut self, session: Addr<Session>, h: u32, tail: Vec<(u32, Bytes)>) {
+    pub fn revive(
+        &mut self,
+        (session, owner): (Addr<Session>, Arc<Owner>),
+        h: u32,
+        tail: Vec<(u32, Bytes)>,
+    ) {
         self.session = Some(session);
+        self.owner = Some(owner);
         let acks = self.acks.get_or_insert_default();
         acks.sent = h;
         acks.heard = h;
@@ -402,6 +407,17 @@ impl Link {
         moved
     }
 
+    /// By what the client of a session that waits for it may still ask for it, and how much of
+    /// what it sent is handled.
+    pub fn departed(&self) -> Option<([u8; 16], u32)> {
+        self.away?;
+        let handled = match (&self.past, &self.owner) {
+            (Some(past), _) => Some(past.handled.count),
+            (None, owner) => owner.as_ref().and_then(|it| it.handled()),
+        };
+        self.token.zip(handled)
+    }
+
     /// All that must not be lost, with its number if it has one.
     pub fn unacked_mut(&mut self) -> impl Iterator<Item = (Option<u32>, &mut Unacked)> {
         let sent = self.acks.iter_mut().flat_map(|acks| &mut acks.unacked);
@@ -441,47 +457,6 @@ impl Link {
     /// The server stops: the session goes on when it starts again.
     pub fn leave(&mut self) {
         self.open = false;
-    }
-}
-
-/// Which rows a session has.
-#[derive(Clone, Copy)]
-pub struct Traces {
-    key: SessionKey,
-    resumable: bool,
-    written: bool,
-}
-
-impl Traces {
-    /// Takes them all away.
-    pub fn erase(self, frame: &mut Frame) {
-        if self.resumable {
-            frame.delete_range(Tree::Sessions, self.key.rows());
-        } else if self.written {
-            frame.delete(Tree::Sessions, self.key.row(Part::State, &[]));
-        }
-    }
-}
-
-impl Acks {
-    fn is_full(&self, room: Room) -> bool {
-        self.unacked.len() >= room.stanzas || self.bytes >= room.bytes
-    }
-
-    fn next_serial(&mut self) -> [u8; 4] {
-        self.serial = self.serial.wrapping_add(1);
-        self.serial.to_be_bytes()
-    }
-
-    fn number(&mut self, size: usize, unacked: Option<Unacked>) -> u32 {
-        self.sent = self.sent.wrapping_add(1);
-        self.bytes += size;
-        self.unacked.push_back(Sent {
-            number: self.sent,
-            size: u32::try_from(size).unwrap_or(u32::MAX),
-            unacked: unacked.map(Box::new),
-        });
-        self.sent
     }
 }
 

@@ -8,8 +8,8 @@
 //! begins sends on what it finds.
 
 use rookery_protocol::stanza::Stanza;
-use rookery_storage::Tree;
 use rookery_storage::record::{self, Record};
+use rookery_storage::{Frame, Tree};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
@@ -47,20 +47,34 @@ impl Owed {
 
     /// Sends the stanza at hand on, to whom it is owed until somebody has taken it.
     pub fn forward(&mut self, account: AccountId, stanza: Stanza, marks: Marks, fx: &mut Effects) {
+        let end = self.enter(account, &stanza, fx);
+        fx.travelling.append(end);
+        fx.forward(stanza, marks);
+    }
+
+    /// The same with a stanza that the server makes itself, of what changed at hand.
+    pub fn send(&mut self, account: AccountId, stanza: Stanza, fx: &mut Effects) {
+        let end = self.enter(account, &stanza, fx);
+        fx.route_lasting(stanza, end);
+    }
+
+    /// Writes down that the stanza is owed; what ends that goes with whoever takes it.
+    fn enter(&mut self, account: AccountId, stanza: &Stanza, fx: &mut Effects) -> Frame {
         // By time, so that no number is ever given twice.
         self.last = number(fx.now).max(self.last + 1);
         let key = key(account, self.last);
         let row = OwedRow {
             stanza: stanza.to_bytes().to_vec(),
         };
+        let mut end = Frame::new();
         match record::encode(&row) {
             Ok(row) => {
                 fx.put(Tree::Account, key.clone(), row);
-                fx.travelling.delete(Tree::Account, key);
+                end.delete(Tree::Account, key);
             }
             Err(problem) => error!(%problem, "a request that is owed cannot be written"),
         }
-        fx.forward(stanza, marks);
+        end
     }
 
     /// Whether something was found.

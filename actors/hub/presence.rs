@@ -223,7 +223,7 @@ impl Mind {
     fn ask_again(&self, turn: &mut Turn) {
         for contact in self.account.contacts(State::pending_out) {
             if !turn.site.serves(contact.domain()) {
-                self.tell(Request::Subscribe, &contact, turn);
+                turn.fx.route(self.of_own(Request::Subscribe, &contact));
             }
         }
     }

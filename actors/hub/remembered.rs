@@ -5,6 +5,7 @@ use bytes::Bytes;
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
 use rookery_storage::record::{Record, decode, encode};
+use rookery_storage::{Frame, Tree};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
@@ -68,6 +69,25 @@ pub struct Count(pub u32);
 
 impl Record for Count {
     const VERSION: u8 = 1;
+}
+
+/// Which rows a session has.
+#[derive(Clone, Copy)]
+pub(super) struct Traces {
+    pub key: SessionKey,
+    pub resumable: bool,
+    pub written: bool,
+}
+
+impl Traces {
+    /// Takes them all away.
+    pub fn erase(self, frame: &mut Frame) {
+        if self.resumable {
+            frame.delete_range(Tree::Sessions, self.key.rows());
+        } else if self.written {
+            frame.delete(Tree::Sessions, self.key.row(Part::State, &[]));
+        }
+    }
 }
 
 /// All that is known of one session.
@@ -180,6 +200,11 @@ fn finish(found: &mut [Remembered], count: &mut u32, marks: &mut Vec<(u8, Mark)>
 }
 
 impl Remembered {
+    /// By what its client may name it, and how much of what it sent is handled.
+    pub fn departed(&self) -> Option<([u8; 16], u32)> {
+        Some((self.state.as_ref()?.token?, self.handled.count))
+    }
+
     /// The device it was, and by what its client may name it; `None` where nobody would miss it.
     pub fn device(
         &self,

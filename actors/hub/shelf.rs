@@ -21,6 +21,8 @@ pub struct Unacked {
     pub kept: Option<Vec<u8>>,
     /// It is a copy of what the account sent: nobody waits for it if this device does not.
     pub copy: bool,
+    /// Bytes of the stanza, 0 where that was forgotten.
+    pub size: u32,
     /// How many other devices were given the message, too, and have not gone without it.
     pub others: u8,
 }
@@ -28,16 +30,17 @@ pub struct Unacked {
 impl Unacked {
     /// As it was read from `row`.
     pub fn read(row: Vec<u8>, stanza: Whereabouts) -> Unacked {
-        let (kept, copy, others) = match stanza {
-            Whereabouts::Archive(kept) => (Some(kept), false, 0),
-            Whereabouts::Shared(kept, others) => (Some(kept), false, others),
-            Whereabouts::Sent(kept) => (Some(kept), true, 0),
-            Whereabouts::Here(_) => (None, false, 0),
+        let (kept, copy, others, size) = match stanza {
+            Whereabouts::Archive(kept) => (Some(kept), false, 0, 0),
+            Whereabouts::Shared(kept, others) => (Some(kept), false, others, 0),
+            Whereabouts::Sent(kept) => (Some(kept), true, 0, 0),
+            Whereabouts::Here(bytes) => (None, false, 0, size_of(&bytes)),
         };
         Unacked {
             row,
             kept,
             copy,
+            size,
             others,
         }
     }
@@ -58,6 +61,14 @@ impl Unacked {
         self.kept.filter(|_| !self.copy)
     }
 }
+
+/// Bytes of a stanza.
+pub fn size_of(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+/// What the rows of a delivery count for, besides its stanza.
+const ROWS: usize = 1024;
 
 /// One delivery to a shelved device.
 #[derive(Clone, Debug)]
@@ -101,6 +112,8 @@ pub struct Shelf {
     /// How many of these need not last, and their bytes.
     volatile: usize,
     volatile_bytes: usize,
+    /// What the others take of the store.
+    spilled: usize,
 }
 
 impl Shelf {
@@ -118,10 +131,20 @@ impl Shelf {
         self.queue.push_front(item);
     }
 
+    /// Bytes of what is kept in the store for it.
+    pub fn spilled(&self) -> usize {
+        self.spilled
+    }
+
     fn count(&mut self, item: &Item) {
-        if let Item::Volatile(bytes) = item {
-            self.volatile += 1;
-            self.volatile_bytes += bytes.len();
+        match item {
+            Item::Volatile(bytes) => {
+                self.volatile += 1;
+                self.volatile_bytes += bytes.len();
+            }
+            Item::Row(it) | Item::Ready(it, _) | Item::Travelling(it, _) => {
+                self.spilled += ROWS + it.size as usize;
+            }
         }
     }
 
@@ -162,9 +185,14 @@ impl Shelf {
     }
 
     fn discount(&mut self, item: &Item) {
-        if let Item::Volatile(bytes) = item {
-            self.volatile -= 1;
-            self.volatile_bytes -= bytes.len();
+        match item {
+            Item::Volatile(bytes) => {
+                self.volatile -= 1;
+                self.volatile_bytes -= bytes.len();
+            }
+            Item::Row(it) | Item::Ready(it, _) | Item::Travelling(it, _) => {
+                self.spilled -= ROWS + it.size as usize;
+            }
         }
     }
 
@@ -200,6 +228,7 @@ mod tests {
             row: vec![name],
             kept: None,
             copy: false,
+            size: 9,
             others: 0,
         })
     }
@@ -215,7 +244,9 @@ mod tests {
         assert_eq!(dropped, Some(half));
         let first = shelf.pop();
         assert!(matches!(&first, Some(Item::Row(it)) if it.row == [1]));
+        assert_eq!(shelf.spilled(), 0);
         shelf.put_back(first.expect("a row"));
+        assert_eq!(shelf.spilled(), ROWS + 9);
         for number in 0..VOLATILE {
             let dropped = shelf.push(Item::Volatile(Bytes::from(vec![number as u8])));
             assert_eq!(dropped.is_some(), number >= VOLATILE - 2, "{number}");

@@ -85,26 +85,61 @@ impl Mind {
             let devices = turn.devices.iter();
             let told = devices.filter(|it| if asks { it.available() } else { it.interested });
             reached = told.map(|device| device.id).collect();
+            if asks && self.is_withheld(stanza, turn) {
+                reached.clear();
+            }
             turn.fx.deliver(reached.iter().copied(), stanza, None);
         }
         if let Some(answer) = step.answer {
             let answer = Stanza::presence(answer.into()).with_from(self.account.jid.clone());
-            turn.fx.route(to_asker(answer, stanza));
+            let answer = to_asker(answer, stanza);
+            match step.state == state && !step.push {
+                true => turn.fx.route(answer),
+                false => self.owe(answer, turn),
+            }
         }
         self.settle(&contact, state, &step, turn);
         reached
     }
 
-    /// Sends one of the four from the bare JID, of the server's own accord; answers its id.
-    pub(super) fn tell(&self, request: Request, contact: &Jid, turn: &mut Turn) -> SmolStr {
+    /// One of the four that an extension says in the account's name.
+    pub(super) fn say(&mut self, request: Request, contact: Jid, turn: &mut Turn) {
+        let marks = Marks {
+            stamp: turn.fx.now,
+            ..Marks::default()
+        };
+        let stanza = self.of_own(request, &contact.bare());
+        self.subscription_out(request, stanza, marks, turn);
+    }
+
+    /// Whether an extension settles this request before the devices see it.
+    fn is_withheld(&mut self, request: &Stanza, turn: &mut Turn) -> bool {
+        let mut withheld = false;
+        self.each(turn, |role, view, fx| {
+            withheld |= role.withholds(request, view, fx);
+        });
+        withheld
+    }
+
+    /// Sends one of the four from the bare JID, of the server's own accord and with what changes
+    /// at hand; answers its id.
+    pub(super) fn tell(&mut self, request: Request, contact: &Jid, turn: &mut Turn) -> SmolStr {
         let id = random_id();
-        let stanza = Stanza::presence(PresenceType::from(request)).with_id(id.clone());
-        turn.fx.route(
-            stanza
-                .with_from(self.account.jid.clone())
-                .with_to(contact.clone()),
-        );
+        let stanza = self.of_own(request, contact).with_id(id.clone());
+        self.owe(stanza, turn);
         id
+    }
+
+    /// One of the four from the bare JID.
+    pub(super) fn of_own(&self, request: Request, contact: &Jid) -> Stanza {
+        let stanza = Stanza::presence(PresenceType::from(request)).with_id(random_id());
+        let stanza = stanza.with_from(self.account.jid.clone());
+        stanza.with_to(contact.clone())
+    }
+
+    fn owe(&mut self, stanza: Stanza, turn: &mut Turn) {
+        let Account { id, owed, .. } = &mut self.account;
+        owed.send(*id, stanza, turn.fx);
     }
 
     /// What every step ends with: the rows, the push, and the presence that is owed.

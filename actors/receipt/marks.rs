@@ -63,6 +63,16 @@ impl Marks {
         self.durable
     }
 
+    /// A count as the wire has it. Stanzas of before stream management that are still open: none
+    /// of those after them counts yet.
+    pub fn on_wire(&self, count: u32) -> u32 {
+        let counted = match is_later(self.since, count) {
+            true => self.since,
+            false => count,
+        };
+        counted.wrapping_add(self.shift)
+    }
+
     /// The disk says so much.
     pub fn written(&mut self, count: u32) {
         if is_later(count, self.durable) {
@@ -96,14 +106,9 @@ impl Marks {
         self.slots.retain(|(_, used)| is_later(*used, settled));
         let is_free = |slot: &u8| !self.slots.iter().any(|(used, _)| used == slot);
         let slot = (0..=u8::MAX).find(is_free)?;
-        // All of before stream management counts as none.
-        let settled = match is_later(settled, self.since) {
-            true => settled,
-            false => self.since,
-        };
         let mark = Mark {
             number: count.wrapping_add(self.shift),
-            upto: settled.wrapping_add(self.shift),
+            upto: self.on_wire(settled),
         };
         let row = encode(&mark).ok()?;
         self.slots.push((slot, count));

@@ -292,7 +292,7 @@ impl Stream {
     /// The answer to the wish for an earlier session.
     pub(super) fn resumed(
         &mut self,
-        answer: Result<Box<Resumed>, Condition>,
+        answer: Result<Box<Resumed>, Option<u32>>,
         ctx: &mut Context<Stream>,
     ) {
         let State::Negotiating(negotiation) = &mut self.state else {
@@ -315,8 +315,9 @@ impl Stream {
                 self.happened(resumed, ctx);
                 self.established(lang, ctx);
             }
-            Err(condition) => {
-                let handled = None;
+            Err(handled) => {
+                let condition = Condition::ItemNotFound;
+                let handled = handled.map(u64::from);
                 self.happened(Happened::NotResumed { condition, handled }, ctx);
             }
         }

@@ -147,6 +147,15 @@ impl AccountRole for Archive {
         }
     }
 
+    fn bind_queries(&self, view: View) -> Vec<Query> {
+        self.shelf.ends(view.account.id)
+    }
+
+    /// XEP-0386 §4.2: where the archive ends at this moment.
+    fn bound(&self, rows: Option<&[Row]>, _: View) -> Option<Element> {
+        rows.map(ends::metadata)
+    }
+
     fn stamp(&mut self, pass: &mut Pass, view: View, _: &mut Effects) {
         if let StanzaKind::Iq(_) = pass.stanza.kind {
             return;

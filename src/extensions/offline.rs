@@ -150,12 +150,29 @@ impl AccountRole for Offline {
         self.deliver_to_best(view, fx);
     }
 
-    fn taken(&mut self, kept: &[Vec<u8>], _: View, fx: &mut Effects) {
+    fn taken(&mut self, _: DeviceId, kept: &[Vec<u8>], _: View, fx: &mut Effects) {
         for key in kept {
             if let Some((Place::Waiting, _)) = MessageId::of_key(key) {
                 fx.delete(Tree::Archive, key.clone());
             }
         }
+    }
+
+    /// XEP-0386 §4.2: who binds so finds in the archive what waited, and is not sent it. What is in
+    /// no archive waits on, and what another device is being given goes there.
+    fn bind(
+        &mut self,
+        _: DeviceId,
+        feature: &Element,
+        view: View,
+        fx: &mut Effects,
+    ) -> Option<Element> {
+        if feature.is(ns::BIND2, "bind") && !self.is_reading {
+            for id in self.queue.in_archive() {
+                self.unmark(id, view.account.id, fx);
+            }
+        }
+        None
     }
 
     fn available(&mut self, device: DeviceId, _: bool, view: View, fx: &mut Effects) {

@@ -12,6 +12,7 @@ mod framing;
 mod identity;
 mod logs;
 mod privacy;
+mod pubsub;
 mod rosters;
 mod row;
 mod sasl;
@@ -155,6 +156,8 @@ fn sections() -> Vec<Section> {
         ("R", trusted(), exhaustion::rows()),
         ("R, strangers", untrusted(), exhaustion::rows_untrusted()),
         ("A, archives", trusted(), archive::rows()),
+        ("U", trusted(), pubsub::rows()),
+        ("U, strangers", untrusted(), pubsub::rows_untrusted()),
         ("L", trusted(), logs::rows()),
     ]
 }

@@ -95,6 +95,36 @@ fn what_waits_for_a_client_keeps_its_order() {
     });
 }
 
+/// What only waits for its turn behind something that the disk has not got yet is delivered before
+/// the server stops.
+#[test]
+fn what_waits_for_the_disk_is_delivered_before_the_end() {
+    run(async {
+        let world = world(|_| {});
+        let mut ann = world.online("ann", "a").await;
+        let mut bob = world.online("bob", "b").await;
+        bob.say("<enable xmlns='urn:xmpp:sm:3'/>").await;
+        bob.hear("<enabled").await;
+        world.disk.hold();
+        ann.say(&chat("one")).await;
+        ann.say("<message to='bob@test/b' type='headline' id='two'/>")
+            .await;
+        ann.settle().await;
+        let disk = world.disk.clone();
+        let slow = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            disk.go_on();
+        };
+        let (world, ()) = tokio::join!(world.restart(), slow);
+        let heard = bob.rest().await;
+        for (element, part) in heard.iter().rev().zip(["system-shutdown", "two", "one"]) {
+            assert!(element.contains(part), "{heard:#?}");
+        }
+        drop((ann, bob));
+        world.stop().await;
+    });
+}
+
 /// Who had no way to come back is gone, and is said to be, to those who were there all the time.
 #[test]
 fn who_cannot_resume_is_away_after_a_restart() {
@@ -174,6 +204,37 @@ fn an_answered_set_is_on_the_disk() {
         ann.hear("id='same'").await;
         farewell([ann]).await;
         world.end().await;
+    });
+}
+
+/// XEP-0198 §5: also who comes too late knows what to send again, whatever happened meanwhile.
+#[test]
+fn what_was_handled_is_known_when_the_session_is_over() {
+    run(async {
+        let world = world(|settings| settings.acks.resume = Duration::from_millis(300));
+        let ann = world.online("ann", "a").await;
+        let mut bob = world.login("bob", "b").await;
+        let previd = enable(&mut bob).await;
+        for id in ["one", "two"] {
+            bob.say(&format!(
+                "<message to='ann@test' type='chat' id='{id}'><body>{id}</body></message>"
+            ))
+            .await;
+        }
+        bob.say(REQUEST).await;
+        while !bob.hear("<a ").await.contains("h='2'") {}
+        // It ends while the server is on its second life, and is asked for in the third.
+        let world = world.kill().await;
+        drop((ann, bob));
+        world.until("over", |_| world.sessions(2).is_empty()).await;
+        let world = world.kill().await;
+        for (user, known) in [("ann", false), ("bob", true)] {
+            let mut client = world.connect(64 * 1024);
+            let failed = client.resume(user, &previd, 0).await;
+            assert!(failed.contains("item-not-found"), "{failed}");
+            assert_eq!(failed.contains(" h='2'"), known, "{failed}");
+        }
+        world.stop().await;
     });
 }
 

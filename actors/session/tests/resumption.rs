@@ -1,5 +1,6 @@
 //! Sessions that outlive their streams (XEP-0198 §5).
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
 };
 use crate::hub::devices::DeviceId;
 use crate::messages::Mail;
+use crate::realm::Realm;
 use crate::session::FIRST_LINE;
 use crate::testing::ledger::{ENTRY, RETURNED};
 use crate::testing::run;
@@ -144,12 +146,61 @@ fn who_does_not_come_back_goes_offline() {
         let mut bob = world.connect(64 * 1024);
         let failed = bob.resume("bob", &previd, 0).await;
         assert!(failed.contains("item-not-found"), "{failed}");
-        // It may bind instead (XEP-0198 §5).
+        // It is told what need not be sent again, and may bind instead (XEP-0198 §5).
+        assert_eq!(attribute(&failed, "h"), "1", "{failed}");
         bob.ask_to_bind("b").await;
         bob.hear("id='bind'").await;
         drop((ann, bob));
         world.end().await;
     });
+}
+
+/// What waits in the store has its bound, too: at it all goes on, over it the session ends, and
+/// nothing is lost.
+#[test]
+fn over_the_second_bound_a_session_ends() {
+    for hibernates in [false, true] {
+        run(async {
+            let world = world(|settings| {
+                settings.acks.stanzas = 2;
+                let size = chat("n0").len() + " from='ann@test/a'".len();
+                settings.acks.spill = rookery_config::Size::bytes(3 * (1024 + size as u64));
+            });
+            let (mut ann, mut bob, previd) = pair(&world).await;
+            if hibernates {
+                drop(bob);
+                bob = world.connect(64 * 1024);
+            }
+            for number in 0..5 {
+                ann.say(&chat(&format!("n{number}"))).await;
+            }
+            ann.settle().await;
+            let kept = |count| {
+                let world = &world;
+                move |_: &Realm| world.rows(2, ENTRY).len() == count
+            };
+            world.until("five are kept", kept(5)).await;
+            assert!(!world.sessions(2).is_empty());
+            ann.say(&chat("n5")).await;
+            world.until("six are kept", kept(6)).await;
+            let returned = |_: &Realm| world.rows(2, RETURNED).len() == 6;
+            world.until("all come back", returned).await;
+            match hibernates {
+                true => {
+                    let failed = bob.resume("bob", &previd, 0).await;
+                    assert!(failed.contains("item-not-found"), "{failed}");
+                }
+                false => {
+                    let last = bob.rest().await.pop().expect("a last word");
+                    assert!(last.contains("policy-violation"), "{last}");
+                }
+            }
+            drop((ann, bob));
+            world.retired("bob").await;
+            assert!(world.sessions(2).is_empty());
+            world.end().await;
+        });
+    }
 }
 
 #[test]
@@ -172,6 +223,10 @@ fn nobody_resumes_what_is_not_his() {
             let mut client = world.connect(64 * 1024);
             let failed = client.resume(user, previd, h).await;
             assert!(failed.contains(answer), "{failed}");
+            assert!(
+                !failed.contains("<failed") || !failed.contains(" h="),
+                "{failed}"
+            );
         }
         bob.settle().await;
         farewell([bob]).await;
@@ -227,11 +282,16 @@ fn a_session_that_waits_outlives_its_hub() {
         let (mut ann, mut bob, previd) = pair(&world).await;
         bob.settle().await;
         drop(bob);
+        let births = |realm: &Realm| realm.births.load(Ordering::Relaxed);
+        let before = births(world.realm());
         world.realm().post(&jid("bob@test"), Mail::Fault, false);
+        // What the dead one had in its mailbox is lost, and its sender told so.
+        world
+            .until("a successor", |realm| births(realm) > before)
+            .await;
         ann.say(&chat("one")).await;
-        while world.rows(2, ENTRY).is_empty() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let kept = |_: &Realm| !world.rows(2, ENTRY).is_empty();
+        world.until("kept", kept).await;
         let mut bob = world.connect(64 * 1024);
         let resumed = bob.resume("bob", &previd, 1).await;
         assert!(resumed.starts_with("<resumed "), "{resumed}");
