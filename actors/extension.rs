@@ -306,7 +306,8 @@ pub trait AccountRole: Send {
     }
 
     /// These archive rows were delivered to a device that never acknowledged them and is gone, and
-    /// no other device has them. Also called, perhaps with none, when the account was loaded and has devices.
+    /// no other device has them. Also called, perhaps with none, when the account was loaded and
+    /// has devices.
     fn returned(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
 
     /// The stanza in an archive row, as it is delivered to a device that never acknowledged it and
