@@ -165,7 +165,7 @@ impl Alice {
                     self.mind.woken(extension, devices, site, &mut fx);
                     self.perform(fx);
                 }
-                Effect::Close(..) | Effect::Administer(_) => {}
+                _ => {}
             }
         }
     }
