@@ -1,6 +1,10 @@
 //! What a decision asks for: the plain structs decide and list effects, the actor shells perform
 //! them.
 
+mod wish;
+
+pub use wish::{Administer, Query, Read};
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +14,7 @@ use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
 use rookery_protocol::subscription::Request;
 use rookery_protocol::xml::Element;
-use rookery_storage::{Frame, KeyRange, Tree};
+use rookery_storage::{Frame, Tree};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -24,29 +28,6 @@ pub type Millis = u64;
 
 /// A row as it was read: key and value.
 pub type Row = (Vec<u8>, Vec<u8>);
-
-/// What to read from the store.
-#[derive(Clone, Debug)]
-pub enum Query {
-    /// One row.
-    Get(Tree, Vec<u8>),
-    /// Rows in key order (or against it), at most `limit`.
-    Range {
-        tree: Tree,
-        range: KeyRange,
-        limit: usize,
-        backwards: bool,
-    },
-}
-
-impl Query {
-    /// The tree it reads.
-    pub fn tree(&self) -> Tree {
-        match self {
-            Query::Get(tree, _) | Query::Range { tree, .. } => *tree,
-        }
-    }
-}
 
 /// Who sent the stanza at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,34 +132,6 @@ pub enum Effect {
     Administer(Box<Administer>),
     /// Call `woken` of the extension that asked, after a time.
     Wake(usize, Duration),
-}
-
-/// A read on behalf of an extension.
-#[derive(Debug)]
-pub struct Read {
-    /// Index of the extension in the account's list.
-    pub extension: usize,
-    /// What the extension said to recognise the answer by.
-    pub step: u32,
-    pub queries: Vec<Query>,
-    /// The IQ that waits for the answer.
-    pub request: Option<Stanza>,
-    pub origin: Origin,
-    /// The receipt of that IQ: it is not taken care of before it is answered.
-    pub receipt: Receipt,
-    /// Nothing else happens on this Hub until the rows are there.
-    pub stops: bool,
-}
-
-/// An administrative command on behalf of an extension.
-#[derive(Debug)]
-pub struct Administer {
-    pub extension: usize,
-    pub command: Command,
-    pub request: Stanza,
-    /// The receipt of the request: it is not taken care of before it is answered.
-    pub receipt: Receipt,
-    pub origin: Origin,
 }
 
 /// The list that a decision fills.
