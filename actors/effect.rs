@@ -197,8 +197,8 @@ pub struct Effects {
     /// The stanza at hand is of class D: its receipt waits for the disk even if nothing is written
     /// here.
     pub lasting: bool,
-    /// The stanza at hand is an IQ of type `set`. Its answer counts as a change of its own: asked
-    /// again after a crash, what found nothing to change might undo what was asked for after it.
+    /// An IQ of type `set` is at hand. Its answer is a change of its own: asked again after a
+    /// crash, what found nothing to change might undo what came later.
     pub sets: bool,
     origin: Origin,
     extension: usize,
@@ -231,13 +231,6 @@ impl Effects {
         self.origin
     }
 
-    /// All rows that are committed here: what travels has arrived.
-    pub fn take_rows(&mut self) -> Frame {
-        let mut rows = std::mem::take(&mut self.travelling);
-        rows.append(std::mem::take(&mut self.rows));
-        rows
-    }
-
     /// Says for which extension the next effects are.
     pub fn for_extension(&mut self, index: usize) {
         self.extension = index;
@@ -249,12 +242,6 @@ impl Effects {
             Origin::Device(device) => self.deliver([device], &reply, None),
             Origin::Elsewhere => self.route(reply),
         }
-    }
-
-    /// The IQ at hand changes nothing, although it is of type `set` (a query of XEP-0313): it may
-    /// be answered twice.
-    pub fn only_asks(&mut self) {
-        self.sets = false;
     }
 
     /// Answers `request` with a result.

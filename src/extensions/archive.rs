@@ -273,7 +273,8 @@ impl Archive {
     }
 
     fn begin_search(&mut self, request: &Stanza, query: &Element, view: View, fx: &mut Effects) {
-        fx.only_asks();
+        // A query changes nothing; it may be answered twice.
+        fx.sets = false;
         match Wanted::read(query) {
             Ok(wanted) => {
                 let search = Search::new(wanted, self.shelf.start(), self.index.end());
@@ -285,7 +286,8 @@ impl Archive {
     }
 
     fn go_on(&mut self, request: &Stanza, rows: Vec<Row>, account: AccountId, fx: &mut Effects) {
-        fx.only_asks();
+        // A query changes nothing; it may be answered twice.
+        fx.sets = false;
         let Some(mut search) = self.search.take() else {
             return fx.refuse(request, &StanzaError::new(Condition::InternalServerError));
         };
