@@ -204,6 +204,19 @@ impl Accounts {
         decode(value).map_err(|problem| Failure::Store(problem.to_string()))
     }
 
+    /// A number that nobody has had, for one that is no account; with what `frame` writes it is
+    /// remembered as used.
+    pub fn allocate(&self, frame: &mut Frame) -> AccountId {
+        let id = self.next.fetch_add(1, Ordering::SeqCst);
+        frame.put(Tree::Meta, NEXT.to_vec(), (id + 1).to_be_bytes().to_vec());
+        AccountId(id)
+    }
+
+    /// Keeps a number from being given away again.
+    pub fn reserve(&self, id: AccountId) {
+        self.next.fetch_max(id.0 + 1, Ordering::SeqCst);
+    }
+
     /// Runs a key derivation off the lanes; `None`: too many wait already.
     pub async fn derive<T: Send + 'static>(
         &self,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rookery_protocol::error::{StanzaError, StreamError};
+use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
+use rookery_protocol::subscription::Request;
 use rookery_protocol::xml::Element;
 use rookery_storage::{Frame, KeyRange, Tree};
 use smallvec::SmallVec;
@@ -130,6 +132,15 @@ pub enum Effect {
         bytes: Bytes,
         keep: Keep,
     },
+    /// Hold a stanza for a patient device until something comes that is urgent; one that is held
+    /// with the same subject goes.
+    SetAside {
+        device: DeviceId,
+        bytes: Bytes,
+        subject: Option<SmolStr>,
+    },
+    /// A device is patient from here on, or no more: then it gets all that is held for it.
+    Patience(DeviceId, bool),
     /// Send a stanza to whom its `to` names.
     Route(Box<Envelope>),
     /// End a device's stream.
@@ -186,10 +197,14 @@ pub struct Effects {
     /// The stanza at hand is of class D: its receipt waits for the disk even if nothing is written
     /// here.
     pub lasting: bool,
+    /// The stanza at hand is an IQ of type `set`. Its answer counts as a change of its own: asked
+    /// again after a crash, what found nothing to change might undo what was asked for after it.
+    pub sets: bool,
     origin: Origin,
     extension: usize,
     /// Devices, and whether the extension notes or forgets them.
     notes: SmallVec<[(DeviceId, bool); 1]>,
+    said: Vec<(Request, Jid)>,
     list: Vec<Effect>,
 }
 
@@ -202,9 +217,11 @@ impl Effects {
             travelling: Frame::new(),
             receipt: Receipt::none(),
             lasting: false,
+            sets: false,
             origin,
             extension: usize::MAX,
             notes: SmallVec::new(),
+            said: Vec::new(),
             list: Vec::new(),
         }
     }
@@ -225,6 +242,12 @@ impl Effects {
             Origin::Device(device) => self.deliver([device], &reply, None),
             Origin::Elsewhere => self.route(reply),
         }
+    }
+
+    /// The IQ at hand changes nothing, although it is of type `set` (a query of XEP-0313): it may
+    /// be answered twice.
+    pub fn only_asks(&mut self) {
+        self.sets = false;
     }
 
     /// Answers `request` with a result.
@@ -333,6 +356,12 @@ impl Effects {
         })));
     }
 
+    /// What need not be seen at once is held for a device from here on, or no more: see
+    /// [`Device::patient`].
+    pub fn be_patient(&mut self, device: DeviceId, patient: bool) {
+        self.list.push(Effect::Patience(device, patient));
+    }
+
     /// Ends a device's stream.
     pub fn close(&mut self, device: DeviceId, error: StreamError) {
         self.list.push(Effect::Close(device, error));
@@ -410,6 +439,17 @@ impl Effects {
         std::mem::take(&mut self.notes)
     }
 
+    /// Says one of the four of RFC 6121 §3 to `contact`, as if a device of the account had: the
+    /// roster changes, its followers are told, and the request goes out.
+    pub fn say(&mut self, request: Request, contact: Jid) {
+        self.said.push((request, contact));
+    }
+
+    /// Takes what was said.
+    pub fn take_said(&mut self) -> Vec<(Request, Jid)> {
+        std::mem::take(&mut self.said)
+    }
+
     /// Puts a row.
     pub fn put(&mut self, tree: Tree, key: Vec<u8>, value: Vec<u8>) {
         self.rows.put(tree, key, value);
@@ -423,6 +463,11 @@ impl Effects {
     /// Takes what was listed.
     pub fn take(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.list)
+    }
+
+    /// Lists this instead.
+    pub(crate) fn put_back(&mut self, list: Vec<Effect>) {
+        self.list = list;
     }
 
     /// What was listed, for tests and the shells.

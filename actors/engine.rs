@@ -29,6 +29,7 @@ use crate::keys;
 use crate::lane::{Lanes, Threads};
 use crate::listener::{Listener, Port};
 use crate::messages::{Mail, Order};
+use crate::owners::Owners;
 use crate::realm::{Gauges, HANDSHAKES, Realm};
 use crate::receipt::Receipt;
 use crate::registry::Registry;
@@ -70,6 +71,7 @@ impl Engine {
             fatal,
         } = start;
         let accounts = Accounts::load(&store)?;
+        let owners = Owners::load(&store, &accounts)?;
         let count = match settings.engine.lanes {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
@@ -103,6 +105,7 @@ impl Engine {
             keeper,
             lanes,
             accounts,
+            owners,
             tls: ArcSwap::new(tls),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
             gauges: Gauges::default(),

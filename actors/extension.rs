@@ -15,12 +15,15 @@ use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
 use rookery_protocol::xml::Element;
+use smol_str::SmolStr;
 
 use crate::admin::{Command, Outcome};
-use crate::effect::{Effects, Marks, Origin, Row};
+use crate::clients::ClientKey;
+use crate::effect::{Effects, Marks, Origin, Query, Row};
 use crate::hub::account::Account;
-use crate::hub::devices::{DeviceId, Devices};
+use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::keys::Kind;
+use crate::service::Service;
 use crate::site::Site;
 use crate::topic::Topics;
 
@@ -62,8 +65,14 @@ pub struct Extension {
     /// What a device may ask for while it binds (XEP-0386 §4.1); `account` is asked for it by
     /// [`AccountRole::bind`].
     pub bind_features: &'static [&'static str],
+    /// Namespaces of elements that devices send beside their stanzas; `account` hears them by
+    /// [`AccountRole::said`].
+    pub nonzas: &'static [&'static str],
     /// Namespaces of IQs to a domain of the server that `domain` answers.
     pub domain_namespaces: &'static [&'static str],
+    /// Namespaces of IQs to a [service](crate::service) that `domain` answers as for the server
+    /// itself; they are features there.
+    pub service_namespaces: &'static [&'static str],
     /// Namespaces of IQs to a bare JID that `account` answers.
     pub account_namespaces: &'static [&'static str],
     /// Kinds of rows that are this extension's, in `Tree::Account`.
@@ -75,6 +84,8 @@ pub struct Extension {
     pub absent: Option<Absent>,
     /// Answers for the server.
     pub domain: Option<&'static dyn DomainRole>,
+    /// Answers under a subdomain, from Hubs of its own.
+    pub service: Option<Service>,
     /// Speaks on client streams before login.
     pub stream: Option<&'static dyn StreamRole>,
 }
@@ -89,12 +100,15 @@ impl Extension {
         server_features: &[],
         account_features: &[],
         bind_features: &[],
+        nonzas: &[],
         domain_namespaces: &[],
+        service_namespaces: &[],
         account_namespaces: &[],
         kinds: &[],
         account: None,
         absent: None,
         domain: None,
+        service: None,
         stream: None,
     };
 }
@@ -162,6 +176,11 @@ impl View<'_> {
         roles.flat_map(|role| role.items(asker, *self)).collect()
     }
 
+    /// How the owner wants to be told of what is said in a chat: see [`AccountRole::attention`].
+    pub fn attention(&self, chat: &str) -> Option<Attention> {
+        self.fellows.roles().find_map(|role| role.attention(chat))
+    }
+
     /// Whether `request` comes from the account itself (any of its devices).
     pub fn is_own(&self, request: &Stanza) -> bool {
         request
@@ -179,6 +198,26 @@ pub enum Kept {
     No,
     /// It would be, but for a bound: the sender is told `resource-constraint`.
     Full,
+}
+
+/// How an account's owner wants to be told of what is said in a chat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub enum Attention {
+    Never,
+    /// Where he is named.
+    OnMention,
+    Always,
+}
+
+/// How soon a device that is [patient](Device::patient) is given a stanza.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Urgency {
+    /// At once, behind all that is held for it.
+    Now,
+    /// With the next that is urgent, or when the device is patient no more.
+    Later,
+    /// The same, and what is held with this subject says nothing any more.
+    Replaces(SmolStr),
 }
 
 /// An extension's part in one account's Hub. Every method may be left out.
@@ -236,6 +275,13 @@ pub trait AccountRole: Send {
     /// What `fx.wake` asked for, perhaps of a predecessor that panicked.
     fn woken(&mut self, view: View, fx: &mut Effects) {}
 
+    /// Somebody asks to see the account's presence, which is kept, and not shown to its devices if
+    /// an extension takes it upon itself. That one then shows it after all, or answers it by
+    /// [`Effects::say`]; if it does neither, devices are shown it when they come.
+    fn withholds(&mut self, request: &Stanza, view: View, fx: &mut Effects) -> bool {
+        false
+    }
+
     /// May refuse a message, presence or IQ: the error goes to its sender; for presence it is
     /// dropped silently.
     fn admit(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) -> Result<(), StanzaError> {
@@ -259,8 +305,8 @@ pub trait AccountRole: Send {
         Kept::No
     }
 
-    /// These archive rows were delivered to a device that never acknowledged them and is gone.
-    /// Also called, perhaps with none, when the account was loaded and has devices.
+    /// These archive rows were delivered to a device that never acknowledged them and is gone, and
+    /// no other device has them. Also called, perhaps with none, when the account was loaded and has devices.
     fn returned(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
 
     /// The stanza in an archive row, as it is delivered to a device that never acknowledged it and
@@ -269,8 +315,8 @@ pub trait AccountRole: Send {
         None
     }
 
-    /// These kept rows were delivered to a device that has acknowledged them.
-    fn taken(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
+    /// These kept rows were delivered to a device, which has acknowledged them.
+    fn taken(&mut self, device: DeviceId, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
 
     /// A device binds by XEP-0386: called first with an empty `<bind/>`, then with each element in
     /// the client's that asks for something. The answer goes into `<bound/>`.
@@ -284,15 +330,47 @@ pub trait AccountRole: Send {
         None
     }
 
+    /// What it must read to say something in `<bound/>` (XEP-0386 §4.2) by [`AccountRole::bound`].
+    fn bind_queries(&self, view: View) -> Vec<Query> {
+        Vec::new()
+    }
+
+    /// What goes into `<bound/>` besides, after all has been asked for. `rows` are those that all
+    /// extensions wanted, as they stand at this moment; `None`: the disk did not give them.
+    fn bound(&self, rows: Option<&[Row]>, view: View) -> Option<Element> {
+        None
+    }
+
+    /// A device sent an element of [`Extension::nonzas`], in its turn among its stanzas.
+    fn said(&mut self, device: DeviceId, element: &Element, view: View, fx: &mut Effects) {}
+
+    /// How soon a patient device is given this stanza, which need not last and belongs to no change
+    /// of the account; `None`: the next extension knows, and if none does it is urgent.
+    fn urgency(&self, stanza: &Stanza, device: &Device, view: View) -> Option<Urgency> {
+        None
+    }
+
     /// A device sent its initial presence, or a changed one; the view has it already.
     fn available(&mut self, device: DeviceId, initial: bool, view: View, fx: &mut Effects) {}
 
     /// A device went unavailable, or away without a word; `status` is the text it left.
     fn unavailable(&mut self, device: DeviceId, status: &str, view: View, fx: &mut Effects) {}
 
-    /// The account was loaded again although its sessions live: after a panic, or when the disk
-    /// refused a change. This device was [noted](Effects::note) before.
-    fn rejoined(&mut self, device: DeviceId, view: View) {}
+    /// The account was loaded again although its sessions live: after a panic, a restart, or when
+    /// the disk refused a change. This device was [noted](Effects::note) before.
+    fn rejoined(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}
+
+    /// A device's stream is gone, and its session waits for another (XEP-0198 §5).
+    fn waits(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}
+
+    /// The account's owner, or an administrator, shut a client out; its sessions end next.
+    fn revoked(&mut self, client: ClientKey, view: View, fx: &mut Effects) {}
+
+    /// How the owner wants to be told of what is said in a chat, whose bare JID this is; `None`:
+    /// nothing was said of it.
+    fn attention(&self, chat: &str) -> Option<Attention> {
+        None
+    }
 
     /// A device's session ended.
     fn gone(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}

@@ -1,4 +1,5 @@
-//! The Hub of a bare JID: an account, or a domain itself. The shell round the structs that decide.
+//! The Hub of a bare JID: an account, a service, or a domain itself. The shell round the structs
+//! that decide.
 //!
 //! The shell owns the mailbox, the addresses of its Sessions, the numbering of what is delivered,
 //! and what waits for the disk. Each mail is handled under `catch_unwind`: after a panic the shell
@@ -8,7 +9,9 @@
 pub mod account;
 mod acks;
 mod allowance;
+mod aside;
 mod binding;
+mod decider;
 mod departed;
 pub mod devices;
 mod estate;
@@ -23,13 +26,17 @@ pub mod mind;
 mod owed;
 mod park;
 mod perform;
+mod plan;
 mod presence;
 pub mod remembered;
 mod roster;
 pub mod server;
+mod shared;
 mod shelf;
+pub mod steward;
 pub mod stranger;
 mod subscription;
+mod tidings;
 
 pub use estate::{Estate, Heritage};
 
@@ -42,7 +49,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
-use rookery_protocol::stanza::Kind;
+use rookery_protocol::stanza::{IqType, Kind};
 use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
@@ -51,11 +58,13 @@ use tracing::{error, warn};
 use crate::abroad::Abroad;
 use crate::directory::{Birth, Load};
 use crate::effect::{Effects, Envelope, Marks, Origin};
+use crate::hub::decider::{Decider, Domain};
 use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::hub::link::Link;
 use crate::hub::mind::Mind;
 use crate::hub::park::Parked;
 use crate::hub::perform::{Held, Waits};
+use crate::hub::steward::Steward;
 use crate::keys::AccountId;
 use crate::lifeline::Lifeline;
 use crate::messages::{Mail, Order, Outgoing};
@@ -69,7 +78,7 @@ const BUDGET: u32 = 64;
 /// A Hub.
 pub struct Hub {
     realm: Arc<Realm>,
-    /// The bare JID, or the domain.
+    /// The bare JID, or the domain or host.
     jid: Jid,
     load: Arc<Load>,
     state: State,
@@ -123,8 +132,9 @@ enum State {
     /// The rows are being read; the mailbox is the stash.
     Loading,
     Account(Box<Mind>),
+    Service(Box<Steward>),
     /// A domain of the server.
-    Domain,
+    Domain(Domain),
     /// The account of this number was removed; only its sessions' end is awaited.
     Removed(Option<AccountId>),
 }
@@ -137,6 +147,18 @@ enum Missed {
     Unpark(usize),
     /// Mail for an account that took the place of a removed one.
     Mail(Mail),
+}
+
+impl State {
+    /// The struct that decides, if there is one.
+    fn decider(&mut self) -> Option<&mut dyn Decider> {
+        match self {
+            State::Account(mind) => Some(mind.as_mut()),
+            State::Service(steward) => Some(steward.as_mut()),
+            State::Domain(domain) => Some(domain),
+            State::Loading | State::Removed(_) => None,
+        }
+    }
 }
 
 impl Hub {
@@ -203,16 +225,52 @@ impl Hub {
 
     fn decide_on(
         &mut self,
-        mut fx: Effects,
+        fx: Effects,
         waits: Waits,
         ctx: &mut Context<Hub>,
         decision: impl FnOnce(&mut Mind, &mut Devices, &Site, &mut Effects),
     ) -> bool {
-        let State::Account(mind) = &mut self.state else {
+        self.think(fx, waits, ctx, |state, devices, site, fx| match state {
+            State::Account(mind) => {
+                decision(mind, devices, site, fx);
+                Some(())
+            }
+            _ => None,
+        })
+    }
+
+    /// The same for what can be decided whatever this is the Hub of.
+    fn consult(
+        &mut self,
+        fx: Effects,
+        waits: Waits,
+        ctx: &mut Context<Hub>,
+        decision: impl FnOnce(&mut dyn Decider, &mut Devices, &Site, &mut Effects),
+    ) -> bool {
+        self.think(fx, waits, ctx, |state, devices, site, fx| {
+            decision(state.decider()?, devices, site, fx);
+            Some(())
+        })
+    }
+
+    fn think(
+        &mut self,
+        mut fx: Effects,
+        waits: Waits,
+        ctx: &mut Context<Hub>,
+        decision: impl FnOnce(&mut State, &mut Devices, &Site, &mut Effects) -> Option<()>,
+    ) -> bool {
+        let (state, devices, site) = (&mut self.state, &mut self.devices, &self.realm.site);
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            decision(state, devices, site, &mut fx)?;
+            if let State::Account(mind) = state {
+                mind.hold_back(devices, site, &mut fx);
+            }
+            Some(())
+        }));
+        if let Ok(None) = decided {
             return false;
-        };
-        let (devices, site) = (&mut self.devices, &self.realm.site);
-        let decided = catch_unwind(AssertUnwindSafe(|| decision(mind, devices, site, &mut fx)));
+        }
         if decided.is_ok() {
             // A client that is told that its presence was handled does not send it again: what
             // came of it goes to the disk before anything that tells it so can, and in one frame
@@ -249,6 +307,7 @@ impl Hub {
         };
         let mut fx = self.effects(origin);
         fx.receipt = receipt;
+        fx.sets = stanza.kind == Kind::Iq(IqType::Set);
         let marks = Marks {
             stamp: fx.now,
             ..Marks::default()
@@ -282,30 +341,19 @@ impl Hub {
         fx.receipt = receipt;
         fx.travelling = rows;
         fx.lasting = marks.lasting;
-        match &self.state {
-            State::Account(_) => {
-                self.decide_on(fx, waits, ctx, |mind, devices, site, fx| {
-                    mind.incoming(stanza, marks, devices, site, fx)
-                });
-            }
-            State::Domain => {
-                let site = &self.realm.site;
-                let answer = AssertUnwindSafe(|| server::incoming(&stanza, site, &mut fx));
-                match catch_unwind(answer) {
-                    Ok(()) => self.perform(fx, waits, ctx),
-                    Err(_) => self.panicked(),
-                }
-            }
-            State::Removed(_) | State::Loading => {
-                fx.refuse(&stanza, &StanzaError::new(Condition::ServiceUnavailable));
-                self.perform(fx, waits, ctx);
-            }
+        if let State::Removed(_) | State::Loading = &self.state {
+            fx.refuse(&stanza, &StanzaError::new(Condition::ServiceUnavailable));
+            return self.perform(fx, waits, ctx);
         }
+        self.consult(fx, waits, ctx, |decider, devices, site, fx| {
+            decider.incoming(stanza, marks, devices, site, fx)
+        });
     }
 
     fn order(&mut self, order: Order, ctx: &mut Context<Hub>) {
         match order {
             Order::Remove(done) => self.remove(done, ctx),
+            Order::Farewells => self.farewells(ctx),
             Order::End {
                 resource,
                 except,
@@ -329,7 +377,12 @@ impl Hub {
                 // Nobody waits any more: fine.
                 let _ = answer.send(clients.collect());
             }
-            Order::EndClient(client, error) => self.end_client(client, &error, ctx),
+            Order::EndClient(client, error) => {
+                self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                    mind.revoked(client, devices, site, fx)
+                });
+                self.end_client(client, &error, ctx);
+            }
             Order::Announce(stanza) => {
                 let mut fx = self.effects(Origin::Elsewhere);
                 for device in self.devices.available() {
@@ -353,6 +406,7 @@ impl Hub {
                 fx.deliver_bytes(device, bytes);
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
+            Mail::Said(device, element) => self.said(device, &element, ctx),
             Mail::Resume(resume) => self.resume(*resume, ctx),
             Mail::Acknowledged(device, resumable) => self.count(device, resumable),
             Mail::Acks(device, h) => self.acked(device, h, ctx),

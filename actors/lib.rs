@@ -27,6 +27,9 @@
 //! clients, the others end as if their lines had broken. A client that comes too late is told how
 //! much of what it sent was handled.
 //!
+//! While its user does not look at it, what need not last and can wait is held for it in the Hub,
+//! before it has a number, until something comes that cannot.
+//!
 //! # The actors
 //!
 //! | Actor | one per | owns, alone | if it dies |
@@ -37,6 +40,9 @@
 //! | [`session`] | full JID | counts of XEP-0198; outlives its stream | the stream closes |
 //! | [`hub`] | bare JID or domain | presence, roster, extensions' state | reborn; sessions stay |
 //! | [`keeper`] | server | the disk | the server stops |
+//!
+//! A Hub is of an account, of a [service](service) or what is at one, or of a domain itself: one
+//! shell round three structs that decide.
 //!
 //! An actor is a shell round a plain struct that decides. The structs know no actor, thread or
 //! clock: their answer is a list of [`effect`]s, which the shell performs. [`extension`] is all
@@ -66,10 +72,12 @@ pub mod listener;
 pub mod lookalike;
 pub mod messages;
 pub mod notices;
+pub mod owners;
 pub mod realm;
 pub mod receipt;
 pub mod registry;
 mod router;
+pub mod service;
 pub mod session;
 pub mod site;
 pub mod stream;

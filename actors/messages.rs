@@ -33,6 +33,8 @@ pub enum Mail {
     Answer(DeviceId, Bytes),
     /// A stream wants a session back.
     Resume(Box<Resume>),
+    /// The client of a session said something beside its stanzas.
+    Said(DeviceId, Box<Element>),
     /// A session counts acknowledgements from here on (XEP-0198); whether it may be resumed.
     Acknowledged(DeviceId, bool),
     /// The client has this many of what was counted (XEP-0198 `h`).
@@ -79,7 +81,7 @@ impl Mail {
         use Mail::*;
         matches!(
             self,
-            Outgoing(_) | Answer(..) | Acknowledged(..) | Acks(..) | Lost(..) | Gone(_)
+            Outgoing(_) | Answer(..) | Said(..) | Acknowledged(..) | Acks(..) | Lost(..) | Gone(_)
         )
     }
 }
@@ -268,6 +270,8 @@ impl Drop for Bound {
 pub enum Order {
     /// Remove the account with everything it has; the sessions stay until [`Order::End`].
     Remove(oneshot::Sender<Committed>),
+    /// Hear of the accounts that were removed.
+    Farewells,
     /// End the sessions: all, or the one of this resource; but for one that asked for it.
     End {
         resource: Option<SmolStr>,
@@ -298,6 +302,8 @@ pub enum ToSession {
     },
     /// Its stream read an element of stream management.
     Management { line: u32, element: Element },
+    /// Its stream read an element beside stanzas that an extension hears.
+    Said { line: u32, element: Box<Element> },
     /// To be written; `number` where it is counted.
     Deliver { bytes: Bytes, number: Option<u32> },
     /// Deliveries are counted from here on: the Hub's answer to [`Mail::Acknowledged`].

@@ -27,6 +27,7 @@ use crate::gate::Gate;
 use crate::keeper::Keeper;
 use crate::lane::Lanes;
 use crate::messages::Mail;
+use crate::owners::Owners;
 use crate::registry::Registry;
 use crate::site::{Site, VERSION};
 use crate::transport::Tls;
@@ -41,6 +42,7 @@ pub struct Realm {
     pub keeper: Keeper,
     pub lanes: Lanes,
     pub accounts: Accounts,
+    pub owners: Owners,
     pub gate: Arc<Gate>,
     pub tls: ArcSwap<Tls>,
     /// The server's secret: what is derived from it need not be stored.

@@ -90,6 +90,8 @@ struct Ledger {
     open: VecDeque<Entry>,
     lost: Vec<(Head, Condition)>,
     watched: bool,
+    /// Nobody is told of losses any more.
+    left: bool,
     /// Of a session that can be resumed.
     marks: Option<Box<Marks>>,
 }
@@ -218,6 +220,12 @@ impl Owner {
         ledger.watched
     }
 
+    /// The session ends to be resumed. What is lost from now on was not handled: nobody is there to
+    /// be told, and its client sends it again.
+    pub fn leave(&self) {
+        self.ledger.lock().left = true;
+    }
+
     /// What was lost since the last call, and why.
     pub fn take_lost(&self) -> Vec<(Head, Condition)> {
         std::mem::take(&mut self.ledger.lock().lost)
@@ -252,6 +260,9 @@ impl Owner {
         let mut grew = false;
         let mut guard = self.ledger.lock();
         let ledger = &mut *guard;
+        if ledger.left && lost.is_some() {
+            return;
+        }
         let index = number.wrapping_sub(ledger.base) as usize;
         if let Some(entry) = ledger.open.get_mut(index).filter(|entry| !entry.settled) {
             entry.settled = true;
@@ -373,6 +384,7 @@ impl fmt::Debug for Receipt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::AccountId;
     use rookery_protocol::stanza::MessageType;
 
     const BOUNDS: Bounds = Bounds {
@@ -421,6 +433,24 @@ mod tests {
         assert_eq!(owner.take_lost().len(), 1);
         assert_eq!(owner.settled(), 1);
         assert_eq!(*notices.lock(), [Notice::Lost]);
+    }
+
+    /// A server that stops drops what its lanes still have; the marks of other lanes must not say
+    /// that it was handled.
+    #[test]
+    fn what_is_lost_when_the_session_has_left_is_a_gap() {
+        let (owner, notices) = owner();
+        owner.mark_for(SessionKey::new(AccountId(1), 2), 0, 0);
+        let ((first, _), (second, _)) = (let_in(&owner, 1), let_in(&owner, 1));
+        owner.leave();
+        drop(first);
+        assert_eq!(owner.settled(), 0);
+        assert!(notices.lock().is_empty() && owner.take_lost().is_empty());
+        let (_, mark) = second.mark().expect("a mark");
+        let mark: Mark = rookery_storage::record::decode(&mark).expect("a mark");
+        assert_eq!((mark.number, mark.upto), (2, 0));
+        second.settle();
+        assert_eq!(owner.settled(), 0);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::keys::{self, AccountId};
 use crate::messages::Mail;
 use crate::realm::Realm;
 use crate::receipt::Receipt;
+use crate::service::Host;
 
 impl Realm {
     /// Sends a stanza to whom its `to` names. It must have one; without it is dropped, and its
@@ -28,7 +29,10 @@ impl Realm {
             return;
         };
         if !self.site.serves(to.domain()) {
-            return self.refuse(envelope, Condition::RemoteServerNotFound);
+            return match self.site.host(to.domain()) {
+                Some(host) => self.to_service(host, &to, envelope),
+                None => self.refuse(envelope, Condition::RemoteServerNotFound),
+            };
         }
         let key = to.bare();
         if to.local().is_some() && self.accounts.id(key.as_str()).is_none() {
@@ -37,6 +41,18 @@ impl Realm {
         // Who is not there wants to hear of nothing.
         let wakes = wakes(&envelope.stanza) && envelope.marks.topic.is_none();
         self.post(&key, Mail::Incoming(Box::new(envelope)), wakes);
+    }
+
+    /// Sends a stanza to the Hub of a service, or of one of its entities. Who comes wakes it: a
+    /// room is there when it is entered.
+    fn to_service(self: &Arc<Realm>, host: &Host, to: &Jid, envelope: Envelope) {
+        let service = host.service(&self.site);
+        if to.local().is_some() && !service.is_some_and(|it| it.has_locals) {
+            return self.refuse(envelope, Condition::ItemNotFound);
+        }
+        let comes = envelope.stanza.kind == Kind::Presence(PresenceType::Available);
+        let wakes = comes || wakes(&envelope.stanza);
+        self.post(&to.bare(), Mail::Incoming(Box::new(envelope)), wakes);
     }
 
     /// Sends mail to the Hub of `key`, which is started for it where `wakes` says so.
@@ -110,7 +126,7 @@ impl Realm {
             && reply
                 .to
                 .as_ref()
-                .is_some_and(|to| self.site.serves(to.domain()))
+                .is_some_and(|to| self.site.is_here(to.domain()))
         {
             self.route(Envelope::plain(reply));
         }

@@ -325,6 +325,7 @@ impl Session {
     /// The server stops. When it starts again the session is found in the store.
     fn shut_down(&mut self, error: StreamError, ctx: &mut Context<Session>) {
         self.over = true;
+        self.owner.leave();
         self.save();
         self.to_stream(ToStream::Close(error));
         ctx.stop();
@@ -378,6 +379,11 @@ impl Handler<ToSession> for Session {
             ToSession::Management { line, element } => {
                 if line == self.line {
                     self.management(&element, ctx);
+                }
+            }
+            ToSession::Said { line, element } => {
+                if line == self.line {
+                    self.to_hub(Mail::Said(self.device, element));
                 }
             }
             ToSession::Deliver { bytes, number } => self.deliver(bytes, number, ctx),

@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 use crate::effect::Millis;
 use crate::extension::List;
 use crate::notices::Notices;
+use crate::service::Host;
 
 /// The program's name, as XEP-0092 and disco tell it.
 pub const NAME: &str = "Rookery";
@@ -25,6 +26,8 @@ pub struct Site {
     pub extensions: List,
     /// The domains we serve, prepared.
     pub domains: Vec<SmolStr>,
+    /// The services under them.
+    pub hosts: Vec<Host>,
     /// Bare JIDs that may administer the server.
     pub admins: Vec<Jid>,
     /// What the administrators have everybody told.
@@ -42,7 +45,8 @@ impl Site {
     /// A site with these settings; domains and administrators that are no JIDs were refused by
     /// `config`.
     pub fn new(settings: Settings, extensions: List) -> Site {
-        let domains = settings.domains.iter().map(SmolStr::new).collect();
+        let domains: Vec<SmolStr> = settings.domains.iter().map(SmolStr::new).collect();
+        let hosts = hosts(&settings, extensions, &domains);
         let admins = settings
             .admins
             .iter()
@@ -52,6 +56,7 @@ impl Site {
             settings,
             extensions,
             domains,
+            hosts,
             admins,
             notices: Notices::default(),
             key: random(),
@@ -63,6 +68,22 @@ impl Site {
     /// Whether `domain` (prepared) is one of ours.
     pub fn serves(&self, domain: &str) -> bool {
         self.domains.iter().any(|ours| ours == domain)
+    }
+
+    /// Whether an extension hears elements of this namespace beside stanzas.
+    pub fn hears(&self, ns: &str) -> bool {
+        let mut extensions = self.extensions.iter();
+        extensions.any(|extension| extension.nonzas.contains(&ns))
+    }
+
+    /// The service at `domain` (prepared), if there is one.
+    pub fn host(&self, domain: &str) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.name == domain)
+    }
+
+    /// Whether whoever is at `domain` (prepared) is here: at one of our domains or services.
+    pub fn is_here(&self, domain: &str) -> bool {
+        self.serves(domain) || self.host(domain).is_some()
     }
 
     /// Whether `jid` may administer the domain of `host`: XEP-0133 by administrators of that very
@@ -98,6 +119,23 @@ impl Site {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_millis() as Millis)
     }
+}
+
+/// The services of all domains. One whose name is that of a domain was refused by `config`.
+fn hosts(settings: &Settings, extensions: List, domains: &[SmolStr]) -> Vec<Host> {
+    let mut hosts = Vec::new();
+    for (extension, service) in extensions.iter().enumerate() {
+        let prefix = service.service.as_ref().map(|it| (it.host)(settings));
+        let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) else {
+            continue;
+        };
+        hosts.extend(domains.iter().map(|domain| Host {
+            name: format!("{prefix}.{domain}").into(),
+            domain: domain.clone(),
+            extension,
+        }));
+    }
+    hosts
 }
 
 /// `N` random bytes from the operating system.

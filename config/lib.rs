@@ -11,6 +11,7 @@
 //! or as a plain number of seconds; sizes as `"512 B"`, `"256 KiB"`, `"10 MiB"`, `"2 GiB"`, or as
 //! a plain number of bytes.
 
+mod hosts;
 mod keys;
 mod layers;
 mod problem;

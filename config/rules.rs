@@ -1,6 +1,6 @@
 //! What must hold between settings, and what their values must look like beyond their type.
 
-use crate::settings::Settings;
+use crate::settings::{Settings, Shape};
 use rookery_protocol::jid::{Jid, prepare_domain};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ pub(crate) fn check(settings: &mut Settings) -> Vec<Broken> {
     admins(settings, &mut broken);
     certificate(settings, &mut broken);
     addresses(settings, &mut broken);
-    rooms(settings, &mut broken);
+    hosts(settings, &mut broken);
     shapes(settings, &mut broken);
     times(settings, &mut broken);
     archive(settings, &mut broken);
@@ -99,17 +99,29 @@ fn addresses(settings: &Settings, broken: &mut Vec<Broken>) {
     }
 }
 
-fn rooms(settings: &Settings, broken: &mut Vec<Broken>) {
-    let host = &settings.rooms.host;
-    let prepared = prepare_domain(host).is_ok_and(|prepared| prepared == host.as_str());
-    if !host.is_empty() && !prepared {
-        let what = format!("{host:?} is not the beginning of a domain");
-        break_rule(
-            broken,
-            "rooms.host",
-            what,
-            "write it as `rooms`, in lower case",
-        );
+/// A service's host is below each domain, and nobody else's.
+fn hosts(settings: &Settings, broken: &mut Vec<Broken>) {
+    let hosts = [
+        ("rooms.host", &settings.rooms.host),
+        ("pubsub.service.host", &settings.pubsub.service.host),
+    ];
+    let mut seen = BTreeSet::new();
+    for (key, host) in hosts.into_iter().filter(|(_, host)| !host.is_empty()) {
+        if !prepare_domain(host).is_ok_and(|prepared| prepared == host.as_str()) {
+            let what = format!("{host:?} is not the beginning of a domain");
+            break_rule(broken, key, what, "write it as `rooms`, in lower case");
+        }
+        if !seen.insert(host) {
+            let what = format!("{host:?} is another service's host");
+            break_rule(broken, key, what, "give every service its own");
+        }
+        for domain in &settings.domains {
+            let name = format!("{host}.{domain}");
+            if settings.domains.contains(&name) {
+                let what = format!("{name} is one of `domains`");
+                break_rule(broken, key, what, "give the service another host");
+            }
+        }
     }
 }
 
@@ -205,7 +217,7 @@ fn archive(settings: &Settings, broken: &mut Vec<Broken>) {
 /// A key, its value as a number, and the least that works or that a specification allows.
 type Floor = (&'static str, fn(&Settings) -> u64, u64);
 
-const FLOORS: [Floor; 32] = [
+const FLOORS: [Floor; 22] = [
     (
         "accounts.iterations",
         |s| u64::from(s.accounts.iterations),
@@ -222,56 +234,6 @@ const FLOORS: [Floor; 32] = [
         "limits.before_login.size",
         |s| s.limits.before_login.size.as_u64(),
         2_048,
-    ),
-    (
-        "limits.before_login.elements",
-        |s| s.limits.before_login.elements as u64,
-        16,
-    ),
-    (
-        "limits.before_login.depth",
-        |s| s.limits.before_login.depth as u64,
-        4,
-    ),
-    (
-        "limits.before_login.attributes",
-        |s| s.limits.before_login.attributes as u64,
-        8,
-    ),
-    (
-        "limits.before_login.namespaces",
-        |s| s.limits.before_login.namespaces as u64,
-        4,
-    ),
-    (
-        "limits.before_login.name",
-        |s| s.limits.before_login.name.as_u64(),
-        64,
-    ),
-    (
-        "limits.after_login.elements",
-        |s| s.limits.after_login.elements as u64,
-        64,
-    ),
-    (
-        "limits.after_login.depth",
-        |s| s.limits.after_login.depth as u64,
-        16,
-    ),
-    (
-        "limits.after_login.attributes",
-        |s| s.limits.after_login.attributes as u64,
-        16,
-    ),
-    (
-        "limits.after_login.namespaces",
-        |s| s.limits.after_login.namespaces as u64,
-        4,
-    ),
-    (
-        "limits.after_login.name",
-        |s| s.limits.after_login.name.as_u64(),
-        64,
     ),
     ("limits.rate", |s| s.limits.rate.as_u64(), 1_024),
     ("limits.burst", |s| s.limits.burst.as_u64(), 1_024),
@@ -320,9 +282,56 @@ const FLOORS: [Floor; 32] = [
     ),
 ];
 
+/// The same for what may be sent before and after login: both keys, the value, both floors.
+type ShapeFloor = ([&'static str; 2], fn(&Shape) -> u64, [u64; 2]);
+
+const SHAPE_FLOORS: [ShapeFloor; 5] = [
+    (
+        [
+            "limits.before_login.elements",
+            "limits.after_login.elements",
+        ],
+        |shape| shape.elements as u64,
+        [16, 64],
+    ),
+    (
+        ["limits.before_login.depth", "limits.after_login.depth"],
+        |shape| shape.depth as u64,
+        [4, 16],
+    ),
+    (
+        [
+            "limits.before_login.attributes",
+            "limits.after_login.attributes",
+        ],
+        |shape| shape.attributes as u64,
+        [8, 16],
+    ),
+    (
+        [
+            "limits.before_login.namespaces",
+            "limits.after_login.namespaces",
+        ],
+        |shape| shape.namespaces as u64,
+        [4, 4],
+    ),
+    (
+        ["limits.before_login.name", "limits.after_login.name"],
+        |shape| shape.name.as_u64(),
+        [64, 64],
+    ),
+];
+
 fn floors(settings: &Settings, broken: &mut Vec<Broken>) {
-    for (key, value, least) in FLOORS {
-        let value = value(settings);
+    let floors = FLOORS.iter();
+    let mut found: Vec<(&'static str, u64, u64)> = floors
+        .map(|(key, value, least)| (*key, value(settings), *least))
+        .collect();
+    let shapes = [&settings.limits.before_login, &settings.limits.after_login];
+    for (keys, value, least) in &SHAPE_FLOORS {
+        found.extend((0..2).map(|at| (keys[at], value(shapes[at]), least[at])));
+    }
+    for (key, value, least) in found {
         if value < least {
             let what = format!("{value} is too little");
             break_rule(broken, key, what, &format!("at least {least}"));

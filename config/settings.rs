@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod machinery;
+mod mobile;
 
 pub use machinery::{Engine, Storage};
+pub use mobile::{ClientState, Clients, Push};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -43,6 +45,10 @@ section! {
         pub accounts: Accounts = Accounts::default(),
         /// The clients of an account.
         pub clients: Clients = Clients::default(),
+        /// Clients whose users do not look at them (XEP-0352).
+        pub client_state: ClientState = ClientState::default(),
+        /// Push notifications (XEP-0357).
+        pub push: Push = Push::default(),
         /// Stream management (XEP-0198).
         pub acks: Acks = Acks::default(),
         /// Contact lists.
@@ -265,24 +271,6 @@ section! {
 }
 
 section! {
-    /// The clients of an account that say which they are (XEP-0388), and their tokens (XEP-0484).
-    pub struct Clients {
-        /// How many of one account are remembered: beyond that the one not seen for longest is
-        /// forgotten, and its token with it. 0: none, and no tokens are given.
-        pub remembered: usize = 20,
-        /// For how long one is remembered that does not come back.
-        #[serde(with = "span")]
-        pub forget: Duration = 90 * DAY,
-        /// How long a token is good.
-        #[serde(with = "span")]
-        pub token_lifetime: Duration = 30 * DAY,
-        /// After which time a token in use is replaced.
-        #[serde(with = "span")]
-        pub token_rotation: Duration = DAY,
-    }
-}
-
-section! {
     /// Stream management (XEP-0198).
     pub struct Acks {
         /// Stanzas not yet acknowledged that one session may have in memory. What comes then waits
@@ -379,7 +367,7 @@ section! {
         pub items: u32 = 10_000,
         /// Bytes of one item.
         pub item: Size = Size::kib(128),
-        /// Bytes of all items of one account.
+        /// Bytes of all items of one account, or of one node of the service.
         pub total: Size = Size::mib(5),
         /// Subscriptions to one node, and affiliations with it.
         pub people: usize = 1_000,
@@ -387,6 +375,22 @@ section! {
         pub burst: u32 = 200,
         /// Items a second one account may publish after that.
         pub rate: u32 = 5,
+        /// The service for all users.
+        pub service: PubsubService = PubsubService::default(),
+    }
+}
+
+section! {
+    /// The publish-subscribe service beside the accounts' own (XEP-0060).
+    pub struct PubsubService {
+        /// The service's host below each domain: `pubsub` for `pubsub.example.org`. Empty: none.
+        pub host: String = "pubsub".into(),
+        /// Nodes in all.
+        pub nodes: usize = 5_000,
+        /// Nodes that one user may make.
+        pub own: usize = 100,
+        /// Bytes of all items.
+        pub total: Size = Size::mib(256),
     }
 }
 
@@ -423,25 +427,6 @@ section! {
         /// Help.
         #[serde(deserialize_with = "list")]
         pub support: Vec<String> = vec![],
-    }
-}
-
-impl Settings {
-    /// The hosts of this server's services under `domain`, not the domain itself.
-    pub fn service_hosts(&self, domain: &str) -> Vec<String> {
-        let prefix = &self.rooms.host;
-        if prefix.is_empty() {
-            vec![]
-        } else {
-            vec![format!("{prefix}.{domain}")]
-        }
-    }
-
-    /// Every name a certificate must carry: each domain, followed by its service hosts.
-    pub fn hosts(&self) -> Vec<String> {
-        let with_services =
-            |domain: &String| std::iter::once(domain.clone()).chain(self.service_hosts(domain));
-        self.domains.iter().flat_map(with_services).collect()
     }
 }
 

@@ -161,7 +161,8 @@ fn names_that_tools_outside_use() {
     assert!(settings.register.open);
     assert_eq!(settings.limits.trusted, ["127.0.0.0/8".parse().unwrap()]);
     assert_eq!(settings.admins, ["admin@example.org"]);
-    assert_eq!(settings.hosts(), ["example.org", "rooms.example.org"]);
+    let hosts = ["example.org", "rooms.example.org", "pubsub.example.org"];
+    assert_eq!(settings.hosts(), hosts);
 }
 
 #[test]
@@ -221,7 +222,7 @@ fn unknown_keys_name_the_nearest() {
 }
 
 /// What is wrong, and a part of what is said about it.
-const WRONG: [(&str, &str); 24] = [
+const WRONG: [(&str, &str); 26] = [
     ("x = [", "rookery.toml, line 1: this is not TOML"),
     (
         "\n\ndata = 'a'\ndata = 'b'",
@@ -292,6 +293,14 @@ const WRONG: [(&str, &str); 24] = [
         "line 2: tls.certificate: stands without `key`",
     ),
     ("[rooms]\nhost = 'Rooms!'", "line 2: rooms.host: "),
+    (
+        "[pubsub.service]\nhost = 'rooms'",
+        "line 2: pubsub.service.host: \"rooms\" is another service's host",
+    ),
+    (
+        "domains = ['a.example', 'pubsub.a.example']",
+        "pubsub.service.host: pubsub.a.example is one of `domains`",
+    ),
     (
         "[limits.after_login]\nsize = 9999",
         "line 2: limits.after_login.size: 9999 B is less",

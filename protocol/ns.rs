@@ -84,6 +84,7 @@ namespaces! {
     MUC_UNIQUE = "http://jabber.org/protocol/muc#unique";
     MUC_USER = "http://jabber.org/protocol/muc#user";
     NICK = "http://jabber.org/protocol/nick";
+    NOTIFICATIONS = "urn:xmpp:notification-settings:1";
     OCCUPANT_ID = "urn:xmpp:occupant-id:0";
     OFFLINE = "http://jabber.org/protocol/offline";
     OOB = "jabber:x:oob";

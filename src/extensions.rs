@@ -4,14 +4,19 @@
 pub mod archive;
 pub mod blocking;
 pub mod carbons;
+pub mod client_state;
 pub mod clients;
 pub mod commands;
 pub mod disco;
+pub mod displayed;
 pub mod last;
 pub mod motd;
+pub mod moved;
 pub mod offline;
 pub mod pep;
 pub mod ping;
+mod pubsub;
+pub mod push;
 pub mod register;
 pub mod request;
 #[cfg(test)]
@@ -26,16 +31,21 @@ use rookery_actors::extension::{List, Spec};
 /// The extensions, one line each; the order is the order in which they see a stanza.
 pub const LIST: List = &[
     &blocking::EXTENSION,
+    &displayed::DISPLAYED,
     &archive::EXTENSION,
     &carbons::CARBONS,
     &offline::EXTENSION,
+    &push::PUSH,
+    &client_state::CLIENT_STATE,
     &clients::CLIENTS,
     &commands::COMMANDS,
     &pep::PEP,
     &disco::DISCO,
     &last::LAST,
     &motd::MOTD,
+    &moved::MOVED,
     &ping::PING,
+    &pubsub::service::PUBSUB,
     &register::REGISTER,
     &time::TIME,
     &version::SOFTWARE,

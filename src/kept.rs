@@ -219,15 +219,11 @@ pub fn worth(stanza: &Stanza) -> Worth {
         StanzaKind::Message(MessageType::Headline) if hint("store") && !hint("no-store") => {}
         _ => return Worth::Passing,
     }
-    let is_trifle = stanza
-        .children()
-        .iter()
-        .all(|child| TRIFLES.contains(&child.ns.as_str()) || child.is(ns::CLIENT, "thread"));
     let is_lasting = || {
         let known = |child: &_| LASTING.iter().any(|(ns, name)| Child::is(child, ns, name));
         hint("store") || stanza.children().iter().any(known) || is_invitation(stanza)
     };
-    if is_trifle && !hint("store") {
+    if says_nothing(stanza) && !hint("store") {
         Worth::Trifle
     } else if hint("no-store") {
         Worth::Passing
@@ -238,11 +234,20 @@ pub fn worth(stanza: &Stanza) -> Worth {
     }
 }
 
+/// Whether there is nothing in a message but what says nothing by itself: chat states, hints and
+/// the like.
+pub fn says_nothing(stanza: &Stanza) -> bool {
+    let is_trifle =
+        |child: &Child| TRIFLES.contains(&child.ns.as_str()) || child.is(ns::CLIENT, "thread");
+    stanza.children().iter().all(is_trifle)
+}
+
 /// Namespaces of children that say nothing by themselves.
 const TRIFLES: &[&str] = &[
     ns::CHAT_STATES,
     ns::HINTS,
     ns::STANZA_ID,
+    ns::OCCUPANT_ID,
     ns::CARBONS,
     ns::DELAY,
 ];
@@ -264,6 +269,15 @@ const LASTING: &[(&str, &str)] = &[
     (ns::INVITE_DIRECT, "x"),
     (ns::REACTIONS, "reactions"),
     (ns::RETRACT, "retract"),
+];
+
+/// Children that hold what only its readers can read.
+pub const ENCRYPTED: &[(&str, &str)] = &[
+    (OMEMO_LEGACY, "encrypted"),
+    (OMEMO_1, "encrypted"),
+    (OMEMO_2, "encrypted"),
+    (OPENPGP, "openpgp"),
+    (OPENPGP_LEGACY, "x"),
 ];
 
 /// XEP-0384 before version 0.4.

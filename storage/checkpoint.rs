@@ -297,11 +297,12 @@ fn count(shelf: &dyn Shelf, frozen: &Frozen, books: &Books) -> Result<Count, She
                 Step::Next
             })?;
         }
+        let mut past = Past::of(shelf, tree);
         for (key, value) in layer.rows() {
             let old = if layer.erases(key) {
                 None
             } else {
-                shelf.get(slot, key)?
+                past.get(key)?
             };
             if let Some(row) = &old {
                 count.remove_row(slot, key, row);
@@ -312,6 +313,53 @@ fn count(shelf: &dyn Shelf, frozen: &Frozen, books: &Books) -> Result<Count, She
         }
     }
     Ok(count)
+}
+
+/// Looks up what a tree has on the shelf, in the order of keys. The archive grows at the ends of
+/// its runs: there one look tells for many keys that they are new.
+struct Past<'s> {
+    shelf: &'s dyn Shelf,
+    tree: Tree,
+    /// Between the last key and this one (`None`: the end) there is nothing.
+    nothing_before: Option<Option<Vec<u8>>>,
+}
+
+impl<'s> Past<'s> {
+    fn of(shelf: &'s dyn Shelf, tree: Tree) -> Past<'s> {
+        Past {
+            shelf,
+            tree,
+            nothing_before: None,
+        }
+    }
+
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, ShelfError> {
+        if self.tree != Tree::Archive {
+            return self.shelf.get(self.tree.slot(), key);
+        }
+        match &self.nothing_before {
+            Some(Some(end)) if key < end.as_slice() => return Ok(None),
+            Some(None) => return Ok(None),
+            _ => {}
+        }
+        let from = KeyRange {
+            from: key.to_vec(),
+            to: None,
+        };
+        let mut first = None;
+        self.shelf
+            .scan(self.tree.slot(), &from, false, &mut |key, row| {
+                first = Some((key.to_vec(), row.to_vec()));
+                Step::Stop
+            })?;
+        let (found, end) = match first {
+            Some((at, row)) if at == key => (Some(row), None),
+            Some((at, _)) => (None, Some(Some(at))),
+            None => (None, Some(None)),
+        };
+        self.nothing_before = end;
+        Ok(found)
+    }
 }
 
 /// Which rows may have parts on the shelf.

@@ -62,6 +62,8 @@ mod log;
 mod mark;
 mod memtable;
 mod migrations;
+mod pack;
+mod packed_shelf;
 mod read;
 mod rebuild;
 mod recovery;

@@ -161,7 +161,8 @@ impl Mark {
         if format > FORMAT {
             return Err(Unreadable::Newer(format));
         }
-        read_body(format, rest).ok_or(Unreadable::Damaged)
+        // What is written next is of this program's format.
+        read_body(FORMAT, rest).ok_or(Unreadable::Damaged)
     }
 }
 
@@ -292,7 +293,7 @@ mod tests {
     fn golden_bytes() {
         let bytes = mark().write();
         assert_eq!(bytes.len(), 8 + 2 + 16 + 11 * 8 + SLOTS * 16 + 1 + 4);
-        assert_eq!(bytes[..10], *b"ROOKMARK\x00\x01");
+        assert_eq!(bytes[..10], *b"ROOKMARK\x00\x02");
         let key_hash_of_tally = u64::from_be_bytes(*bytes[114 + 40..].first_chunk().unwrap());
         assert_eq!(key_hash_of_tally, key_hash(b"key"));
         assert_eq!(key_hash(b"key"), 0xb3c6_b126_32d7_ab04);

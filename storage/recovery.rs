@@ -21,6 +21,7 @@ use crate::{
     mark::{MARK, Mark, Unreadable},
     memtable::Tables,
     migrations::FORMAT,
+    packed_shelf::PackedShelf,
     scrub::Scrub,
     shelf::{Identity, Shelf, ShelfError},
     sled_shelf::SledShelf,
@@ -163,17 +164,14 @@ impl Opening {
     pub(crate) fn open_shelf(&self, create: bool) -> Result<Box<dyn Shelf>, ShelfError> {
         let path = self.folder.join(SLED);
         match &self.options.shelf {
-            ShelfChoice::Memory(shelf) => Ok(Box::new(shelf.clone())),
+            ShelfChoice::Memory(shelf) => Ok(Box::new(PackedShelf::new(shelf.clone()))),
             ShelfChoice::Sled => {
                 if create {
                     let made = self.disk.make_folder(&path);
                     made.map_err(|error| ShelfError::Broken(error.to_string()))?;
                 }
-                Ok(Box::new(SledShelf::open(
-                    &path,
-                    self.options.cache,
-                    create,
-                )?))
+                let sled = SledShelf::open(&path, self.options.cache, create)?;
+                Ok(Box::new(PackedShelf::new(sled)))
             }
         }
     }

@@ -133,12 +133,12 @@ impl Hub {
     /// A device has what it was sent up to `h`: it is not sent again, even after a crash.
     pub(super) fn acked(&mut self, device: DeviceId, h: u32, ctx: &mut Context<Hub>) {
         let acked = self.link(device).map(|link| link.acked(h));
-        self.taken(acked.unwrap_or_default(), ctx);
+        self.taken(device, acked.unwrap_or_default(), ctx);
         self.unshelve(device, ctx);
         self.flush_soon(ctx);
     }
 
-    fn taken(&mut self, acked: Vec<Unacked>, ctx: &mut Context<Hub>) {
+    fn taken(&mut self, device: DeviceId, acked: Vec<Unacked>, ctx: &mut Context<Hub>) {
         let mut kept = Vec::with_capacity(acked.len());
         for unacked in acked {
             self.later.delete(Tree::Sessions, unacked.row.clone());
@@ -146,7 +146,7 @@ impl Hub {
         }
         if !kept.is_empty() {
             self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-                mind.taken(&kept, devices, site, fx)
+                mind.taken(device, &kept, devices, site, fx)
             });
         }
     }
@@ -354,6 +354,9 @@ impl Hub {
         if let Some(device) = self.devices.get_mut(device) {
             device.away = true;
         }
+        self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+            mind.waits(device, devices, site, fx)
+        });
         self.expire_in_time(device, loss, ctx);
         // The oldest make room.
         let away = self.devices.iter().filter(|device| device.away);
@@ -439,7 +442,8 @@ impl Hub {
             link.line = link.line.wrapping_add(1);
             link.send(ToSession::Resume { stream, h });
         }
-        self.taken(acked, ctx);
+        self.rouse(id, ctx);
+        self.taken(id, acked, ctx);
         self.unshelve(id, ctx);
         self.flush_soon(ctx);
     }

@@ -12,9 +12,10 @@ use std::sync::atomic::Ordering;
 
 use super::{Hub, Missed, State};
 use crate::clients::ClientKey;
-use crate::effect::Origin;
+use crate::effect::{Origin, Row};
 use crate::hub::devices::{Device, DeviceId, Devices};
 use crate::hub::link::Link;
+use crate::hub::shared::Left;
 use crate::hub::shelf::{Item, Unacked};
 use crate::keys::{AccountId, SessionKey};
 use crate::messages::{Bind, Bound, ToSession};
@@ -26,10 +27,37 @@ const TRIES: u8 = 2;
 
 impl Hub {
     pub(super) fn bind(&mut self, bind: Bind, ctx: &mut Context<Hub>) {
+        let mut queries = Vec::new();
+        if bind.bind2.is_some() {
+            self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                queries = mind.bind_queries(devices, site, fx);
+            });
+        }
+        if queries.is_empty() {
+            return self.bind_with(bind, None, ctx);
+        }
+        let realm = Arc::clone(&self.realm);
+        let behind = self.ended < self.ticket;
+        let read = async move {
+            // What this Hub wrote must be there.
+            if behind {
+                realm.keeper.committed(Frame::new()).await;
+            }
+            realm.keeper.rows(queries).await
+        };
+        // Nothing may come between what is told and the session.
+        ctx.wait(
+            read.into_actor(self)
+                .map(|rows, hub, ctx| hub.bind_with(bind, rows, ctx)),
+        );
+    }
+
+    /// What had to be read is there.
+    fn bind_with(&mut self, bind: Bind, rows: Option<Vec<Row>>, ctx: &mut Context<Hub>) {
         let answer = match &self.state {
             State::Account(mind) => {
                 let account = mind.account.id;
-                self.bound(&bind, account, ctx)
+                self.bound(&bind, account, rows, ctx)
             }
             _ => Err(StanzaError::new(Condition::NotAuthorized)),
         };
@@ -40,6 +68,7 @@ impl Hub {
         &mut self,
         bind: &Bind,
         account: AccountId,
+        rows: Option<Vec<Row>>,
         ctx: &mut Context<Hub>,
     ) -> Result<Box<Bound>, StanzaError> {
         // RFC 6120 §7.6.2.1, §7.7.2: what the client asks for if it is a resource at all, else one
@@ -93,7 +122,7 @@ impl Hub {
         self.links.push((id, link));
         let mut bound = Bound::new(jid, FIRST_LINE, session, owner);
         if let Some(bind2) = &bind.bind2 {
-            bound.inline = self.bind_features(id, bind2, ctx);
+            bound.inline = self.bind_features(id, bind2, rows, ctx);
         }
         Ok(Box::new(bound))
     }
@@ -116,6 +145,7 @@ impl Hub {
         &mut self,
         device: DeviceId,
         bind2: &Bind2,
+        rows: Option<Vec<Row>>,
         ctx: &mut Context<Hub>,
     ) -> Vec<Element> {
         // XEP-0198 §8.1: the engine's own, and first, so that what the others deliver counts.
@@ -126,7 +156,8 @@ impl Hub {
         features.extend(bind2.inline.iter().cloned());
         let mut answers = Vec::new();
         self.decide(Origin::Device(device), ctx, |mind, devices, site, fx| {
-            answers = mind.bind(device, &features, devices, site, fx);
+            let wishes = (&features[..], rows.as_deref());
+            answers = mind.bind(device, wishes, devices, site, fx);
         });
         answers.extend(enabled);
         answers
@@ -202,11 +233,13 @@ impl Hub {
                 Item::Volatile(bytes) => self.realm.bounce(bytes),
             }
         }
+        let (rows, left) = forget(unacked);
         if matches!(self.state, State::Loading) {
             // The rows are found on disk, with nobody's name on them.
             let device = Box::new(device);
             self.missed.push_back(Missed::Gone { device, panics: 0 });
         } else {
+            self.leave_to_others(&left.fewer);
             let again = Box::new(device.clone());
             let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
                 mind.gone(device, devices, site, fx);
@@ -214,9 +247,11 @@ impl Hub {
                 if let Some((token, handled)) = departed {
                     mind.departed(token, handled, fx);
                 }
-                let kept = forget(unacked, &mut fx.rows);
-                if !kept.is_empty() {
-                    mind.returned(kept, devices, site, fx);
+                for row in rows {
+                    fx.rows.delete(Tree::Sessions, row);
+                }
+                if !left.kept.is_empty() {
+                    mind.returned(left.kept, devices, site, fx);
                 }
             });
             if !decided && matches!(self.state, State::Loading) {
@@ -253,15 +288,20 @@ impl Hub {
     }
 }
 
-/// Takes the rows of deliveries away that will not be acknowledged any more; the archive rows they
-/// stood for.
-pub(super) fn forget(unacked: Vec<Unacked>, frame: &mut Frame) -> Vec<Vec<u8>> {
-    // What was no message is of no use to another session.
-    let forget = |unacked: Unacked| {
-        frame.delete(Tree::Sessions, unacked.row.clone());
-        unacked.message()
-    };
-    unacked.into_iter().filter_map(forget).collect()
+/// Of deliveries that will not be acknowledged any more: their rows, and the messages they stood
+/// for.
+fn forget(unacked: Vec<Unacked>) -> (Vec<Vec<u8>>, Left) {
+    let mut left = Left::default();
+    let mut rows = Vec::new();
+    for unacked in unacked {
+        rows.push(unacked.row.clone());
+        let others = unacked.others;
+        // What was no message is of no use to another session.
+        if let Some(kept) = unacked.message() {
+            left.take(kept, others);
+        }
+    }
+    (rows, left)
 }
 
 #[cfg(test)]
@@ -316,7 +356,7 @@ mod tests {
         let mut fx = Effects::new(0, Origin::Device(id));
         let wanted = [(ns::BIND2, "bind"), (ns::CARBONS, "enable"), ("urn:x", "y")];
         let wanted = wanted.map(|(ns, name)| Element::new(ns, name));
-        let told = mind.bind(id, &wanted, &mut devices, &site, &mut fx);
+        let told = mind.bind(id, (&wanted, None), &mut devices, &site, &mut fx);
         assert_eq!(told, [Element::new(ns::MAM, "metadata")]);
         assert_eq!(
             devices.get(id).unwrap().noted,
@@ -324,7 +364,7 @@ mod tests {
             "and may note the device"
         );
         let unwanted = [Element::new(ns::CARBONS, "disable")];
-        mind.bind(id, &unwanted, &mut devices, &site, &mut fx);
+        mind.bind(id, (&unwanted, None), &mut devices, &site, &mut fx);
         assert!(devices.get(id).unwrap().noted.is_empty());
     }
 }

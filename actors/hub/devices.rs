@@ -40,6 +40,9 @@ pub struct Device {
     pub acknowledges: bool,
     /// Its stream is gone, and its session waits for another (XEP-0198 §5).
     pub away: bool,
+    /// Its user does not look at it: what need not be seen at once is held until something comes
+    /// that must. Always `false` at the beginning of a stream, also of one that resumes.
+    pub patient: bool,
     /// Something changed that a server which starts again must know.
     pub changed: bool,
     /// Extensions that noted it: see [`crate::effect::Effects::note`].
@@ -61,6 +64,7 @@ impl Device {
             trusted: false,
             acknowledges: false,
             away: false,
+            patient: false,
             changed: false,
             noted: Vec::new(),
         }

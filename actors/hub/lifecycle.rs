@@ -7,21 +7,28 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rookery_protocol::error::{StreamCondition, StreamError};
+use rookery_protocol::jid::Jid;
 use rookery_storage::{Frame, Tree};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::perform::{Held, What};
+use super::perform::{Held, Waits, What};
 use super::{Hub, Missed, State};
 use crate::effect::{Origin, Query, Row};
+use crate::hub::decider::Domain;
 use crate::hub::devices::{DeviceId, Devices};
 use crate::hub::link::Link;
 use crate::hub::mind::Mind;
 use crate::hub::remembered::{self, Remembered, Whereabouts};
+use crate::hub::shared::Left;
+use crate::hub::steward::Steward;
 use crate::keeper::{Committed, Tell};
 use crate::keys::{self, AccountId};
 use crate::messages::{Mail, Order, ToSession};
+use crate::owners::Owners;
+use crate::realm::Realm;
 use crate::receipt::Receipt;
+use crate::service::Host;
 
 /// After a start of the server all Hubs that had sessions are there again within this time.
 const ALL_BACK: Duration = Duration::from_secs(1);
@@ -32,23 +39,79 @@ const LAST_WAIT: Duration = Duration::from_secs(3);
 /// an account in memory for ever.
 const WAKEFUL: u32 = 30;
 
+/// Whose rows a Hub loads.
+pub(super) enum Owner {
+    Account(AccountId),
+    Service(Host),
+}
+
+/// What a Hub is loaded from.
+pub(super) struct Rows {
+    /// The number under which they lie.
+    id: AccountId,
+    loaded: Vec<Row>,
+    /// The sessions of an account.
+    sessions: Vec<Row>,
+    /// Removed accounts that a service has yet to hear of.
+    farewells: Vec<Row>,
+}
+
+impl Realm {
+    /// The rows of whoever has this bare JID; `None`: the disk did not give them.
+    async fn rows_of(&self, owner: &Owner, jid: &Jid) -> Option<Rows> {
+        let all = |tree, range| Query::Range {
+            tree,
+            range,
+            limit: usize::MAX,
+            backwards: false,
+        };
+        let (id, others) = match owner {
+            Owner::Account(id) => (*id, all(Tree::Sessions, keys::everything(*id))),
+            Owner::Service(_) => {
+                let claim = self.owners.claim(jid, &self.accounts, &self.keeper);
+                (claim.await?, Owners::farewells(jid))
+            }
+        };
+        let loaded = vec![all(Tree::Account, keys::loaded(id))];
+        let (loaded, others) =
+            tokio::join!(self.keeper.rows(loaded), self.keeper.rows(vec![others]));
+        let (sessions, farewells) = match owner {
+            Owner::Account(_) => (others?, Vec::new()),
+            Owner::Service(_) => (Vec::new(), others?),
+        };
+        Some(Rows {
+            id,
+            loaded: loaded?,
+            sessions,
+            farewells,
+        })
+    }
+}
+
 impl Hub {
-    /// Reads the account; until it is there no mail is handled. What the Hub itself has handed to
-    /// the disk is waited for, or memory would be older than the disk.
+    /// Reads the account or service; until it is there no mail is handled. What the Hub itself has
+    /// handed to the disk is waited for, or memory would be older than the disk.
     pub(super) fn load(&mut self, ctx: &mut Context<Hub>) {
         self.flush();
-        if self.jid.local().is_none() {
-            self.state = State::Domain;
-            return;
-        }
-        let Some(id) = self.realm.accounts.id(self.jid.as_str()) else {
-            // Nobody is left whom sessions could be of.
-            self.heritage = None;
-            self.state = State::Removed(None);
-            return;
+        let realm = Arc::clone(&self.realm);
+        let owner = match realm.site.host(self.jid.domain()) {
+            Some(host) => Owner::Service(host.clone()),
+            None if self.jid.local().is_none() => {
+                self.state = State::Domain(Domain);
+                return;
+            }
+            None => match realm.accounts.id(self.jid.as_str()) {
+                Some(id) => Owner::Account(id),
+                None => {
+                    // Nobody is left whom sessions could be of.
+                    self.heritage = None;
+                    self.state = State::Removed(None);
+                    return;
+                }
+            },
         };
         self.state = State::Loading;
-        let realm = Arc::clone(&self.realm);
+        let jid = self.jid.clone();
         let heritage = self.heritage.take();
         let behind = self.ended < self.ticket || heritage.is_some();
         let upto = self.ticket;
@@ -62,17 +125,10 @@ impl Hub {
                 let later = left.as_mut().map(|(it, _)| std::mem::take(&mut it.later));
                 realm.keeper.committed(later.unwrap_or_default()).await;
             }
-            let (tree, range) = (Tree::Account, keys::loaded(id));
-            let all = |tree, range| Query::Range {
-                tree,
-                range,
-                limit: usize::MAX,
-                backwards: false,
-            };
-            let rows = realm.keeper.rows(vec![all(tree, range)]);
-            let sessions = all(Tree::Sessions, keys::everything(id));
-            let (rows, sessions) = tokio::join!(rows, realm.keeper.rows(vec![sessions]));
-            (left, rows.zip(sessions))
+            (
+                left,
+                realm.rows_of(&owner, &jid).await.map(|it| (owner, it)),
+            )
         };
         ctx.wait(read.into_actor(self).map(move |(left, rows), hub, ctx| {
             hub.ended = hub.ended.max(upto);
@@ -81,7 +137,7 @@ impl Hub {
                 hub.inherit(*estate, &dead);
             }
             match rows {
-                Some((rows, sessions)) => hub.loaded(id, rows, sessions, inherited, ctx),
+                Some((owner, rows)) => hub.loaded(owner, rows, inherited, ctx),
                 // Nothing may be decided from half of an account.
                 None => hub.fall(ctx),
             }
@@ -90,20 +146,35 @@ impl Hub {
 
     fn loaded(
         &mut self,
-        id: AccountId,
-        rows: Vec<Row>,
-        sessions: Vec<Row>,
+        owner: Owner,
+        Rows {
+            id,
+            loaded,
+            sessions,
+            farewells,
+        }: Rows,
         inherited: bool,
         ctx: &mut Context<Hub>,
     ) {
         let (site, jid) = (&self.realm.site, self.jid.clone());
-        match catch_unwind(AssertUnwindSafe(|| Mind::load(id, jid, rows, site))) {
-            Ok(mind) => self.state = State::Account(Box::new(mind)),
-            Err(_) => {
-                error!(hub = %self.jid, "the rows of an account cannot be loaded");
+        let load = || match owner {
+            Owner::Account(_) => {
+                let mind = Mind::load(id, jid, loaded, site);
+                Some(State::Account(Box::new(mind)))
+            }
+            Owner::Service(host) => {
+                let steward = Steward::load(id, jid, &host, loaded, site)?;
+                Some(State::Service(Box::new(steward)))
+            }
+        };
+        match catch_unwind(AssertUnwindSafe(load)) {
+            Ok(Some(state)) => self.state = state,
+            Ok(None) | Err(_) => {
+                error!(hub = %self.jid, "the rows of a hub cannot be loaded");
                 return self.fall(ctx);
             }
         }
+        self.take_leave(farewells, ctx);
         if matches!(&self.state, State::Account(mind) if mind.account.owed.is_due()) {
             self.decide(Origin::Elsewhere, ctx, |mind, _, _, fx| mind.repay(fx));
         }
@@ -124,6 +195,42 @@ impl Hub {
         }
         let waiting: Vec<DeviceId> = self.links.iter().map(|(id, _)| *id).collect();
         waiting.into_iter().for_each(|id| self.unshelve(id, ctx));
+    }
+
+    /// Accounts were removed that this service, if it is one, may know.
+    pub(super) fn farewells(&mut self, ctx: &mut Context<Hub>) {
+        let State::Service(_) = &self.state else {
+            return;
+        };
+        let realm = Arc::clone(&self.realm);
+        let query = Owners::farewells(&self.jid);
+        let rows = async move { realm.keeper.rows(vec![query]).await };
+        // Whoever has the name next is somebody else: nothing of his may overtake this.
+        ctx.wait(rows.into_actor(self).map(|rows, hub, ctx| {
+            hub.take_leave(rows.unwrap_or_default(), ctx);
+        }));
+    }
+
+    /// Lets the service forget the accounts in these rows.
+    fn take_leave(&mut self, farewells: Vec<Row>, ctx: &mut Context<Hub>) {
+        if farewells.is_empty() || self.shy {
+            return;
+        }
+        let fx = self.effects(Origin::Elsewhere);
+        let decided = self.think(fx, Waits::All, ctx, |state, _, site, fx| {
+            let State::Service(steward) = state else {
+                return None;
+            };
+            for (key, _) in farewells {
+                if let Some(account) = Owners::gone(&key) {
+                    steward.removed(&account, site, fx);
+                }
+                fx.delete(Tree::Meta, key);
+            }
+            Some(())
+        });
+        // It would panic for ever.
+        self.shy = !decided;
     }
 
     /// Sessions of an earlier life of the server: those that may be resumed wait for their clients,
@@ -166,20 +273,27 @@ impl Hub {
             return;
         }
         let loaded = matches!(self.state, State::Account(_));
+        let mut left = Left::default();
+        let mut gone = Vec::new();
+        for session in lost {
+            gone.push((session.key.rows(), session.departed()));
+            for (_, _, delivery) in session.unacked {
+                match delivery.stanza {
+                    Whereabouts::Archive(kept) => left.take(kept, 0),
+                    Whereabouts::Shared(kept, others) => left.take(kept, others),
+                    Whereabouts::Here(_) | Whereabouts::Sent(_) => {}
+                }
+            }
+        }
+        self.leave_to_others(&left.fewer);
         let decided = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-            let mut kept = Vec::new();
-            for session in lost {
-                fx.rows.delete_range(Tree::Sessions, session.key.rows());
-                if let Some((token, handled)) = session.departed() {
+            for (rows, departed) in gone {
+                fx.rows.delete_range(Tree::Sessions, rows);
+                if let Some((token, handled)) = departed {
                     mind.departed(token, handled, fx);
                 }
-                let stanzas = session.unacked.into_iter().map(|(_, _, it)| it.stanza);
-                kept.extend(stanzas.filter_map(|stanza| match stanza {
-                    Whereabouts::Archive(kept) => Some(kept),
-                    Whereabouts::Here(_) | Whereabouts::Sent(_) => None,
-                }));
             }
-            mind.returned(kept, devices, site, fx)
+            mind.returned(left.kept, devices, site, fx)
         });
         // It would panic for ever. The rows wait for a better program.
         self.shy = loaded && !decided;
@@ -238,8 +352,10 @@ impl Hub {
             return;
         };
         let (id, name) = (mind.account.id, self.jid.as_str().as_bytes().to_vec());
+        let (realm, jid) = (Arc::clone(&self.realm), self.jid.clone());
         let removed = self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
             mind.removed(devices, site, fx);
+            realm.owners.say_farewell(&jid, &mut fx.rows);
             fx.delete(Tree::Accounts, name);
             for tree in [Tree::Account, Tree::Archive, Tree::Pubsub, Tree::Sessions] {
                 fx.rows.delete_range(tree, keys::everything(id));
@@ -263,6 +379,7 @@ impl Hub {
     /// The server stops. What waits for the disk is delivered first, in order: most of it need not
     /// last, and would be lost; what comes from now on does not hold it up.
     pub(super) fn drain(&mut self, error: StreamError, ctx: &mut Context<Hub>) {
+        self.rouse_all(ctx);
         self.flush();
         self.draining = Some((self.ticket, error));
         self.say_farewell();
@@ -313,8 +430,8 @@ impl Hub {
         let waits = !self.held.is_empty() || !self.parked.is_empty() || !self.abroad.is_empty();
         let busy = waits || self.pending > 0;
         // A timer would die with the Hub. An account that was removed has nothing more to do.
-        let is_account = matches!(self.state, State::Account(_));
-        let wakeful = is_account && self.wakes > 0 && unused < rest * WAKEFUL;
+        let remembers = matches!(self.state, State::Account(_) | State::Service(_));
+        let wakeful = remembers && self.wakes > 0 && unused < rest * WAKEFUL;
         if unused < rest / 2 || busy || wakeful {
             return self.rest(ctx);
         }

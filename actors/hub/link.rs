@@ -15,8 +15,9 @@ use actix::prelude::*;
 use bytes::Bytes;
 
 use crate::effect::Keep;
-use crate::hub::remembered::{Delivery, Remembered, Traces, Whereabouts};
-use crate::hub::shelf::{Item, Next, Shelf, Unacked};
+use crate::hub::aside::Aside;
+use crate::hub::remembered::{Delivery, Remembered, Traces};
+use crate::hub::shelf::{Item, Next, Shelf, Unacked, size_of};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
 use crate::receipt::{Handled, Owner, is_later};
@@ -32,6 +33,8 @@ pub struct Link {
     pub key: SessionKey,
     acks: Option<Box<Acks>>,
     shelved: Option<Box<Shelved>>,
+    /// What is held for it because it is patient.
+    pub aside: Option<Box<Aside>>,
     /// Deliveries to it that wait for the disk; what comes later queues behind them.
     pub held: u32,
     /// Deliveries on their way to the shelved.
@@ -90,6 +93,7 @@ impl Link {
             key,
             acks: None,
             shelved: None,
+            aside: None,
             held: 0,
             shelving: 0,
             token: None,
@@ -108,17 +112,7 @@ impl Link {
         let mut shelved = Shelved::default();
         for (serial, row, delivery) in remembered.unacked {
             acks.serial = acks.serial.max(serial);
-            let (kept, copy, size) = match delivery.stanza {
-                Whereabouts::Archive(kept) => (Some(kept), false, 0),
-                Whereabouts::Sent(kept) => (Some(kept), true, 0),
-                Whereabouts::Here(bytes) => (None, false, size_of(&bytes)),
-            };
-            let unacked = Unacked {
-                row,
-                kept,
-                copy,
-                size,
-            };
+            let unacked = Unacked::read(row, delivery.stanza);
             match delivery.number {
                 Some(number) => acks.unacked.push_back(Sent {
                     number,
@@ -138,6 +132,7 @@ impl Link {
             key: remembered.key,
             acks: Some(Box::new(acks)),
             shelved: Some(Box::new(shelved)),
+            aside: None,
             held: 0,
             shelving: 0,
             token: Some(token),
@@ -188,7 +183,7 @@ impl Link {
     pub fn assign(
         &mut self,
         bytes: &[u8],
-        keep: Keep,
+        (keep, others): (Keep, u8),
         room: Room,
     ) -> (Way, Option<(Unacked, Delivery)>) {
         let Some(acks) = self.acks.as_mut() else {
@@ -212,6 +207,7 @@ impl Link {
                 kept,
                 copy,
                 size,
+                others,
             }
         });
         let number = (!shelved).then(|| acks.number(bytes.len(), unacked.clone()));
@@ -237,6 +233,7 @@ impl Link {
             kept: Some(kept),
             copy: true,
             size: size_of(bytes),
+            others: 0,
         })
     }
 
@@ -421,6 +418,15 @@ impl Link {
         self.token.zip(handled)
     }
 
+    /// All that must not be lost, with its number if it has one.
+    pub fn unacked_mut(&mut self) -> impl Iterator<Item = (Option<u32>, &mut Unacked)> {
+        let sent = self.acks.iter_mut().flat_map(|acks| &mut acks.unacked);
+        let sent = sent.filter_map(|it| Some((Some(it.number), it.unacked.as_deref_mut()?)));
+        let shelved = self.shelved.iter_mut();
+        let shelved = shelved.flat_map(|it| it.shelf.unacked_mut());
+        sent.chain(shelved.map(|it| (None, it)))
+    }
+
     /// The rows there may be of it.
     pub fn traces(&self) -> Traces {
         Traces {
@@ -452,10 +458,6 @@ impl Link {
     pub fn leave(&mut self) {
         self.open = false;
     }
-}
-
-fn size_of(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 impl Drop for Link {

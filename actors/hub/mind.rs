@@ -12,7 +12,7 @@ use rookery_protocol::subscription::Request;
 use rookery_protocol::xml::Element;
 
 use crate::admin::Outcome;
-use crate::effect::{Administer, Effects, Marks, Read, Row};
+use crate::effect::{Administer, Effects, Marks, Query, Read, Row};
 use crate::extension::{AccountRole, Direction, Fellows, Pass, View};
 use crate::hub::account::Account;
 use crate::hub::allowance::Allowance;
@@ -117,10 +117,10 @@ impl Mind {
     pub fn rejoined(&mut self, devices: &mut Devices, site: &Site, fx: &mut Effects) {
         let turn = &mut Turn { devices, site, fx };
         for index in 0..site.extensions.len() {
-            self.one(index, turn, |role, view, _| {
+            self.one(index, turn, |role, view, fx| {
                 let noted = |device: &&Device| device.noted.contains(&(index as u16));
                 for device in view.devices.iter().filter(noted) {
-                    role.rejoined(device.id, view);
+                    role.rejoined(device.id, view, fx);
                 }
             });
         }
@@ -156,35 +156,26 @@ impl Mind {
         self.vanish(turn);
     }
 
-    /// What was delivered to a device that went without acknowledging it: keys of archive rows.
-    pub fn returned(
+    /// What must be read before a device binds by XEP-0386.
+    pub fn bind_queries(
         &mut self,
-        kept: Vec<Vec<u8>>,
         devices: &mut Devices,
         site: &Site,
         fx: &mut Effects,
-    ) {
+    ) -> Vec<Query> {
         let turn = &mut Turn { devices, site, fx };
-        self.each(turn, |role, view, fx| role.returned(&kept, view, fx));
-    }
-
-    /// What was delivered to a device that has acknowledged it: keys of archive rows.
-    pub fn taken(
-        &mut self,
-        kept: &[Vec<u8>],
-        devices: &mut Devices,
-        site: &Site,
-        fx: &mut Effects,
-    ) {
-        let turn = &mut Turn { devices, site, fx };
-        self.each(turn, |role, view, fx| role.taken(kept, view, fx));
+        let mut queries = Vec::new();
+        self.each(turn, |role, view, _| {
+            queries.extend(role.bind_queries(view))
+        });
+        queries
     }
 
     /// A device binds by XEP-0386: what it is told.
     pub fn bind(
         &mut self,
         device: DeviceId,
-        features: &[Element],
+        (features, rows): (&[Element], Option<&[Row]>),
         devices: &mut Devices,
         site: &Site,
         fx: &mut Effects,
@@ -196,6 +187,7 @@ impl Mind {
                 answers.extend(role.bind(device, feature, view, fx));
             });
         }
+        self.each(turn, |role, view, _| answers.extend(role.bound(rows, view)));
         answers
     }
 
@@ -426,6 +418,11 @@ impl Mind {
         turn.fx.lasting |= pass.marks.lasting;
     }
 
+    /// All roles in their order.
+    pub(super) fn roles(&self) -> impl Iterator<Item = &dyn AccountRole> {
+        self.roles.iter().map(|(_, role)| role.as_ref())
+    }
+
     /// Whether an extension keeps the account's presence from `contact`.
     pub(super) fn hides_from(&self, contact: &Jid) -> bool {
         self.roles.iter().any(|(_, role)| role.hides_from(contact))
@@ -475,6 +472,9 @@ impl Mind {
         call(role.as_mut(), view, turn.fx);
         for (device, is_noted) in turn.fx.take_notes() {
             turn.devices.note(device, *index, is_noted);
+        }
+        for (request, contact) in turn.fx.take_said() {
+            self.say(request, contact, turn);
         }
     }
 

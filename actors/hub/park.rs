@@ -2,20 +2,18 @@
 //! does. IQs to an extension that reads wait behind it, so that each sees what the last one did.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError};
-use rookery_protocol::stanza::{Kind, Stanza};
+use rookery_protocol::stanza::{IqType, Kind, Stanza};
 use rookery_storage::{Frame, Tree};
 
 use super::perform::Waits;
 use super::{Hub, Missed, State};
 use crate::admin::Outcome;
 use crate::effect::{Administer, Marks, Origin, Query, Read};
-use crate::hub::server;
 use crate::realm::After;
 use crate::receipt::Receipt;
 
@@ -37,10 +35,9 @@ impl Hub {
         if self.parked.is_empty() || !matches!(stanza.kind, Kind::Iq(_)) {
             return Some((stanza, receipt));
         }
-        let answerer = match &self.state {
-            State::Account(mind) => mind.answerer(&stanza, &self.realm.site),
-            _ => None,
-        };
+        let site = &self.realm.site;
+        let decider = self.state.decider();
+        let answerer = decider.and_then(|it| it.answerer(&stanza, site));
         match self
             .parked
             .iter_mut()
@@ -72,21 +69,23 @@ impl Hub {
             };
             let mut fx = self.effects(origin);
             fx.receipt = receipt;
+            fx.sets = stanza.kind == Kind::Iq(IqType::Set);
             let marks = Marks {
                 stamp: fx.now,
                 ..Marks::default()
             };
-            self.decide_on(
-                fx,
-                Waits::All,
-                ctx,
-                |mind, devices, site, fx| match origin {
-                    Origin::Device(device) => {
+            match origin {
+                Origin::Device(device) => {
+                    self.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {
                         mind.outgoing(device, stanza, marks, devices, site, fx)
-                    }
-                    Origin::Elsewhere => mind.incoming(stanza, marks, devices, site, fx),
-                },
-            );
+                    })
+                }
+                Origin::Elsewhere => {
+                    self.consult(fx, Waits::All, ctx, |decider, devices, site, fx| {
+                        decider.incoming(stanza, marks, devices, site, fx)
+                    })
+                }
+            };
         }
     }
 
@@ -123,16 +122,21 @@ impl Hub {
             let (request, origin) = (read.request.clone(), read.origin);
             let mut fx = hub.effects(origin);
             fx.receipt = std::mem::replace(&mut read.receipt, Receipt::none());
+            fx.sets = request
+                .as_ref()
+                .is_some_and(|it| it.kind == Kind::Iq(IqType::Set));
             let unheard = !fx.receipt.is_some();
             let decided = match (rows, &request) {
-                (Some(rows), _) => hub.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {
-                    mind.read_done(read, rows, devices, site, fx)
-                }),
+                (Some(rows), _) => {
+                    hub.consult(fx, Waits::All, ctx, |decider, devices, site, fx| {
+                        decider.read_done(read, rows, devices, site, fx)
+                    })
+                }
                 // Nothing may be decided from rows that the disk did not give: they might be taken
                 // for rows that there are not. Dropped with `fx`, the receipt tells the sender.
                 (None, Some(_)) => false,
-                (None, None) => hub.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {
-                    mind.unread(read, devices, site, fx)
+                (None, None) => hub.consult(fx, Waits::All, ctx, |decider, devices, site, fx| {
+                    decider.unread(read, devices, site, fx)
                 }),
             };
             if let Some(request) = request.filter(|_| !decided && unheard) {
@@ -197,30 +201,21 @@ impl Hub {
         let mut fx = self.effects(origin);
         fx.receipt = std::mem::replace(&mut order.receipt, Receipt::none());
         let unheard = !fx.receipt.is_some();
-        if let State::Account(_) = &self.state {
-            let decided = self.decide_on(fx, Waits::All, ctx, |mind, devices, site, fx| {
-                mind.administered(order, outcome, devices, site, fx)
+        if self.state.decider().is_some() {
+            let decided = self.consult(fx, Waits::All, ctx, |decider, devices, site, fx| {
+                decider.administered(order, outcome, devices, site, fx)
             });
             if !decided && unheard {
                 self.apologise(&request, origin, ctx);
             }
             return;
         }
-        let site = &self.realm.site;
-        if let State::Domain = &self.state {
-            let answer = AssertUnwindSafe(|| server::administered(&order, outcome, site, &mut fx));
-            if catch_unwind(answer).is_err() {
-                self.panicked();
-                if unheard {
-                    self.apologise(&request, origin, ctx);
-                }
-                return;
+        match outcome {
+            Outcome::Failed(_) => {
+                fx.refuse(&request, &StanzaError::new(Condition::InternalServerError));
             }
-        } else if let Outcome::Failed(_) = outcome {
-            fx.refuse(&request, &StanzaError::new(Condition::InternalServerError));
-        } else {
             // The account is gone: a plain result.
-            fx.result(&request, None);
+            _ => fx.result(&request, None),
         }
         self.perform(fx, Waits::All, ctx);
     }

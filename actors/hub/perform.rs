@@ -7,17 +7,18 @@ use rookery_protocol::stanza::{Kind, Stanza};
 use rookery_protocol::subscription::Request;
 use rookery_storage::record::encode;
 use rookery_storage::{Frame, Tree};
-use smallvec::SmallVec;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{Hub, State};
-use crate::effect::{Effect, Effects, Keep, Origin};
+use crate::effect::{Effect, Effects, Origin};
 use crate::hub::devices::DeviceId;
-use crate::hub::link::Way;
+use crate::hub::link::Link;
+use crate::hub::plan::Plan;
 use crate::hub::remembered::Delivery;
-use crate::hub::shelf::Item;
+use crate::hub::shared::Shared;
+use crate::hub::shelf::{Item, Unacked};
 use crate::keeper::{Committed, Tell};
 use crate::receipt::{Receipt, is_later};
 
@@ -76,20 +77,16 @@ impl Hub {
         self.abroad.see_off(&mut effects);
         let mut frame = std::mem::take(&mut fx.travelling);
         frame.append(std::mem::take(&mut fx.rows));
-        let decided = !frame.is_empty();
-        let hold_all = decided && kind == Waits::All;
-        #[cfg(feature = "seeded-bugs")]
-        let hold_all = hold_all && !rookery_storage::seeded_bugs::is_on("result-before-commit");
+        let decided = !frame.is_empty() || self.answers_set(&fx, &effects);
+        let shared = Shared::of(&effects);
         // Rows go with a stanza, which takes those of its copies along.
         let leaves = effects.iter().any(takes_rows);
-        let mut along = Frame::new();
-        let mut now: SmallVec<[What; 4]> = SmallVec::new();
-        let mut hold = Vec::new();
+        let mut plan = Plan::new(frame, kind, decided, leaves, shared);
         for mut effect in effects {
             if let Effect::Route(envelope) = &mut effect
                 && !envelope.rows.is_empty()
             {
-                envelope.rows.append(std::mem::take(&mut along));
+                envelope.rows.append(std::mem::take(&mut plan.along));
             }
             match effect {
                 Effect::Deliver {
@@ -98,31 +95,30 @@ impl Hub {
                     keep,
                 } => {
                     for device in devices {
-                        let keep = match keep.clone() {
-                            Keep::Archived(_) if !decided => Keep::No,
-                            Keep::Sent(_) if !decided && !leaves => Keep::No,
-                            Keep::No if hold_all => Keep::Here,
-                            keep => keep,
-                        };
-                        let own = hold_all || matches!(keep, Keep::Archived(_));
-                        let along = leaves.then_some(&mut along);
-                        match self.keep(device, &bytes, keep, hold_all, (&mut frame, along)) {
-                            Some((what, true)) => hold.push((own, what)),
-                            Some((what, false)) => now.push(what),
-                            None => {}
-                        }
+                        self.plan(device, bytes.clone(), keep.clone(), &mut plan);
                     }
+                }
+                Effect::SetAside {
+                    device,
+                    bytes,
+                    subject,
+                } => self.plan_aside(device, bytes, subject, &mut plan),
+                Effect::Patience(device, patient) => {
+                    self.plan_patience(device, patient, &mut plan);
                 }
                 // Nothing is handled before it is done, or at least no IQ to the same extension: so
                 // it must begin before anything is. It sees what this Hub wrote, and what comes of
                 // it queues behind what waits now.
-                Effect::Read(read) => now.push(What::Effect(Effect::Read(read))),
-                other if hold_all || self.held_effects > 0 => {
-                    hold.push((hold_all, What::Effect(other)));
+                Effect::Read(read) => plan.now.push(What::Effect(Effect::Read(read))),
+                other if plan.hold_all || self.held_effects > 0 => {
+                    plan.hold.push((plan.hold_all, What::Effect(other)));
                 }
-                other => now.push(What::Effect(other)),
+                other => plan.now.push(What::Effect(other)),
             }
         }
+        let Plan {
+            frame, now, hold, ..
+        } = plan;
         let receipt = std::mem::replace(&mut fx.receipt, Receipt::none());
         // Rows of deliveries alone make a frame, too.
         let wrote = !frame.is_empty();
@@ -142,80 +138,26 @@ impl Hub {
         }
     }
 
+    /// Whether a session that may be resumed gets the answer to an IQ of type `set`.
+    fn answers_set(&self, fx: &Effects, effects: &[Effect]) -> bool {
+        let Origin::Device(asker) = fx.origin() else {
+            return false;
+        };
+        let answers = |effect: &Effect| {
+            matches!(effect, Effect::Deliver { devices, .. }
+            if devices.contains(&asker))
+        };
+        let resumable = |(id, link): &(DeviceId, Link)| *id == asker && link.token.is_some();
+        fx.sets
+            && fx.receipt.is_some()
+            && self.links.iter().any(resumable)
+            && effects.iter().any(answers)
+    }
+
     /// Holds something until its frame is on disk.
     pub(super) fn hold(&mut self, held: Held) {
         self.held_effects += u32::from(held.what.device().is_none());
         self.held.push_back(held);
-    }
-
-    /// Gives a delivery its number, or parks it, adds the row that keeps it until it is
-    /// acknowledged, and says whether it must wait.
-    fn keep(
-        &mut self,
-        device: DeviceId,
-        bytes: &Bytes,
-        keep: Keep,
-        hold_all: bool,
-        (frame, along): (&mut Frame, Option<&mut Frame>),
-    ) -> Option<(What, bool)> {
-        let keep = match (keep, along) {
-            (Keep::Sent(kept), Some(along)) => match self.entrust(device, bytes, kept, along) {
-                Some(entrusted) => return Some(entrusted),
-                None => Keep::No,
-            },
-            (keep, _) => keep,
-        };
-        let room = self.room();
-        let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
-        let (way, row) = link.assign(bytes, keep, room);
-        #[cfg(feature = "seeded-bugs")]
-        let mut nowhere = Frame::new();
-        #[cfg(feature = "seeded-bugs")]
-        let frame = match rookery_storage::seeded_bugs::is_on("lose-unacked") {
-            true => &mut nowhere,
-            false => frame,
-        };
-        let lasts = row.is_some();
-        let unacked = row.map(|(unacked, delivery)| {
-            write(frame, &unacked.row, &delivery);
-            unacked
-        });
-        let bytes = bytes.clone();
-        let what = match (way, unacked) {
-            (Way::Session(number), _) => What::Deliver {
-                device,
-                bytes,
-                number,
-            },
-            (Way::Shelved, unacked) => {
-                link.shelving += 1;
-                let item = unacked.map_or(Item::Volatile(bytes), Item::Row);
-                What::Shelve { device, item }
-            }
-        };
-        let waits = hold_all || link.held > 0 || lasts;
-        link.held += u32::from(waits);
-        Some((what, waits))
-    }
-
-    /// A copy of a stanza that takes rows along: its own row goes with them, and the device gets it
-    /// when they have arrived, so that it has a copy of what was sent and of nothing else. `None`
-    /// for one that cannot come back.
-    fn entrust(
-        &mut self,
-        device: DeviceId,
-        bytes: &Bytes,
-        kept: Vec<u8>,
-        along: &mut Frame,
-    ) -> Option<(What, bool)> {
-        let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
-        let unacked = link.entrust(bytes, kept)?;
-        write(along, &unacked.row, &unacked.delivery(None, &[]));
-        link.shelving += 1;
-        let waits = link.held > 0;
-        link.held += u32::from(waits);
-        let item = Item::Travelling(unacked, Some(bytes.clone()));
-        Some((What::Shelve { device, item }, waits))
     }
 
     fn commit(&mut self, frame: Frame, receipt: Receipt, wrote: bool, lasting: bool, told: bool) {
@@ -296,12 +238,15 @@ impl Hub {
                 self.wakes += 1;
                 ctx.run_later(time, move |hub, ctx| {
                     hub.wakes -= 1;
-                    hub.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
-                        mind.woken(extension, devices, site, fx)
+                    let fx = hub.effects(Origin::Elsewhere);
+                    hub.consult(fx, Waits::All, ctx, |decider, devices, site, fx| {
+                        decider.woken(extension, devices, site, fx)
                     });
                 });
             }
-            Effect::Deliver { .. } => unreachable!("deliveries are never held as effects"),
+            Effect::Deliver { .. } | Effect::SetAside { .. } | Effect::Patience(..) => {
+                unreachable!("deliveries are never held as effects")
+            }
         }
     }
 
@@ -433,6 +378,14 @@ impl What {
         match self {
             What::Deliver { device, .. } | What::Shelve { device, .. } => Some(*device),
             What::Effect(_) | What::Removal(_) => None,
+        }
+    }
+
+    /// The row of a delivery that waits for it.
+    pub(super) fn unacked_mut(&mut self) -> Option<&mut Unacked> {
+        match self {
+            What::Shelve { item, .. } => item.unacked_mut(),
+            _ => None,
         }
     }
 }

@@ -55,6 +55,8 @@ pub enum Whereabouts {
     Here(Vec<u8>),
     /// In the archive row of this key, of which it is a copy: what the account sent itself.
     Sent(Vec<u8>),
+    /// In the archive row of this key, and so many other devices were given it, too.
+    Shared(Vec<u8>, u8),
 }
 
 impl Record for Delivery {
@@ -180,7 +182,7 @@ pub(crate) fn gather(rows: Vec<Row>) -> Vec<Remembered> {
 pub(super) fn here(row: &[u8]) -> Option<Bytes> {
     match decode::<Delivery>(row).ok()?.stanza {
         Whereabouts::Here(bytes) => Some(bytes.into()),
-        Whereabouts::Archive(_) | Whereabouts::Sent(_) => None,
+        Whereabouts::Archive(_) | Whereabouts::Shared(..) | Whereabouts::Sent(_) => None,
     }
 }
 

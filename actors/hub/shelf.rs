@@ -23,13 +23,33 @@ pub struct Unacked {
     pub copy: bool,
     /// Bytes of the stanza, 0 where that was forgotten.
     pub size: u32,
+    /// How many other devices were given the message, too, and have not gone without it.
+    pub others: u8,
 }
 
 impl Unacked {
+    /// As it was read from `row`.
+    pub fn read(row: Vec<u8>, stanza: Whereabouts) -> Unacked {
+        let (kept, copy, others, size) = match stanza {
+            Whereabouts::Archive(kept) => (Some(kept), false, 0, 0),
+            Whereabouts::Shared(kept, others) => (Some(kept), false, others, 0),
+            Whereabouts::Sent(kept) => (Some(kept), true, 0, 0),
+            Whereabouts::Here(bytes) => (None, false, 0, size_of(&bytes)),
+        };
+        Unacked {
+            row,
+            kept,
+            copy,
+            size,
+            others,
+        }
+    }
+
     /// What its row says, once it has a number or none.
     pub fn delivery(&self, number: Option<u32>, bytes: &[u8]) -> Delivery {
         let stanza = match &self.kept {
             Some(kept) if self.copy => Whereabouts::Sent(kept.clone()),
+            Some(kept) if self.others > 0 => Whereabouts::Shared(kept.clone(), self.others),
             Some(kept) => Whereabouts::Archive(kept.clone()),
             None => Whereabouts::Here(bytes.to_vec()),
         };
@@ -40,6 +60,11 @@ impl Unacked {
     pub fn message(self) -> Option<Vec<u8>> {
         self.kept.filter(|_| !self.copy)
     }
+}
+
+/// Bytes of a stanza.
+pub fn size_of(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 /// What the rows of a delivery count for, besides its stanza.
@@ -57,6 +82,18 @@ pub enum Item {
     /// Its row is on its way, with that of the stanza of which it is a copy: neither it nor what
     /// is behind it can be taken before that has arrived.
     Travelling(Unacked, Option<Bytes>),
+}
+
+impl Item {
+    /// What must not be lost of it.
+    pub fn unacked_mut(&mut self) -> Option<&mut Unacked> {
+        match self {
+            Item::Row(unacked) | Item::Ready(unacked, _) | Item::Travelling(unacked, _) => {
+                Some(unacked)
+            }
+            Item::Volatile(_) => None,
+        }
+    }
 }
 
 /// What comes next of what is shelved.
@@ -171,6 +208,11 @@ impl Shelf {
         }
     }
 
+    /// All in it that must not be lost.
+    pub fn unacked_mut(&mut self) -> impl Iterator<Item = &mut Unacked> {
+        self.queue.iter_mut().filter_map(Item::unacked_mut)
+    }
+
     /// All that is left.
     pub fn into_items(self) -> VecDeque<Item> {
         self.queue
@@ -187,6 +229,7 @@ mod tests {
             kept: None,
             copy: false,
             size: 9,
+            others: 0,
         })
     }
 

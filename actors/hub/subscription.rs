@@ -85,6 +85,9 @@ impl Mind {
             let devices = turn.devices.iter();
             let told = devices.filter(|it| if asks { it.available() } else { it.interested });
             reached = told.map(|device| device.id).collect();
+            if asks && self.is_withheld(stanza, turn) {
+                reached.clear();
+            }
             turn.fx.deliver(reached.iter().copied(), stanza, None);
         }
         if let Some(answer) = step.answer {
@@ -97,6 +100,25 @@ impl Mind {
         }
         self.settle(&contact, state, &step, turn);
         reached
+    }
+
+    /// One of the four that an extension says in the account's name.
+    pub(super) fn say(&mut self, request: Request, contact: Jid, turn: &mut Turn) {
+        let marks = Marks {
+            stamp: turn.fx.now,
+            ..Marks::default()
+        };
+        let stanza = self.of_own(request, &contact.bare());
+        self.subscription_out(request, stanza, marks, turn);
+    }
+
+    /// Whether an extension settles this request before the devices see it.
+    fn is_withheld(&mut self, request: &Stanza, turn: &mut Turn) -> bool {
+        let mut withheld = false;
+        self.each(turn, |role, view, fx| {
+            withheld |= role.withholds(request, view, fx);
+        });
+        withheld
     }
 
     /// Sends one of the four from the bare JID, of the server's own accord and with what changes

@@ -50,7 +50,9 @@ impl Realm {
     /// The answer was given: ends what must end.
     pub fn finish(self: &Arc<Realm>, after: After) {
         for (jid, order) in after.orders {
-            self.post(&jid, Mail::Order(order), false);
+            // What a client left for its account is to go even if nobody is there.
+            let wakes = matches!(order, Order::EndClient(..));
+            self.post(&jid, Mail::Order(order), wakes);
         }
         if after.stop.is_some() {
             self.told_to_stop.send_replace(after.stop);
@@ -175,6 +177,11 @@ impl Realm {
         self.post(jid, Mail::Order(Order::Remove(done)), true);
         match removed.await {
             Ok(Committed::Durable) => {
+                for owner in self.owners.names() {
+                    // One that is not in memory hears it when it is loaded.
+                    let order = Mail::Order(Order::Farewells);
+                    let _ = self.directory.send(&owner, order);
+                }
                 self.accounts.forget(jid);
                 Ok(())
             }

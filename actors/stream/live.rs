@@ -56,6 +56,11 @@ impl Stream {
             }
             // The client's own error: nothing to argue about (RFC 6120 §4.9.1.1).
             (ns::STREAM, "error") => return self.close(None, ctx),
+            (ns, _) if ns != ns::CLIENT && self.realm.site.hears(ns) => {
+                let (line, element) = (live.line, Box::new(element.to_element()));
+                live.session.do_send(ToSession::Said { line, element });
+                return self.charge(ctx);
+            }
             _ => {}
         }
         let size = element.wire_len();
@@ -93,6 +98,11 @@ impl Stream {
             self.paused = true;
             return;
         }
+        self.charge(ctx);
+    }
+
+    /// One stanza more, or something like it: over the rate reading pauses.
+    fn charge(&mut self, ctx: &mut Context<Stream>) {
         if let Some(rates) = &mut self.rates {
             let limits = &self.realm.site.settings.limits;
             let (rate, burst) = (

@@ -206,7 +206,7 @@ impl AccountRole for Ledger {
         self.may_panic("gone");
     }
 
-    fn rejoined(&mut self, device: DeviceId, _: View) {
+    fn rejoined(&mut self, device: DeviceId, _: View, _: &mut Effects) {
         self.may_panic("rejoined");
         self.noted.push(device);
     }

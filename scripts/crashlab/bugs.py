@@ -27,10 +27,10 @@ PATIENCE = 60
 
 
 def main(options, run_class):
-    binaries = build(["seeded-bugs"], ROOT / "target" / "seeded-bugs", example=True)
-    options.until_found = True
+    binaries = options.binaries or build(["seeded-bugs"], ROOT / "target" / "seeded-bugs",
+                                         example=True)
     if options.bug:
-        run = by_kill(options, run_class, binaries, options.bug, options.points)
+        run = by_kill(options, run_class, binaries, options.bug, options.points, ("any",))
         run.report()
         return 1 if run.failed else 0
     passed, failed = 0, 0
@@ -46,8 +46,9 @@ def main(options, run_class):
     return 1 if failed else 0
 
 
-def by_kill(options, run_class, binaries, bug, points):
-    own = argparse.Namespace(**{**vars(options), "archive_every": 1, "sigterm": False})
+def by_kill(options, run_class, binaries, bug, points, expected):
+    own = argparse.Namespace(**{**vars(options), "archive_every": 1, "sigterm": 0.0,
+                                "until_found": expected})
     own.seed = random.Random(f"{options.seed} {bug}").randrange(2**32)
     run = run_class(own, binaries, {"ROOKERY_SEED_BUG": bug})
     run.go(points)
@@ -55,13 +56,13 @@ def by_kill(options, run_class, binaries, bug, points):
 
 
 def none(options, run_class, binaries):
-    run = by_kill(options, run_class, binaries, "none", 10)
+    run = by_kill(options, run_class, binaries, "none", 10, ("any",))
     return not run.complaints, f"no bug: {run.passed} points passed, {run.failed} failed"
 
 
 def kill_verdict(options, run_class, binaries, bug, expected):
     print(f"-- {bug}", flush=True)
-    run = by_kill(options, run_class, binaries, bug, PATIENCE)
+    run = by_kill(options, run_class, binaries, bug, PATIENCE, expected)
     named = {line.split(": ", 1)[1].split()[0] for line in run.complaints}
     found = bool(named & set(expected))
     run.discard()

@@ -60,6 +60,8 @@ class Client(asyncio.Protocol):
         self.on_ack = None
         self.on_request = None
         self.acked_inbound = 0
+        # XEP-0313: query id -> the results that came
+        self.queries, self.pages = 0, {}
 
     # -- the wire
 
@@ -101,7 +103,7 @@ class Client(asyncio.Protocol):
             self.closed.set_result(exc)
 
     def send(self, text):
-        if not self.closed.done():
+        if not self.closed.done() and not self.transport.is_closing():
             self.transport.write(text.encode())
 
     def _fresh_parser(self):
@@ -232,6 +234,7 @@ class Client(asyncio.Protocol):
         self.managed, self.previd, self.handled = True, old.previd, old.handled
         self.number, self._ids, self._live = old.number, old._ids, True
         self.sent, self.unacked, self.present = old.sent, old.unacked.copy(), old.present
+        self.queries = old.queries
         answer = await self._next("resumed", "failed")
         if answer.tag.endswith("}resumed"):
             return int(answer.get("h"))
@@ -276,8 +279,11 @@ class Client(asyncio.Protocol):
         return position, future
 
     async def get(self, payload, to=None):
+        return await self.call("get", payload, to)
+
+    async def call(self, kind, payload, to=None):
         """The first child of the result, `None` if there is none; an error is `Refused`."""
-        _, future = self.ask("get", payload, to)
+        _, future = self.ask(kind, payload, to)
         answer = await asyncio.wait_for(future, 30)
         if answer.get("type") == "error":
             raise Refused(condition(answer))

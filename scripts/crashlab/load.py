@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 from xml.sax.saxutils import escape
 
-from .client import C, REGISTER, Client, Lost, Refused, attr
+from . import archive, guests, holdings, nodes, pairs
+from .client import Lost, Refused, attr
 from .model import Message
 
-FRIENDS = "friends.example"
 ALPHABET = "abcdefghijklmnopqrstuvwxyz ABCDEFGH 0123456789 <>&'\" äöüß 漢字 \U0001f99c\n"
+# Roles that can be written to by a full address, and their resources.
+ADDRESSED = {"sm": ("r",), "flap": ("r",), "sleep": ("r",), "pair": ("r", "s")}
 
 
 class Load:
@@ -24,21 +26,31 @@ class Load:
         world = self.world
         loop = asyncio.get_running_loop()
         for account in world.accounts:
-            client = world.main_client(account)
-            if account.role == "flap":
-                self.tasks.append(loop.create_task(self.flap(account)))
-            elif client:
-                self.tasks.append(loop.create_task(self.drive(account, client)))
+            for work in self.works(account):
+                self.tasks.append(loop.create_task(work))
         self.tasks.append(loop.create_task(self.pairs()))
-        self.tasks.append(loop.create_task(self.guests()))
+        self.tasks.append(loop.create_task(guests.come_and_go(world, lambda: self.running)))
         for account in world.accounts:
-            if account.role in ("sm", "flap") and self.rng.random() < 0.25:
+            if account.role in ("sm", "pair") and self.rng.random() < 0.25:
                 loop.call_later(self.rng.random(), self.stall, account)
+
+    def works(self, account):
+        client = self.world.main_client(account)
+        if account.role == "flap":
+            return [self.flap(account)]
+        if client is None:
+            return []
+        if account.role == "sleep":
+            return [self.doze(account, client)]
+        if account.role == "pair":
+            return [self.drive(account, it) for it in account.clients.values()]
+        return [self.drive(account, client)]
 
     def stall(self, account):
         """From now on this one reads nothing."""
-        client = self.world.main_client(account)
-        if self.running and client and account.role != "flap":
+        streams = [it for it in account.clients.values() if it.managed]
+        if self.running and streams:
+            client = self.rng.choice(streams)
             self.world.stalled.add(client)
             client.transport.pause_reading()
 
@@ -76,50 +88,71 @@ class Load:
                                              rng.random() < world.resumes)
                 if not client.present:
                     client.stanza("<presence/>")
-            driving = asyncio.get_running_loop().create_task(self.drive(account, client))
-            try:
-                await asyncio.sleep(rng.uniform(0.05, 0.8))
-            finally:
-                driving.cancel()
+            await self.drive_for(rng.uniform(0.05, 0.8), account, client)
             if client.closed.done():
                 return
             if rng.random() < 0.5:
                 await client.close()
+                world.fall_asleep(account, "r")
             else:
-                client.transport.pause_reading()
-                await asyncio.sleep(rng.uniform(0, 0.1))
-                client.abort()
-                account.stretch += 1
-            world.fall_asleep(account, "r")
+                await self.break_line(account, client)
             client = None
             await asyncio.sleep(rng.uniform(0, 0.2))
 
+    async def doze(self, account, client):
+        """The line breaks; from then on the session hibernates."""
+        await self.drive_for(self.rng.uniform(0, 0.6), account, client)
+        if not client.closed.done():
+            await self.break_line(account, client)
+
+    async def drive_for(self, seconds, account, client):
+        driving = asyncio.get_running_loop().create_task(self.drive(account, client))
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            driving.cancel()
+
+    async def break_line(self, account, client):
+        client.transport.pause_reading()
+        try:
+            await asyncio.sleep(self.rng.uniform(0, 0.1))
+        finally:
+            client.abort()
+        account.stretch += 1
+        self.world.fall_asleep(account, client.resource)
+
     def step(self, account, client):
-        choice = self.rng.random()
-        # Who breaks lines knows nothing of the order of what he asked for on two of them.
-        if choice < 0.70 or (account.role == "flap" and choice < 0.87):
+        world, choice = self.world, self.rng.random()
+        # Who breaks lines, or has two, knows nothing of the order of what he asked for on them.
+        if account.role == "flap" or (account.role == "pair" and client.resource != "r"):
+            choice = choice if choice > 0.89 else 0
+        if choice < 0.66:
             self.chat(account, client)
-        elif choice < 0.76:
-            self.roster(account, client)
+        elif choice < 0.71:
+            holdings.roster(world, account, client)
+        elif choice < 0.75:
+            holdings.block(world, account, client)
+        elif choice < 0.78:
+            holdings.private(world, account, client)
         elif choice < 0.80:
-            self.block(account, client)
-        elif choice < 0.84:
-            self.private(account, client)
-        elif choice < 0.87:
-            self.card(account, client)
-        elif choice < 0.88 and account.role == "plain":
-            self.password(account, client)
+            holdings.card(world, account, client)
+        elif choice < 0.85:
+            nodes.note(world, account, client)
+        elif choice < 0.88:
+            nodes.bookmark(world, account, client)
+        elif choice < 0.89 and account.role == "plain":
+            holdings.password(world, account, client)
         elif choice < 0.94:
             show = self.rng.choice(("away", "chat", "dnd", "xa"))
-            self.world.send(client, f"<presence><show>{show}</show></presence>")
-        elif choice < 0.97:
+            world.send(client, f"<presence><show>{show}</show></presence>")
+        elif choice < 0.96:
             client.ask("get", "<ping xmlns='urn:xmpp:ping'/>", account.domain)
+        elif choice < 0.98:
+            archive.browse(world, account, client)
         else:
-            other = self.rng.choice(self.world.accounts)
-            self.world.send(client, f"<message type='chat' to={attr(other.jid)}><composing "
-                                    "xmlns='http://jabber.org/protocol/chatstates'/></message>")
-
-    # -- operations
+            other = self.rng.choice(world.accounts)
+            world.send(client, f"<message type='chat' to={attr(other.jid)}><composing "
+                               "xmlns='http://jabber.org/protocol/chatstates'/></message>")
 
     def chat(self, account, client):
         world, rng = self.world, self.rng
@@ -131,16 +164,17 @@ class Load:
         waiting = recipient.role == "offline" and rng.random() < 0.15
         message = Message(mid, account.sent, account, recipient,
                           hashlib.sha256(body.encode()).hexdigest(), world.life,
-                          2 if waiting else 1, account.stretch)
+                          2 if waiting else 1, client.resource, account.stretch)
         world.messages[mid] = message
         to, kind = recipient.jid, "chat" if rng.random() < 0.9 else "normal"
-        if recipient.role in ("sm", "flap") and rng.random() < 0.3:
+        if recipient.role in ADDRESSED and rng.random() < 0.3:
             # A chat message: any other is refused where nobody is (RFC 6121 §8.5.3.2.2).
-            to, kind = to + "/r", "chat"
+            to, kind = f"{to}/{rng.choice(ADDRESSED[recipient.role])}", "chat"
             # It reaches a device that is not available yet, before what waits for its presence.
             message.ordered = recipient.role != "flap"
         hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>" if waiting else ""
-        world.history.note("invoke", op=mid, to=to, sha=message.sha, size=len(body))
+        world.history.note("invoke", op=mid, by=client.jid, to=to, sha=message.sha,
+                           size=len(body))
 
         def done():
             message.acked = True
@@ -151,151 +185,7 @@ class Load:
                            f"<body>{escape(body)}</body>{hint}</message>", done, message)
         world.counts["messages"] += 1
 
-    def roster(self, account, client):
-        jid = f"c{self.rng.randrange(12)}@{FRIENDS}"
-        if self.rng.random() < 0.2:
-            def apply(state):
-                return {key: value for key, value in state.items() if key != jid}
-            # Removing what is not there is an error; so only what may be there, and set first.
-            operation = account.roster.begin(f"set {jid}", lambda it: {**it, jid: ("gone", ())})
-            self.world.ask(client, item(jid, "gone", ()), operation)
-            operation = account.roster.begin(f"remove {jid}", apply)
-            query = f"<query xmlns='jabber:iq:roster'><item jid='{jid}' " \
-                    "subscription='remove'/></query>"
-            self.world.ask(client, query, operation)
-            return
-        name = f"n{self.rng.randrange(10**6)} & co"
-        groups = tuple(sorted(self.rng.sample(("A", "B", "C"), self.rng.randrange(3))))
-        operation = account.roster.begin(
-            f"set {jid} {name}", lambda it: {**it, jid: (name, groups)})
-        self.world.ask(client, item(jid, name, groups), operation)
-
-    def block(self, account, client):
-        jids = {f"spam{self.rng.randrange(30)}@spam.example" for _ in range(3)}
-        items = "".join(f"<item jid='{jid}'/>" for jid in sorted(jids))
-        if self.rng.random() < 0.6:
-            operation = account.blocked.begin(f"block {sorted(jids)}", lambda it: it | jids)
-            name = "block"
-        else:
-            operation = account.blocked.begin(f"unblock {sorted(jids)}", lambda it: it - jids)
-            name = "unblock"
-        payload = f"<{name} xmlns='urn:xmpp:blocking'>{items}</{name}>"
-        self.world.ask(client, payload, operation)
-
-    def private(self, account, client):
-        key = self.rng.choice("xyz")
-        value = f"{self.rng.randrange(10**9)}" + "v" * self.rng.choice((0, 10, 6000))
-        operation = account.private[key].begin(f"put {value[:12]}", lambda _: value)
-        self.world.ask(client, "<query xmlns='jabber:iq:private'>"
-                               f"<{key} xmlns='crash:{key}'>{value}</{key}></query>", operation)
-
-    def card(self, account, client):
-        value = f"{self.rng.randrange(10**9)}" + "v" * self.rng.choice((0, 10, 9000))
-        operation = account.vcard.begin(f"put {value[:12]}", lambda _: value)
-        card = f"<vCard xmlns='vcard-temp'><NICKNAME>{value}</NICKNAME></vCard>"
-        self.world.ask(client, card, operation)
-
-    def password(self, account, client):
-        # One at a time, so that few candidates are to be tried.
-        if len(account.passwords.operations) > 1:
-            return
-        secret = f"secret-{self.rng.randrange(10**9)}"
-        operation = account.passwords.begin("password", lambda _: secret)
-        query = f"<query xmlns='{REGISTER}'><username>{account.name}</username>" \
-                f"<password>{secret}</password></query>"
-        self.world.ask(client, query, operation, account.domain)
-
-    # -- subscriptions, one operation of a pair at a time
-
     async def pairs(self):
         while self.running:
             await asyncio.sleep(self.rng.expovariate(1 / 0.03))
-            pair = self.rng.choice(self.world.pairs)
-            if pair.doing and pair.acked:
-                pair.state, pair.doing = pair.AFTER[pair.doing], None
-            if pair.doing:
-                continue
-            asked_is_there = pair.asked.role != "offline"
-            answers = ["subscribed", "subscribed", "unsubscribed"] if asked_is_there else []
-            what = self.rng.choice({
-                "none": ["subscribe"],
-                "asked": ["unsubscribe"] + answers,
-                "to": ["unsubscribe"] + answers[2:],
-            }[pair.state])
-            if self.rng.random() < 0.6:
-                pair_step(self.world, pair, what)
-
-    # -- accounts that are made and unmade
-
-    async def guests(self):
-        world = self.world
-        while self.running:
-            await asyncio.sleep(self.rng.uniform(0.1, 0.9))
-            there = [name for name, guest in world.guests.items() if guest.state is True
-                     and not guest.operations]
-            if there and self.rng.random() < 0.5:
-                await self.remove_guest(there[0])
-            elif len(world.guests) < 400:
-                await self.make_guest(f"guest{len(world.guests)}")
-
-    async def make_guest(self, name):
-        from .model import Subject
-        world = self.world
-        client = Client(self.guest_domain(name))
-        await client.open("127.0.0.1", world.server.port)
-        subject = world.guests[name] = Subject(f"account {name}", False)
-        operation = subject.begin("register", lambda _: True)
-        world.history.note("invoke", op=f"register {name}")
-        await client.register(name, "guest")
-        operation.done = True
-        world.history.note("ok", op=f"register {name}")
-        client.abort()
-
-    async def remove_guest(self, name):
-        world = self.world
-        client = Client(self.guest_domain(name))
-        await client.open("127.0.0.1", world.server.port)
-        await client.login(name, "guest", "r")
-        operation = world.guests[name].begin("remove", lambda _: False)
-        world.history.note("invoke", op=f"remove {name}")
-        _, answer = client.ask("set", f"<query xmlns='{REGISTER}'><remove/></query>")
-        if (await answer).get("type") == "result":
-            operation.done = True
-            world.history.note("ok", op=f"remove {name}")
-        client.abort()
-
-    @staticmethod
-    def guest_domain(name):
-        from .server import DOMAINS
-        return DOMAINS[int(name[5:]) % 2]
-
-
-def pair_step(world, pair, what):
-    """Sends one of the four; False if its sender is not there."""
-    actor, other = pair.asker, pair.asked
-    if what in ("subscribed", "unsubscribed"):
-        actor, other = other, actor
-    client = world.main_client(actor)
-    if client is None or not client.managed:
-        return False
-    if what == "subscribe":
-        pair.asked.answered.discard(pair.asker.jid)
-    else:
-        pair.asked.answered.add(pair.asker.jid)
-        pair.asked.requests.discard(pair.asker.jid)
-    pair.begin(what)
-    world.history.note("invoke", op=what, who=actor.jid, to=other.jid)
-
-    def done():
-        pair.acked = True
-        world.history.note("ok", op=what, who=actor.jid, to=other.jid)
-
-    world.send(client, f"<presence type='{what}' to={attr(other.jid)}/>", done)
-    client.request()
-    return True
-
-
-def item(jid, name, groups):
-    inside = "".join(f"<group>{group}</group>" for group in groups)
-    return f"<query xmlns='jabber:iq:roster'><item jid='{jid}' name={attr(name)}>{inside}" \
-           "</item></query>"
+            pairs.step(self.world)

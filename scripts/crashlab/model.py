@@ -1,11 +1,14 @@
 """What the driver knows: which operations it began, which were acknowledged, what it saw.
 
-A subject (one account's roster, block list, private XML, vCard, password) is a list of operations
+A subject (one account's roster, block list, node, private XML, vCard, password) is a list of operations
 after a state that was seen. After a crash it must be the state that some prefix of them makes,
 one that holds at least every acknowledged one (I6)."""
 
 import json
+import time
 from dataclasses import dataclass, field
+
+from .archive import Archive
 
 
 class History:
@@ -81,16 +84,28 @@ class Message:
     sha: str
     life: int
     place: int
+    # the resource that sent it, on which of its lines
+    by: str
     stretch: int
+    sent_at: float = field(default_factory=time.monotonic)
     acked: bool = False
     refused: bool = False
+    # looked for at its recipient, and in both archives
     settled: bool = False
+    filed: bool = False
     # whether it must not come after a later one of the same sender
     ordered: bool = True
     # (life, stream number) of each delivery
     seen: list = field(default_factory=list)
+    # the numbers of the sender's other streams that had a copy of it
+    copied: set = field(default_factory=set)
     # when, and in which life, we acknowledged a delivery of it (XEP-0198)
     answered: tuple | None = None
+
+    @property
+    def line(self):
+        """Within which order is kept."""
+        return self.sender.jid, self.by, self.stretch
 
 
 @dataclass
@@ -117,7 +132,7 @@ class Pair:
         return {after} if self.acked else {self.state, after}
 
 
-@dataclass
+@dataclass(eq=False)
 class Account:
     """An account of the harness and the role it plays."""
 
@@ -131,8 +146,9 @@ class Account:
     sent: int = 0
     # how often its line broke while the server lived
     stretch: int = 0
-    # the last life in which a stream without acknowledgements was up
+    # the last life in which a stream without acknowledgements was up; one has none yet
     plain_life: int = -1
+    enabling: bool = False
     # roster version -> what the roster was
     version: tuple | None = None
     requests: set = field(default_factory=set)
@@ -147,6 +163,9 @@ class Account:
         self.blocked = Subject(f"{self.jid} block list", frozenset())
         self.private = {key: Subject(f"{self.jid} private {key}", None) for key in "xyz"}
         self.vcard = Subject(f"{self.jid} vCard", None)
+        self.notes = Subject(f"{self.jid} notes", {})
+        self.bookmarks = Subject(f"{self.jid} bookmarks", {})
+        self.archive = Archive()
 
     @property
     def jid(self):

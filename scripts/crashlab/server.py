@@ -56,11 +56,11 @@ class Failed(Exception):
     """The server did not start, or did not stop as it must."""
 
 
-class Server:
+class Process:
     """One data folder and the processes that serve it one after the other."""
 
-    def __init__(self, binary, work, environment=None, wrapper=()):
-        self.binary, self.work = Path(binary), Path(work)
+    def __init__(self, work, environment=None, wrapper=()):
+        self.work = Path(work)
         self.data = self.work / "data"
         self.log_path = self.work / "server.log"
         self.environment = {**os.environ, **(environment or {})}
@@ -68,19 +68,22 @@ class Server:
         self.process = None
         self.port = free_port()
         self.work.mkdir(parents=True, exist_ok=True)
-        config = CONFIG.format(domains=list(DOMAINS), port=self.port).replace("'", '"')
-        (self.work / "rookery.toml").write_text(config)
+        self.configure()
+
+    def configure(self):
+        """Writes the configuration."""
+        raise NotImplementedError
+
+    def command(self):
+        """What runs the server in the foreground."""
+        raise NotImplementedError
 
     def launch(self):
         log = open(self.log_path, "ab")
-        command = self.wrapper + [
-            str(self.binary), "--config", str(self.work / "rookery.toml"),
-            "--data", str(self.data),
-        ]
         self.began = time.monotonic()
-        self.process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=self.work, env=self.environment
-        )
+        self.process = subprocess.Popen(self.wrapper + self.command(), stdout=log, stderr=log,
+                                        stdin=subprocess.DEVNULL, cwd=self.work,
+                                        env=self.environment)
         log.close()
 
     async def ready(self, patience=30.0):
@@ -143,3 +146,19 @@ class Server:
             return " | ".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
+
+
+class Server(Process):
+    """The server of this repository."""
+
+    def __init__(self, binary, work, environment=None, wrapper=()):
+        self.binary = Path(binary)
+        super().__init__(work, environment, wrapper)
+
+    def configure(self):
+        config = CONFIG.format(domains=list(DOMAINS), port=self.port).replace("'", '"')
+        (self.work / "rookery.toml").write_text(config)
+
+    def command(self):
+        return [str(self.binary), "--config", str(self.work / "rookery.toml"),
+                "--data", str(self.data)]

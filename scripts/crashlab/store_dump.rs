@@ -75,9 +75,9 @@ fn dangling(all: &HashMap<Tree, Rows>) -> Vec<String> {
     for (key, value) in &all[&Tree::Sessions] {
         if let Some((_, Part::Unacked, _)) = SessionKey::split(key)
             && !decode::<Delivery>(value).is_ok_and(|it| match it.stanza {
-                Whereabouts::Archive(kept) | Whereabouts::Sent(kept) => {
-                    there.contains(kept.as_slice())
-                }
+                Whereabouts::Archive(kept)
+                | Whereabouts::Shared(kept, _)
+                | Whereabouts::Sent(kept) => there.contains(kept.as_slice()),
                 Whereabouts::Here(_) => true,
             })
         {

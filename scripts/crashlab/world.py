@@ -5,19 +5,23 @@ import hashlib
 import time
 from collections import Counter
 
+from . import archive, copies
 from .client import C, Client, Lost, Refused, condition
 from .model import Account, History, Pair
 from .server import DOMAINS
 
 # name, domain, role. sm: online with XEP-0198. plain: online without. two: two resources, one
-# with and one without. offline: comes only to fetch. flap: with XEP-0198, comes and goes.
+# with and one without. pair: two with, and with copies of each other's messages (XEP-0280).
+# sleep: hibernates when the server ends. offline: comes only to fetch. flap: with XEP-0198,
+# comes and goes.
 ROLES = (
     ("sm1", 0, "sm"), ("sm2", 0, "sm"), ("sm3", 1, "sm"), ("sm4", 1, "sm"),
     ("plain1", 0, "plain"), ("plain2", 1, "plain"),
-    ("two1", 0, "two"), ("two2", 1, "two"), ("two3", 1, "two"),
+    ("two1", 0, "two"), ("two2", 1, "two"),
+    ("pair1", 0, "pair"), ("pair2", 1, "pair"),
+    ("sleep1", 0, "sleep"), ("sleep2", 1, "sleep"), ("sleep3", 1, "sleep"),
     ("away1", 0, "offline"), ("away2", 0, "offline"), ("away3", 1, "offline"),
-    ("away4", 1, "offline"),
-    ("flap1", 0, "flap"), ("flap2", 1, "flap"), ("flap3", 1, "flap"),
+    ("flap1", 0, "flap"), ("flap2", 1, "flap"),
 )
 # A delivery acknowledged this long before a kill must not come again.
 FORGIVEN = 1.5
@@ -35,6 +39,10 @@ class World:
         self.resumes = 0.7
         # the last life ended in order: every session is there
         self.drained = False
+        # accounts whose session sleeps on through this life
+        self.absent = set()
+        # nobody comes after this look
+        self.last_look = False
         # life -> when it ended
         self.ended = {}
         self.messages = {}
@@ -80,19 +88,23 @@ class World:
                     raise
         if complaint := account.passwords.check(password):
             self.complain("I6", complaint)
-        client.resource, client.account = resource, account
+        client.resource, client.account, client.life = resource, account, self.life
         client.pending, client.unanswered, client.last_h = [], [], 0
         client.last_number = {}
         client.resumed = False
+        # whether it wants copies, and since when it is there
+        client.copied, client.since = False, float("inf")
         old = account.asleep.pop(resource, None)
         if managed and old and resume and await self.resume(client, old):
             account.clients[resource] = client
             return client
+        account.enabling = managed
         await client.bind(resource)
         self.history.note("info", op="bound", who=client.jid, life=self.life)
         if managed:
             client.on_ack, client.on_request = self.acknowledged, self.requested
             await client.enable()
+            account.enabling = False
         else:
             account.plain_life = self.life
         account.clients[resource] = client
@@ -102,17 +114,20 @@ class World:
         """I8, and everything that goes on with the session."""
         client.pending, client.unanswered = old.pending, old.unanswered
         client.last_number, client.last_h = old.last_number, old.last_h
+        client.copied, client.since = old.copied, old.since
         client.on_ack, client.on_request = self.acknowledged, self.requested
         h = await client.resume(old)
+        when = "the line broke" if old.life == self.life else "the server ended"
         if h is None:
-            self.counts["sessions that were not there"] += 1
+            self.counts[f"sessions that were gone when {when}"] += 1
             if old.last_h > 0:
                 self.complain("I8", f"{client.jid}: acknowledged up to {old.last_h}, and gone")
             client.on_ack = client.on_request = None
             client.pending, client.unanswered, client.last_h = [], [], 0
             client.last_number = {}
+            client.copied, client.since = False, float("inf")
             return False
-        self.counts["sessions resumed"] += 1
+        self.counts[f"sessions resumed when {when}"] += 1
         self.history.note("info", op="resumed", who=client.jid, life=self.life, had=old.handled)
         client.resumed = True
         self.acknowledged(client, h)
@@ -122,13 +137,19 @@ class World:
                 message.life = self.life
         return True
 
+    @staticmethod
+    def is_there(client):
+        """It is available, and all that waited has come."""
+        client.since = min(client.since, time.monotonic())
+
     def everybody(self):
         return [it for account in self.accounts for it in account.clients.values()]
 
     def main_client(self, account):
-        """The stream on which an account operates: its acknowledged one, if it has one."""
+        """The stream on which an account operates: its acknowledged one, if it has one, the first
+        by name of two."""
         streams = [it for it in account.clients.values() if not it.closed.done()]
-        streams.sort(key=lambda it: not it.managed)
+        streams.sort(key=lambda it: (not it.managed, it.resource))
         return streams[0] if streams else None
 
     async def leave_dead(self):
@@ -144,6 +165,9 @@ class World:
         for account in self.accounts:
             for resource in list(account.clients):
                 self.fall_asleep(account, resource)
+            if account.enabling:
+                # It was there, and did not acknowledge yet.
+                account.plain_life, account.enabling = self.life, False
         self.stalled.clear()
         self.life += 1
 
@@ -243,7 +267,11 @@ class World:
         elif element.tag == C + "message":
             body = element.find(C + "body")
             message = self.messages.get(element.get("id"))
-            if element.get("type") == "error":
+            if (result := archive.result_of(element)) is not None:
+                archive.came(client, result)
+            elif copy := copies.copy_in(element):
+                copies.came(self, account, client, element, copy)
+            elif element.get("type") == "error":
                 self.refused(message, element)
             elif body is not None:
                 self.delivered(account, client, message, element, body.text or "")
@@ -258,15 +286,15 @@ class World:
         self.counts["deliveries"] += 1
         if message is None or message.recipient is not account:
             return self.complain("I5", f"{client.jid} got {element.get('id')}, never sent to it")
-        if hashlib.sha256(body.encode()).hexdigest() != message.sha:
+        if not self.fits(message, body):
             self.complain("I5", f"{message.mid}: other bytes at {client.jid}")
         where = f"{message.mid} {message.sender.jid} -> {client.jid}"
         if any(stream == client.number for _, stream in message.seen):
-            self.complain("I2", f"{where}: twice on one stream")
+            self.twice(where)
         elif message.seen:
             self.counts["delivered again"] += 1
             # A line that breaks may take an acknowledgement with it.
-            if message.answered and account.role not in ("two", "flap"):
+            if message.answered and account.role not in ("two", "pair", "flap"):
                 at, life = message.answered
                 early = self.ended.get(life, time.monotonic()) - at
                 if early > FORGIVEN:
@@ -279,15 +307,23 @@ class World:
             client.unanswered.append(message)
         self.history.note("info", op=message.mid, at=client.jid, delivered=client.number)
 
+    @staticmethod
+    def fits(message, body):
+        return hashlib.sha256(body.encode()).hexdigest() == message.sha
+
+    def twice(self, where):
+        self.counts["doubled on one stream"] += 1
+        self.complain("I2", f"{where}: twice on one stream")
+
     def in_order(self, account, client, message, where):
-        """I3. Numbers of one stretch: what is in flight when a line breaks may be read later than
-        what its owner says on the next line."""
-        sender, number = (message.sender.jid, message.stretch), message.number
+        """I3. Numbers of one line: what is in flight when it breaks may be read later than what
+        its owner says on the next."""
+        sender, number = message.line, message.number
         last = client.last_number.get(sender, -1)
         if number <= last:
             self.complain("I3", f"{where}: number {number} after {last} on one stream")
         client.last_number[sender] = number
-        if not message.seen and account.role != "two":
+        if not message.seen and account.role not in ("two", "pair"):
             newest = account.newest.get(sender, -1)
             if number < newest:
                 self.complain("I3", f"{where}: number {number} for the first time after {newest}")

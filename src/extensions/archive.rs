@@ -147,6 +147,15 @@ impl AccountRole for Archive {
         }
     }
 
+    fn bind_queries(&self, view: View) -> Vec<Query> {
+        self.shelf.ends(view.account.id)
+    }
+
+    /// XEP-0386 §4.2: where the archive ends at this moment.
+    fn bound(&self, rows: Option<&[Row]>, _: View) -> Option<Element> {
+        rows.map(ends::metadata)
+    }
+
     fn stamp(&mut self, pass: &mut Pass, view: View, _: &mut Effects) {
         if let StanzaKind::Iq(_) = pass.stanza.kind {
             return;
@@ -264,6 +273,7 @@ impl Archive {
     }
 
     fn begin_search(&mut self, request: &Stanza, query: &Element, view: View, fx: &mut Effects) {
+        fx.only_asks();
         match Wanted::read(query) {
             Ok(wanted) => {
                 let search = Search::new(wanted, self.shelf.start(), self.index.end());
@@ -275,6 +285,7 @@ impl Archive {
     }
 
     fn go_on(&mut self, request: &Stanza, rows: Vec<Row>, account: AccountId, fx: &mut Effects) {
+        fx.only_asks();
         let Some(mut search) = self.search.take() else {
             return fx.refuse(request, &StanzaError::new(Condition::InternalServerError));
         };

@@ -123,7 +123,7 @@ impl AccountRole for Blocking {
         }
     }
 
-    fn rejoined(&mut self, device: DeviceId, _: View) {
+    fn rejoined(&mut self, device: DeviceId, _: View, _: &mut Effects) {
         self.fetched.push(device);
     }
 

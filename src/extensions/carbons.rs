@@ -149,7 +149,7 @@ impl AccountRole for Carbons {
         None
     }
 
-    fn rejoined(&mut self, device: DeviceId, _: View) {
+    fn rejoined(&mut self, device: DeviceId, _: View, _: &mut Effects) {
         if !self.enabled.contains(&device) {
             self.enabled.push(device);
         }

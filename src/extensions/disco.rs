@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use rookery_actors::effect::Effects;
 use rookery_actors::extension::{AccountRole, DomainRole, Extension, Spec, StreamRole, View};
+use rookery_actors::service::Host;
 use rookery_actors::site::{NAME, Site};
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::forms::{Field, FieldType, Form};
@@ -65,6 +66,18 @@ pub fn server_info(domain: &str, site: &Site) -> Element {
         .with_children(forms)
 }
 
+/// disco#info of a service of the server, without node.
+pub fn service_info(host: &Host, site: &Site) -> Option<Element> {
+    let service = host.service(site)?;
+    let own = service.features.iter().copied();
+    let everywhere = site.extensions.iter().flat_map(|it| it.service_namespaces);
+    let shared = [ns::DISCO_INFO, ns::DISCO_ITEMS].into_iter();
+    let all: BTreeSet<&str> = own.chain(everywhere.copied()).chain(shared).collect();
+    let (category, kind, name) = service.identity;
+    let info = info().with_child(identity(category, kind, name));
+    Some(info.with_children(all.into_iter().map(feature)))
+}
+
 /// An `<identity/>`; `name` may be empty.
 pub fn identity(category: &str, kind: &str, name: &str) -> Element {
     let mut identity = Element::new(ns::DISCO_INFO, "identity");
@@ -105,7 +118,9 @@ impl DomainRole for Disco {
             (true, None) if payload.ns() == ns::DISCO_INFO => Ok(server_info(domain, site)),
             (true, None) => {
                 let all = roles(site).flat_map(|role| role.items(domain, None, &asker, site));
-                Ok(items().with_children(all))
+                Ok(items()
+                    .with_children(services(domain, site))
+                    .with_children(all))
             }
             (true, Some(node))
                 if payload.ns() == ns::DISCO_INFO && caps::names(node, domain, site) =>
@@ -163,6 +178,15 @@ impl StreamRole for Disco {
     fn features_after_login(&self, domain: &str, site: &Site) -> Vec<Element> {
         vec![caps::element(domain, site)]
     }
+}
+
+/// The services of a domain (§3.2).
+fn services(domain: &str, site: &Site) -> impl Iterator<Item = Element> {
+    let hosts = site.hosts.iter().filter(move |host| host.domain == domain);
+    hosts.filter_map(|host| {
+        let (_, _, name) = host.service(site)?.identity;
+        Some(item(&host.name, "", name))
+    })
 }
 
 /// §8: who may not see an account's presence hears that it has no items, and nothing else, as from

@@ -9,7 +9,6 @@
 //! is kept as well while all devices that were given it may still say that they have it.
 
 mod queue;
-mod shared;
 
 use rookery_actors::effect::{Effects, Millis, Query, Row};
 use rookery_actors::extension::{AccountRole, Direction, Extension, Kept, Pass, Spec, View};
@@ -27,7 +26,6 @@ use tracing::error;
 
 use crate::kept::{Message, MessageId, Place, Stamps, Worth, worth};
 use queue::{Mark, Queue};
-use shared::Shared;
 
 /// A message that waits; the key ends in its place and its id.
 const MARK: Kind = Kind(0x13);
@@ -74,7 +72,6 @@ impl Record for MarkRow {
 #[derive(Default)]
 struct Offline {
     queue: Queue,
-    shared: Shared,
     /// The next messages are being read.
     is_reading: bool,
     /// For messages that no archive keeps, where nothing else says what comes first.
@@ -128,12 +125,6 @@ impl AccountRole for Offline {
         }
     }
 
-    fn after(&mut self, pass: &mut Pass, reached: &[DeviceId], _: View, _: &mut Effects) {
-        if let Some((_, id)) = pass.marks.kept.as_deref().and_then(MessageId::of_key) {
-            self.shared.add(id, reached.len());
-        }
-    }
-
     fn again(&self, _: DeviceId, key: &[u8], row: &[u8], view: View) -> Option<Stanza> {
         let (place, id) = MessageId::of_key(key)?;
         late(id, place, row, view)
@@ -145,7 +136,7 @@ impl AccountRole for Offline {
                 error!("a delivery that came back names no kept message");
                 continue;
             };
-            if self.shared.others_have(id) || self.queue.contains(id) {
+            if self.queue.contains(id) {
                 continue;
             }
             // The bounds do not hold here: the message was accepted long ago.
@@ -159,12 +150,29 @@ impl AccountRole for Offline {
         self.deliver_to_best(view, fx);
     }
 
-    fn taken(&mut self, kept: &[Vec<u8>], _: View, fx: &mut Effects) {
+    fn taken(&mut self, _: DeviceId, kept: &[Vec<u8>], _: View, fx: &mut Effects) {
         for key in kept {
             if let Some((Place::Waiting, _)) = MessageId::of_key(key) {
                 fx.delete(Tree::Archive, key.clone());
             }
         }
+    }
+
+    /// XEP-0386 §4.2: who binds so finds in the archive what waited, and is not sent it. What is in
+    /// no archive waits on, and what another device is being given goes there.
+    fn bind(
+        &mut self,
+        _: DeviceId,
+        feature: &Element,
+        view: View,
+        fx: &mut Effects,
+    ) -> Option<Element> {
+        if feature.is(ns::BIND2, "bind") && !self.is_reading {
+            for id in self.queue.in_archive() {
+                self.unmark(id, view.account.id, fx);
+            }
+        }
+        None
     }
 
     fn available(&mut self, device: DeviceId, _: bool, view: View, fx: &mut Effects) {

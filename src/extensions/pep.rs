@@ -12,30 +12,19 @@
 //! own by the probes that ask for their presence, which name what it wants, and which are answered
 //! without a Hub where the contact is away; those of others when its presence arrives there.
 
-mod access;
+mod attention;
+mod audience;
 mod avatar;
 mod bookmarks;
 mod card;
-mod config;
 mod defaults;
 mod interests;
 mod learned;
-mod node;
-mod notify;
-mod order;
-mod owner;
-mod pace;
-mod paging;
 mod private;
-mod problem;
-mod publish;
-mod retrieve;
-mod shelf;
-mod subscribe;
 mod vcard4;
 
-use rookery_actors::effect::{Effects, Query, Row};
-use rookery_actors::extension::{AccountRole, Direction, Extension, Pass, Spec, View};
+use rookery_actors::effect::{Effects, Origin, Query, Row};
+use rookery_actors::extension::{AccountRole, Attention, Direction, Extension, Pass, Spec, View};
 use rookery_actors::hub::devices::DeviceId;
 use rookery_actors::keys::Kind;
 use rookery_actors::topic::Topics;
@@ -45,13 +34,15 @@ use rookery_protocol::ns;
 use rookery_protocol::stanza::{Kind as StanzaKind, PresenceType, Stanza};
 use rookery_protocol::xml::Element;
 
-use self::access::Standing;
 use self::interests::{Heard, Interests, Who};
-use self::node::Nodes;
-use self::order::Order;
-use self::pace::Pace;
-use self::shelf::Found;
-use super::request::{bad_request, unavailable};
+use super::pubsub::access::{Standing, may_read};
+use super::pubsub::config::{Access, Config, SendLast};
+use super::pubsub::node::{self, Node};
+use super::pubsub::order::Order;
+use super::pubsub::pace::Pace;
+use super::pubsub::shelf::Found;
+use super::pubsub::{self, Board, Face};
+use super::request::unavailable;
 
 /// The extension.
 pub const PEP: Extension = Extension {
@@ -60,7 +51,6 @@ pub const PEP: Extension = Extension {
         spec(48, "1.2", "Bookmarks"),
         spec(49, "1.2", "Private XML Storage"),
         spec(54, "1.3.0", "vcard-temp"),
-        spec(60, "1.30.0", "Publish-Subscribe"),
         spec(84, "1.1.4", "User Avatar"),
         spec(153, "1.1.1", "vCard-Based Avatars"),
         spec(163, "1.2.2", "Personal Eventing Protocol"),
@@ -97,11 +87,12 @@ pub const PEP: Extension = Extension {
         node::NODE,
         node::STOCK,
         avatar::AVATAR,
+        attention::ATTENTION,
         private::TOTAL,
         private::ITEM,
         card::CARD,
     ],
-    account: Some(|site| Box::new(Pep::new(site.shared()))),
+    account: Some(|site| Box::new(Pep::new(Account::new(site.shared())))),
     ..Extension::NONE
 };
 
@@ -164,29 +155,25 @@ const FEATURES: &[&str] = &[
     "http://jabber.org/protocol/pubsub#subscription-options",
 ];
 
-/// What an account publishes, and what its devices want to hear of others.
-struct Pep {
-    nodes: Nodes,
+/// What an account publishes.
+type Pep = Board<Account>;
+type Ask<'a> = pubsub::Ask<'a, Account>;
+
+/// What an account has besides its nodes.
+struct Account {
+    /// What its devices want to hear of others.
     interests: Interests,
     pace: Pace,
     /// The avatar that is shown.
     avatar: Option<avatar::Avatar>,
+    chats: attention::Chats,
     /// Bytes of the private XML.
     private: u64,
-    /// What goes on when rows are read: each with its step.
-    waiting: Vec<(u32, Waiting)>,
-    step: u32,
 }
 
 /// What goes on when rows are read.
 enum Waiting {
-    Publication(publish::Publication),
-    Retraction(publish::Retraction),
-    Anchor(retrieve::Selection),
-    Selection(retrieve::Selection),
-    Listing { node: String },
-    Shrinking { node: String },
-    Greeting(notify::Greeting),
+    Greeting(audience::Greeting),
     Storage,
     StoragePublished(Element),
     StorageNews,
@@ -196,115 +183,132 @@ enum Waiting {
     CardSet(card::Submitted),
 }
 
-/// A request, and who sent it.
-struct Ask<'a> {
-    request: &'a Stanza,
-    from: &'a Jid,
-    standing: Standing,
-    view: View<'a>,
+impl Account {
+    fn new(learned: std::sync::Arc<learned::Learned>) -> Account {
+        Account {
+            interests: Interests::new(learned),
+            pace: Pace::default(),
+            avatar: None,
+            chats: attention::Chats::default(),
+            private: 0,
+        }
+    }
 }
 
-impl<'a> Ask<'a> {
-    fn new(request: &'a Stanza, view: View<'a>) -> Option<Ask<'a>> {
-        let from = request.from.as_ref()?;
-        Some(Ask {
-            request,
-            from,
-            standing: Standing::of(from, view),
-            view,
-        })
+impl Face for Account {
+    type View<'a> = View<'a>;
+    type Own = Waiting;
+
+    const OWNS: bool = true;
+    const ACCESS: &'static [Access] = Access::ALL;
+    const SEND_LAST: &'static [SendLast] = SendLast::ALL;
+
+    /// Who lost sight of its presence is a stranger at once.
+    fn standing(jid: &Jid, view: View) -> Standing {
+        if view.account.is_self(jid) {
+            return Standing::Owner;
+        }
+        if !view.account.shares_presence_with(jid) || view.hides_from(jid) {
+            return Standing::Stranger;
+        }
+        let entry = view.account.roster.get(jid.bare_str());
+        let groups = entry.map(|entry| entry.groups().map(str::to_owned).collect());
+        Standing::Contact(groups.unwrap_or_default())
     }
 
-    /// What is said of a node that is not there: to strangers the same as of an account that is
-    /// not there (attacks P04).
-    fn absent(&self) -> StanzaError {
-        match self.standing {
-            Standing::Stranger => unavailable(),
-            _ => problem::not_found(),
+    fn fresh(node: &str) -> Config {
+        defaults::of_node(node)
+    }
+
+    fn may_create(_: &Pep, ask: &Ask) -> Result<(), StanzaError> {
+        match ask.standing {
+            Standing::Owner => Ok(()),
+            _ => Err(ask.not_his()),
+        }
+    }
+
+    fn makes_at_publication(ask: &Ask) -> bool {
+        ask.standing == Standing::Owner
+    }
+
+    fn is_in_pace(&mut self, ask: &Ask, fx: &Effects) -> bool {
+        let is_trusted = match fx.origin() {
+            Origin::Device(device) => {
+                let device = ask.view.devices.get(device);
+                device.is_some_and(|it| it.trusted)
+            }
+            Origin::Elsewhere => false,
+        };
+        let settings = &ask.view.site.settings.pubsub;
+        is_trusted || self.pace.spend(fx.now, settings.burst, settings.rate)
+    }
+
+    fn may_hear(node: &Node, jid: &Jid, view: View) -> bool {
+        let standing = Account::standing(jid, view);
+        !view.hides_from(jid) && may_read(node, jid, &standing).is_ok()
+    }
+
+    fn tell_others(board: &Pep, node: &Node, message: &Stanza, view: View, fx: &mut Effects) {
+        board.tell_audience(node, message, view, fx);
+    }
+
+    fn tell_owners(_: &Node, message: &Stanza, view: View, fx: &mut Effects) {
+        let devices = view.devices.available();
+        fx.deliver_each(devices, |it| message.clone().with_to(it.jid.clone()));
+    }
+
+    fn read_also(node: &str, view: View) -> Option<Query> {
+        (node == vcard4::NODE).then(|| card::query(view.account.id))
+    }
+
+    /// Some nodes have other faces.
+    fn changed(
+        board: &mut Pep,
+        node: &str,
+        newest: Option<&Element>,
+        found: &Found,
+        view: View,
+        fx: &mut Effects,
+    ) {
+        match (node, newest) {
+            (ns::AVATAR_METADATA, newest) => board.show_avatar(newest, view, fx),
+            (ns::BOOKMARKS2, _) => board.announce_storage(view, fx),
+            (vcard4::NODE, Some(fresh)) => {
+                board.follow_vcard4(fresh, found, view.account.id, fx);
+            }
+            _ => {}
         }
     }
 }
 
 impl Pep {
-    fn new(learned: std::sync::Arc<learned::Learned>) -> Pep {
-        Pep {
-            nodes: Nodes::default(),
-            interests: Interests::new(learned),
-            pace: Pace::default(),
-            avatar: None,
-            private: 0,
-            waiting: Vec::new(),
-            step: 0,
-        }
-    }
-
-    /// Goes on with `waiting` when these rows are there; `request` is answered then.
-    fn wait(
-        &mut self,
-        waiting: Waiting,
-        request: Option<&Stanza>,
-        queries: Vec<Query>,
-        fx: &mut Effects,
-    ) {
-        self.step = self.step.wrapping_add(1);
-        self.waiting.push((self.step, waiting));
-        match request {
-            Some(request) => fx.read(request, self.step, queries),
-            None => fx.read_aside(self.step, queries),
-        }
-    }
-
-    fn obey(&mut self, order: Order, ask: &Ask, fx: &mut Effects) -> Result<(), StanzaError> {
-        if order.node() == Some(ns::BOOKMARKS) {
-            return self.obey_storage(order, ask, fx);
-        }
-        match order {
-            Order::Items {
-                node,
-                ids,
-                recent,
-                page,
-            } => self.items(node, ids, recent, page, ask, fx),
-            Order::Publish {
-                node,
-                item,
-                options,
-            } => self.publish(node, item, options, ask, fx),
-            Order::Retract { node, ids, notify } => self.retract(node, ids, notify, ask, fx),
-            Order::Create { node, form } => self.create(node, form, ask, fx),
-            Order::Configuration { node } => self.configuration(&node, ask, fx),
-            Order::Configure { node, form } => self.configure(node, form, ask, fx),
-            Order::DefaultConfiguration => self.default_configuration(ask, fx),
-            Order::Delete { node } => self.delete(&node, ask, fx),
-            Order::Purge { node } => self.purge(&node, ask, fx),
-            Order::Affiliates { node } => self.affiliates(&node, ask, fx),
-            Order::SetAffiliates { node, changes } => self.affiliate(&node, changes, ask, fx),
-            other => self.about_subscriptions(other, ask, fx),
-        }
-    }
-
-    /// The rows that a request waited for are there.
-    fn go_on(
+    /// What goes on is the account's own.
+    fn resume(
         &mut self,
         waiting: Waiting,
         found: &Found,
-        ask: &Ask,
+        ask: Option<&Ask>,
+        view: View,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        match waiting {
-            Waiting::Publication(it) => self.published(it, found, ask, fx),
-            Waiting::Retraction(it) => self.retracted(it, found, ask, fx),
-            Waiting::Anchor(it) => self.anchored(it, found, ask, fx),
-            Waiting::Selection(it) => self.selected(it, found, ask, fx),
-            Waiting::Listing { node } => self.listed(&node, found, ask, fx),
-            Waiting::StoragePublished(it) => self.storage_published(&it, found, ask, fx),
-            Waiting::PrivateSet => self.private_set(found, ask, fx),
-            Waiting::Card => self.card_got(found, ask, fx),
-            Waiting::CardSet(it) => self.card_set(it, found, ask, fx),
-            Waiting::Shrinking { node } => self.shrunk(&node, found, ask, fx),
-            Waiting::Storage => self.show_storage(found, ask, fx),
-            Waiting::PrivateGet => self.private_got(found, ask, fx),
-            Waiting::Greeting(_) | Waiting::StorageNews => Ok(()),
+        match (waiting, ask) {
+            (Waiting::StoragePublished(it), Some(ask)) => {
+                self.storage_published(&it, found, ask, fx)
+            }
+            (Waiting::PrivateSet, Some(ask)) => self.private_set(found, ask, fx),
+            (Waiting::Card, Some(ask)) => self.card_got(found, ask, fx),
+            (Waiting::CardSet(it), Some(ask)) => self.card_set(it, found, ask, fx),
+            (Waiting::Storage, Some(ask)) => self.show_storage(found, ask, fx),
+            (Waiting::PrivateGet, Some(ask)) => self.private_got(found, ask, fx),
+            (Waiting::Greeting(greeting), _) => {
+                self.greet_all(greeting, found, view, fx);
+                Ok(())
+            }
+            (Waiting::StorageNews, _) => {
+                self.tell_storage(found, view, fx);
+                Ok(())
+            }
+            (_, None) => Err(StanzaError::new(Condition::InternalServerError)),
         }
     }
 
@@ -320,7 +324,9 @@ impl Pep {
     ) {
         let own = &view.account.jid;
         match (
-            self.interests.hear(who.clone(), presence, own, jid, fx.now),
+            self.face
+                .interests
+                .hear(who.clone(), presence, own, jid, fx.now),
             &who,
         ) {
             (Heard::Nothing, _) => {}
@@ -334,10 +340,15 @@ impl Pep {
 impl AccountRole for Pep {
     fn load(&mut self, kind: Kind, rest: &[u8], value: &[u8]) {
         match kind {
-            avatar::AVATAR => self.avatar = avatar::Avatar::load(value),
-            private::TOTAL => self.private = private::load_total(value),
+            avatar::AVATAR => self.face.avatar = avatar::Avatar::load(value),
+            attention::ATTENTION => self.face.chats.load(rest, value),
+            private::TOTAL => self.face.private = private::load_total(value),
             _ => self.nodes.load(kind, rest, value),
         }
+    }
+
+    fn attention(&self, chat: &str) -> Option<Attention> {
+        self.face.chats.get(chat)
     }
 
     /// disco of nodes, not of the account.
@@ -363,6 +374,9 @@ impl AccountRole for Pep {
             ns::VCARD => self.card(payload, &ask, fx),
             ns::PRIVATE => self.private(payload, &ask, fx),
             _ => match (Order::read(request, payload), &ask.standing) {
+                (Ok(order), _) if order.node() == Some(ns::BOOKMARKS) => {
+                    self.obey_storage(order, &ask, fx)
+                }
                 (Ok(order), _) => self.obey(order, &ask, fx),
                 (Err(_), Standing::Stranger) => Err(ask.absent()),
                 (Err(error), _) => Err(error),
@@ -381,23 +395,11 @@ impl AccountRole for Pep {
         view: View,
         fx: &mut Effects,
     ) {
-        let waiting = self.waiting.iter().position(|(it, _)| *it == step);
-        let waiting = waiting.map(|at| self.waiting.swap_remove(at).1);
-        let found = Found::of(rows);
-        let ask = request.and_then(|it| Ask::new(it, view));
-        let done = match (waiting, ask) {
-            (Some(waiting), Some(ask)) => self.go_on(waiting, &found, &ask, fx),
-            (Some(Waiting::Greeting(greeting)), None) => {
-                self.greet(greeting, &found, view, fx);
-                Ok(())
-            }
-            (Some(Waiting::StorageNews), None) => {
-                self.tell_storage(&found, view, fx);
-                Ok(())
-            }
-            // The account was loaded again meanwhile.
-            _ => Err(StanzaError::new(Condition::InternalServerError)),
+        let Some((own, found)) = self.read_done(step, request, rows, view, fx) else {
+            return;
         };
+        let ask = request.and_then(|it| Ask::new(it, view));
+        let done = self.resume(own, &found, ask.as_ref(), view, fx);
         if let (Err(error), Some(request)) = (done, request) {
             fx.refuse(request, &error);
         }
@@ -410,7 +412,7 @@ impl AccountRole for Pep {
     }
 
     fn answered(&mut self, answer: &Stanza, view: View, fx: &mut Effects) {
-        if let Some((who, fresh)) = self.interests.answered(answer) {
+        if let Some((who, fresh)) = self.face.interests.answered(answer) {
             self.welcome(&who, &fresh, false, view, fx);
         }
     }
@@ -420,7 +422,7 @@ impl AccountRole for Pep {
     }
 
     fn wants(&self, device: DeviceId, _: View) -> Option<Topics> {
-        self.interests.of(&Who::Device(device)).cloned()
+        self.face.interests.of(&Who::Device(device)).cloned()
     }
 
     fn after(&mut self, pass: &mut Pass, _: &[DeviceId], view: View, fx: &mut Effects) {
@@ -443,7 +445,7 @@ impl AccountRole for Pep {
                 self.hear(who, pass.stanza, &from, true, view, fx);
             }
             (PresenceType::Unavailable, _) if is_abroad => {
-                self.interests.forget(&Who::Abroad(from));
+                self.face.interests.forget(&Who::Abroad(from));
             }
             // XEP-0163 §4.3.4: the last items for a new subscriber.
             (PresenceType::Subscribed, _) => self.ask_contact(&from, view, fx),
@@ -459,32 +461,31 @@ impl AccountRole for Pep {
         if let Some(presence) = held.presence.as_deref() {
             self.hear(who.clone(), presence, &held.jid, initial, view, fx);
         }
-        if self.interests.of(&who).is_some() {
+        if self.face.interests.of(&who).is_some() {
             fx.note(device);
         }
     }
 
-    fn rejoined(&mut self, device: DeviceId, view: View) {
-        let held = view.devices.get(device);
-        if let Some(presence) = held.and_then(|it| it.presence.as_deref()) {
-            self.interests.recall(Who::Device(device), presence);
+    /// After a restart of the server nothing is known of any client: the device is asked again, and
+    /// told what it may have missed meanwhile.
+    fn rejoined(&mut self, device: DeviceId, view: View, fx: &mut Effects) {
+        let Some(held) = view.devices.get(device) else {
+            return;
+        };
+        let who = Who::Device(device);
+        if let Some(presence) = held.presence.as_deref()
+            && !self.face.interests.recall(who.clone(), presence)
+        {
+            self.hear(who, presence, &held.jid, false, view, fx);
         }
     }
 
     fn unavailable(&mut self, device: DeviceId, _: &str, _: View, _: &mut Effects) {
-        self.interests.forget(&Who::Device(device));
+        self.face.interests.forget(&Who::Device(device));
     }
 
     fn gone(&mut self, device: DeviceId, _: View, _: &mut Effects) {
-        self.interests.forget(&Who::Device(device));
-    }
-}
-
-/// What is asked for is neither more nor less than one thing.
-fn one_word(payload: &Element) -> Result<(), StanzaError> {
-    match payload.name() {
-        "query" => Ok(()),
-        _ => Err(bad_request()),
+        self.face.interests.forget(&Who::Device(device));
     }
 }
 

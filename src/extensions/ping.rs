@@ -20,6 +20,7 @@ pub const PING: Extension = Extension {
     server_features: &[ns::PING],
     account_features: &[ns::PING],
     domain_namespaces: &[ns::PING],
+    service_namespaces: &[ns::PING],
     account_namespaces: &[ns::PING],
     account: Some(|_| Box::new(Ping)),
     domain: Some(&Ping),

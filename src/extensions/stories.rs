@@ -72,6 +72,23 @@ impl World {
         }
     }
 
+    /// The server starts again under sessions that wait for their clients.
+    pub fn restart_under_sessions(&mut self) {
+        let people = self.people.iter_mut();
+        let waiting: Vec<(&'static str, Devices)> = people
+            .map(|(name, person)| (*name, std::mem::take(&mut person.devices)))
+            .collect();
+        self.site = Site::new(self.site.settings.clone(), super::LIST);
+        self.restart();
+        for (name, devices) in waiting {
+            self.people.get_mut(name).unwrap().devices = devices;
+            let origin = Origin::Elsewhere;
+            self.decide(name, origin, Frame::new(), |mind, devices, site, fx| {
+                mind.rejoined(devices, site, fx);
+            });
+        }
+    }
+
     pub fn rows(&self, tree: Tree, range: &KeyRange) -> Vec<Row> {
         let rows = self
             .store

@@ -27,6 +27,7 @@ pub const TIME: Extension = Extension {
     ],
     server_features: &[ns::TIME],
     domain_namespaces: &[ns::TIME],
+    service_namespaces: &[ns::TIME],
     domain: Some(&Time),
     ..Extension::NONE
 };

@@ -20,6 +20,7 @@ pub const SOFTWARE: Extension = Extension {
     }],
     server_features: &[ns::VERSION],
     domain_namespaces: &[ns::VERSION],
+    service_namespaces: &[ns::VERSION],
     domain: Some(&Software),
     ..Extension::NONE
 };

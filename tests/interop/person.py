@@ -27,10 +27,14 @@ class Person:
     library = "?"
     plus = None  # the channel binding this client can do, if any
     history = None  # reads the archive page by page, if this client can
+    break_line = None  # loses the connection without a word, if this client then resumes
+    take_copies = None  # asks for carbons, if this client can
+    publish = None  # tells by PEP what it hears, or shows a picture of that name, if it can
 
     def __init__(self, server, address):
         self.server = server
         self.address = address
+        self.resource = self.library
         self.password = secret(address.split("@")[0])
         self.events = []
         self.stirred = asyncio.Event()

@@ -22,17 +22,19 @@ def free_ports(count):
 
 
 class Server:
-    def __init__(self, program):
+    def __init__(self, program, address="127.0.0.1", ports=None, more=""):
         self.program = program
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rookery-interop-"))
-        self.starttls, self.direct = free_ports(2)
+        self.address = address
+        self.starttls, self.direct = ports or free_ports(2)
         self.settings = self.folder / "rookery.toml"
         # The defaults, on other ports: what a client meets on a fresh machine.
         self.settings.write_text(
             f'domains = ["{DOMAIN}"]\n'
             f'data = "{self.folder}/data"\n'
-            f'[listen]\nc2s = ["127.0.0.1:{self.starttls}"]\n'
-            f'c2s_tls = ["127.0.0.1:{self.direct}"]\n'
+            f'[listen]\nc2s = ["{address}:{self.starttls}"]\n'
+            f'c2s_tls = ["{address}:{self.direct}"]\n'
+            f"{more}"
         )
         self.log = self.folder / "log"
         self.process = None
@@ -55,7 +57,7 @@ class Server:
                 raise RuntimeError(f"the server ended: {self.log.read_text()[-2000:]}")
             try:
                 for port in (self.starttls, self.direct):
-                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    socket.create_connection((self.address, port), 1).close()
                 return
             except OSError:
                 await asyncio.sleep(0.05)
@@ -70,6 +72,10 @@ class Server:
         """SIGTERM; how it ended, and after how long it would be called stuck."""
         self.process.send_signal(signal.SIGTERM)
         return await asyncio.to_thread(self.process.wait, PATIENCE)
+
+    async def calm(self):
+        log = self.log.read_text()
+        assert "panicked" not in log, [line for line in log.splitlines() if "panicked" in line]
 
     async def command(self, *arguments, stdin=""):
         process = await asyncio.create_subprocess_exec(

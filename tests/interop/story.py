@@ -131,6 +131,83 @@ async def _(cast):
     await bob.hears(alice.address, "and now?")
 
 
+@check("resumes when its connection breaks, and nobody sees it", when=lambda kind: kind.break_line)
+async def _(cast):
+    alice, bob = cast.alice, cast.bob
+    await nothing_yet(alice, bob)
+    await bob.break_line()
+    said = [f"into the dark {n}" for n in range(5)]
+    for body in said:
+        await alice.say(bob.address, body)
+    await bob.sees("resumed", bob.address)
+    await bob.hears(alice.address, *said)
+    await as_if_nothing_had_been(alice, bob)
+
+
+@check("resumes after a kill -9 of the server", when=lambda kind: kind.break_line)
+async def _(cast):
+    alice, bob = cast.alice, cast.bob
+    await bob.break_line()
+    await alice.say(bob.address, "nobody is there")
+    await alice.contacts()  # answered after the message before it was taken care of
+    await cast.server.kill()
+    await cast.server.start()
+    await alice.sees("resumed", alice.address)
+    await bob.sees("resumed", bob.address)
+    await bob.hears(alice.address, "nobody is there")
+    await as_if_nothing_had_been(alice, bob)
+
+
+async def nothing_yet(*people):
+    """What came so far is forgotten."""
+    for person in people:
+        await person.contacts()
+        person.events.clear()
+
+
+async def as_if_nothing_had_been(alice, bob):
+    await bob.say(alice.address, "so there you are")
+    await alice.hears(bob.address, "so there you are")
+    await alice.contacts()
+    await bob.contacts()
+    for person in (alice, bob):
+        noticed = [event for event in person.events if event.kind != "resumed"]
+        assert not noticed, noticed
+        person.events.clear()
+
+
+@check("sees on a second device what is said on the first", when=lambda kind: kind.take_copies)
+async def _(cast):
+    alice, bob = cast.alice, cast.bob
+    second = cast.kind(cast.server, bob.address)
+    second.resource = "second"
+    await second.arrive()
+    await second.take_copies()
+    await bob.say(alice.address, "from the first")
+    await alice.hears(bob.address, "from the first")
+    await second.sees("copy sent", alice.address, "from the first")
+    # An answer to the first device only, as clients send it in a conversation.
+    await alice.say(f"{bob.address}/{bob.resource}", "to the first")
+    await bob.hears(alice.address, "to the first")
+    await second.sees("copy received", alice.address, "to the first")
+    await second.leave()
+
+
+@check("tells contacts what it publishes, also those who come later",
+       when=lambda kind: kind.publish)
+async def _(cast):
+    alice, bob = cast.alice, cast.bob
+    await alice.publish("Night Flight")
+    await bob.sees("published", alice.address, "Night Flight")
+    second = cast.kind(cast.server, bob.address)
+    second.resource = "second"
+    await second.arrive()
+    await second.sees("published", alice.address, "Night Flight")
+    await second.leave()
+    for person in (alice, bob):
+        person.events.clear()
+
+
 @check("sees a contact leave")
 async def _(cast):
     await cast.bob.leave()

@@ -3,11 +3,12 @@ that works with every version of TLS."""
 
 import asyncio
 import hashlib
+import socket
 
 import aiosasl
 import aioxmpp
+import aioxmpp.avatar
 import aioxmpp.connector
-import aioxmpp.dispatcher
 import aioxmpp.ibr
 import aioxmpp.sasl
 import aioxmpp.security_layer
@@ -70,13 +71,14 @@ class Aioxmpp(Person):
             "starttls": aioxmpp.connector.STARTTLSConnector,
             "direct": aioxmpp.connector.XMPPOverTLSConnector,
         }[tls]()
-        jid = aioxmpp.JID.fromstr(f"{self.address}/aioxmpp")
+        jid = aioxmpp.JID.fromstr(f"{self.address}/{self.resource}")
         client = aioxmpp.Client(
-            jid, layer, override_peer=[("127.0.0.1", self.server.port(tls), connector)])
+            jid, layer, override_peer=[(self.server.address, self.server.port(tls), connector)])
         self.roster = client.summon(aioxmpp.RosterClient)
         self.blocking = client.summon(aioxmpp.BlockingClient)
-        messages = client.summon(aioxmpp.dispatcher.SimpleMessageDispatcher)
-        presence = client.summon(aioxmpp.dispatcher.SimplePresenceDispatcher)
+        self.carbons = client.summon(aioxmpp.CarbonsClient)
+        self.avatars = client.summon(aioxmpp.avatar.AvatarService)
+        self.avatars.on_metadata_changed.connect(self._published)
         arrived = asyncio.get_running_loop().create_future()
 
         def failed(error):
@@ -87,13 +89,10 @@ class Aioxmpp(Person):
         client.on_failure.connect(failed)
         client.on_stream_established.connect(
             lambda: None if arrived.done() else arrived.set_result(None))
-        for kind in (aioxmpp.MessageType.CHAT, aioxmpp.MessageType.NORMAL):
-            messages.register_callback(kind, None, self._message)
-        messages.register_callback(aioxmpp.MessageType.ERROR, None, self._error)
-        for kind in (aioxmpp.PresenceType.AVAILABLE, aioxmpp.PresenceType.UNAVAILABLE):
-            presence.register_callback(kind, None, self._presence)
-        for told in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
-            getattr(self.roster, f"on_{told}").connect(self._presence)
+        client.on_stream_resumed.connect(lambda: self.happened(Event("resumed", self.address)))
+        # Before the library's own services, some of which take all there is of a kind.
+        client.stream.app_inbound_message_filter.register(self._message, 0)
+        client.stream.app_inbound_presence_filter.register(self._presence, 0)
         client.start()
         try:
             await asyncio.wait_for(arrived, PATIENCE)
@@ -103,18 +102,34 @@ class Aioxmpp(Person):
         self.client = client
 
     def _message(self, message):
-        body = message.body.any() if message.body else ""
-        delayed = getattr(message, "xep0203_delay", None)
-        self.happened(Event("message", str(message.from_.bare()), body, bool(delayed)))
+        for way, contact in (("sent", "to"), ("received", "from_")):
+            copy = getattr(message, f"xep0280_{way}")
+            if copy is not None:
+                peer = str(getattr(copy.stanza, contact).bare())
+                self.happened(Event(f"copy {way}", peer, copy.stanza.body.any()))
+                return None
+        sender = str(message.from_.bare())
+        if message.type_ is aioxmpp.MessageType.ERROR:
+            self.happened(Event("error", sender, message.error.condition.value[1]))
+        elif message.body:
+            delayed = bool(getattr(message, "xep0203_delay", None))
+            self.happened(Event("message", sender, message.body.any(), delayed))
+        return message
 
-    def _error(self, message):
-        condition = message.error.condition.value[1]
-        self.happened(Event("error", str(message.from_.bare()), condition))
+    def _published(self, jid, metadata):
+        # The picture is its title.
+        [picture] = metadata
+        asyncio.ensure_future(self._looked_at(jid, picture))
+
+    async def _looked_at(self, jid, picture):
+        title = (await picture.get_image_bytes()).decode()
+        self.happened(Event("published", str(jid.bare()), title))
 
     def _presence(self, stanza):
         kind = stanza.type_.value or "available"
         status = stanza.status.any() if stanza.status else ""
         self.happened(Event(kind, str(stanza.from_.bare()), status))
+        return stanza
 
     async def available(self, status):
         stanza = aioxmpp.Presence(type_=aioxmpp.PresenceType.AVAILABLE)
@@ -126,6 +141,18 @@ class Aioxmpp(Person):
         self.client.on_stopped.connect(lambda: gone.done() or gone.set_result(None))
         self.client.stop()
         await asyncio.wait_for(gone, PATIENCE)
+
+    async def break_line(self):
+        transport = self.client.stream._xmlstream.transport
+        transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    async def take_copies(self):
+        await self.carbons.enable()
+
+    async def publish(self, title):
+        pictures = aioxmpp.avatar.AvatarSet()
+        pictures.add_avatar_image("image/png", image_bytes=title.encode())
+        await self.avatars.publish_avatar_set(pictures)
 
     async def contacts(self):
         query = aioxmpp.IQ(type_=aioxmpp.IQType.GET, payload=aioxmpp.roster.xso.Query())

@@ -18,13 +18,14 @@ class Slixmpp(Person):
         context = ssl.create_default_context(cafile=self.server.certificate)
         if self.newest_tls:
             context.maximum_version = self.newest_tls
-        client = slixmpp.ClientXMPP(f"{self.address}/slixmpp", self.password, ssl_context=context)
+        jid = f"{self.address}/{self.resource}"
+        client = slixmpp.ClientXMPP(jid, self.password, ssl_context=context)
         client.enable_direct_tls = tls == "direct"
         client.enable_starttls = tls == "starttls"
         client.auto_authorize = None  # asked, and answered by the story
         client.auto_subscribe = False
-        for plugin in ("xep_0030", "xep_0077", "xep_0191", "xep_0199", "xep_0203", "xep_0313"):
-            client.register_plugin(plugin)
+        for number in (30, 77, 118, 163, 191, 198, 199, 203, 280, 313):
+            client.register_plugin(f"xep_{number:04}")
         arrived = asyncio.get_running_loop().create_future()
 
         def settle(error):
@@ -45,10 +46,21 @@ class Slixmpp(Person):
         for kind in ("available", "away", "dnd", "chat", "xa"):
             on(f"presence_{kind}", lambda p: self._happened("available", p, p["status"]))
         on("presence_unavailable", lambda p: self._happened("unavailable", p, p["status"]))
-        client.connect("127.0.0.1", self.server.port(tls))
+        on("session_resumed", lambda _: self.happened(Event("resumed", self.address)))
+        for way, contact in (("sent", "to"), ("received", "from")):
+            on(f"carbon_{way}", lambda m, way=way, contact=contact: self._copy(m, way, contact))
+        on("user_tune_publish", self._published)
+        self.leaving = False
+        on("disconnected", lambda _: None if self.leaving else connect())
+
+        def connect():
+            client.connect(self.server.address, self.server.port(tls))
+
+        connect()
         try:
             await asyncio.wait_for(arrived, PATIENCE)
         except BaseException:
+            self.leaving = True
             client.abort()
             raise
         self.mechanism = client["feature_mechanisms"].mech.name
@@ -62,12 +74,33 @@ class Slixmpp(Person):
         if message["type"] in ("chat", "normal"):
             self._happened("message", message, message["body"])
 
+    def _copy(self, message, way, contact):
+        copied = message[f"carbon_{way}"]
+        self.happened(Event(f"copy {way}", copied[contact].bare, copied["body"]))
+
+    def _published(self, message):
+        tune = message["pubsub_event"]["items"]["item"]["tune"]
+        self._happened("published", message, tune["title"])
+
     async def available(self, status):
         await self.client.get_roster()
+        # What it wants to be told of goes with the presence; the library does not wait for it.
+        await self.client["xep_0115"].update_caps(broadcast=False)
         self.client.send_presence(pstatus=status)
 
     async def leave(self):
+        self.leaving = True
         await self.client.disconnect()
+        self.client.abort()
+
+    async def break_line(self):
+        self.client.transport.abort()
+
+    async def take_copies(self):
+        await self.client["xep_0280"].enable()
+
+    async def publish(self, title):
+        await self.client["xep_0118"].publish_tune(artist="Owls", title=title)
 
     async def contacts(self):
         # With roster versioning the answer may be empty: what the library made of it counts.
@@ -113,6 +146,7 @@ class Slixmpp(Person):
         except IqError as error:
             raise AssertionError(f"refused: {error.condition}") from error
         finally:
+            self.leaving = True
             self.client.abort()
 
 

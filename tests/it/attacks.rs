@@ -12,6 +12,7 @@ mod framing;
 mod identity;
 mod logs;
 mod privacy;
+mod pubsub;
 mod rosters;
 mod row;
 mod sasl;
@@ -170,6 +171,8 @@ fn sections() -> Vec<Section> {
             narrow(),
             sessions::rows_narrow(),
         ),
+        ("U", trusted(), pubsub::rows()),
+        ("U, strangers", untrusted(), pubsub::rows_untrusted()),
         ("L", trusted(), logs::rows()),
     ]
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::hub::devices::DeviceId;
 use crate::hub::remembered;
-use crate::testing::ledger::LIST;
+use crate::testing::ledger::{ENTRY, LIST, RETURNED};
 use crate::testing::{Client, World, run, settings};
 
 #[test]
@@ -180,6 +180,35 @@ fn waiting_requests_outlive_the_server() {
     });
 }
 
+/// What was answered is not done again behind what came later, also if there was nothing to do.
+#[test]
+fn an_answered_set_is_on_the_disk() {
+    run(async {
+        let world = world(|_| {});
+        let mut ann = world.login("ann", "a").await;
+        let previd = enable(&mut ann).await;
+        ann.say("<iq type='set' id='same'><same xmlns='urn:test:ledger'/></iq>")
+            .await;
+        ann.hear("id='same'").await;
+        let found = remembered::gather(world.sessions(1));
+        assert_eq!(found[0].handled.count, 1);
+        // What only asks costs nothing.
+        ann.say("<iq type='get' id='ask'><count xmlns='urn:test:ledger'/></iq>")
+            .await;
+        ann.hear("id='ask'").await;
+        assert_eq!(world.deliveries(1).len(), 1);
+        let world = world.kill().await;
+        drop(ann);
+        let mut ann = world.connect(64 * 1024);
+        // It had not read the answer.
+        let resumed = ann.resume("ann", &previd, 0).await;
+        assert_eq!(attribute(&resumed, "h"), "1", "{resumed}");
+        ann.hear("id='same'").await;
+        farewell([ann]).await;
+        world.end().await;
+    });
+}
+
 /// XEP-0198 §5: also who comes too late knows what to send again, whatever happened meanwhile.
 #[test]
 fn what_was_handled_is_known_when_the_session_is_over() {
@@ -208,6 +237,46 @@ fn what_was_handled_is_known_when_the_session_is_over() {
             assert_eq!(failed.contains(" h='2'"), known, "{failed}");
         }
         world.stop().await;
+    });
+}
+
+/// Who has a message is not given it again because another device went without it.
+#[test]
+fn what_another_device_was_given_stays_with_that() {
+    run(async {
+        let world = world(|_| {});
+        let mut ann = world.online("ann", "a").await;
+        let mut bob = world.online("bob", "b").await;
+        let mut other = world.online("bob", "o").await;
+        enable(&mut bob).await;
+        let others = enable(&mut other).await;
+        ann.say(&chat("had")).await;
+        other.hear("id='had'").await;
+        other.say(&acknowledge(1)).await;
+        let held = |world: &World, count: usize| world.deliveries(2).len() == count;
+        world.until("acknowledged", |_| held(&world, 1)).await;
+        ann.say(&chat("open")).await;
+        bob.hear("id='open'").await;
+        other.hear("id='open'").await;
+        let world = world.kill().await;
+        drop((ann, bob, other));
+        // The other session ends when somebody else takes its resource.
+        let bob = world.login("bob", "b").await;
+        assert!(world.rows(2, RETURNED).is_empty());
+        let mut other = world.connect(64 * 1024);
+        let resumed = other.resume("bob", &others, 1).await;
+        assert!(resumed.starts_with("<resumed "), "{resumed}");
+        assert_eq!(ids(&mut other).await, ["open"]);
+        // Now nobody has it.
+        farewell([bob, other]).await;
+        world.retired("bob").await;
+        let entries = world.rows(2, ENTRY).into_iter().map(|(key, _)| key);
+        let returned = world.rows(2, RETURNED).into_iter().map(|(_, kept)| kept);
+        assert_eq!(
+            returned.collect::<Vec<_>>(),
+            entries.skip(1).collect::<Vec<_>>()
+        );
+        world.end().await;
     });
 }
 

@@ -6,11 +6,14 @@ use rookery_protocol::datetime;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
 
-use crate::kept::MessageId;
+use crate::kept::{MessageId, Place};
 
 /// `<metadata/>`, from the rows of the first and the last message; without any it is empty.
 pub fn metadata(rows: &[Row]) -> Element {
-    let ids = || rows.iter().filter_map(|(key, _)| MessageId::of_key(key));
+    let ids = || {
+        let ids = rows.iter().filter_map(|(key, _)| MessageId::of_key(key));
+        ids.filter(|(place, _)| *place == Place::Archive)
+    };
     let end = |name: &'static str, id: Option<(_, MessageId)>| {
         let (_, id) = id?;
         let end = Element::new(ns::MAM, name).with_attr("id", id.to_text());

@@ -262,7 +262,7 @@ fn it_is_on_until_it_is_off_or_the_device_is_gone() {
     assert_eq!(told(&mut role, &scene, &message), [1]);
     // As after a panic.
     let mut role = Carbons::default();
-    role.rejoined(DeviceId(2), scene.view());
+    role.rejoined(DeviceId(2), scene.view(), &mut scene.effects());
     assert_eq!(told(&mut role, &scene, &message), [2]);
     // XEP-0386.
     let mut fx = scene.effects();

@@ -68,6 +68,13 @@ impl Queue {
         self.marks.contains_key(&id)
     }
 
+    /// Those that lie in the archive.
+    pub fn in_archive(&self) -> Vec<MessageId> {
+        let marks = self.marks.iter();
+        let marks = marks.filter(|(_, mark)| mark.place == Place::Archive);
+        marks.map(|(id, _)| *id).collect()
+    }
+
     /// The oldest one.
     pub fn first(&self) -> Option<MessageId> {
         self.marks.keys().next().copied()

@@ -278,6 +278,7 @@ fn what_no_archive_may_keep_stays_until_it_is_acknowledged() {
     assert_eq!(reads(&fx).map(|(_, keys)| keys), Some(asked.clone()));
     let mut fx = scene.effects();
     role.taken(
+        DeviceId(1),
         &[archive_key(MessageId::new(1)), key.clone()],
         scene.view(),
         &mut fx,
@@ -326,7 +327,12 @@ fn what_no_archive_may_keep_is_kept_for_those_who_acknowledge() {
     let key = key.unwrap();
     // Acknowledged it goes, without a word it waits.
     let mut fx = scene.effects();
-    role.taken(std::slice::from_ref(&key), scene.view(), &mut fx);
+    role.taken(
+        DeviceId(1),
+        std::slice::from_ref(&key),
+        scene.view(),
+        &mut fx,
+    );
     let mut rows = Frame::new();
     rows.delete(Tree::Archive, key.clone());
     assert!(fx.rows == rows);
@@ -468,18 +474,43 @@ fn what_a_lost_device_never_acknowledged_goes_to_another_or_waits() {
     );
 }
 
+/// XEP-0386 §4.2.
 #[test]
-fn what_another_device_was_given_is_not_delivered_twice() {
-    let scene = Scene::of(&[0]);
+fn who_binds_anew_finds_in_the_archive_what_waited() {
+    let scene = Scene::of(&[]);
+    let bind = |role: &mut Offline, ns: &'static str| {
+        let mut fx = scene.effects();
+        role.bind(
+            DeviceId(1),
+            &Element::new(ns, "bind"),
+            scene.view(),
+            &mut fx,
+        );
+        fx.rows
+    };
     let mut role = Offline::default();
-    let mut passage = message(&scene, "bob@b.test", "<body>x</body>", true);
-    let reached = [DeviceId(0), DeviceId(1)];
-    passage.show(|pass, fx| role.after(pass, &reached, scene.view(), fx));
-    let key = passage.marks.kept.unwrap();
-    let mut fx = scene.effects();
-    role.returned(std::slice::from_ref(&key), scene.view(), &mut fx);
-    assert!(fx.rows.is_empty() && fx.list().is_empty());
-    // The other one too: now nobody has it.
-    role.returned(std::slice::from_ref(&key), scene.view(), &mut fx);
-    assert_eq!(reads(&fx).map(|(_, keys)| keys), Some(vec![key]));
+    let places = [Place::Archive, Place::Waiting];
+    let ids = [1, 2].map(MessageId::new);
+    for (id, place) in ids.into_iter().zip(places) {
+        let mark = Mark {
+            place,
+            size: 1,
+            stranger: false,
+        };
+        role.queue.insert(id, mark);
+    }
+    assert!(bind(&mut role, ns::CARBONS).is_empty());
+    role.is_reading = true;
+    assert!(
+        bind(&mut role, ns::BIND2).is_empty(),
+        "another device is given them"
+    );
+    role.is_reading = false;
+    let mut rows = Frame::new();
+    rows.delete(
+        Tree::Account,
+        mark_key(AccountId(1), Place::Archive, ids[0]),
+    );
+    assert_eq!(bind(&mut role, ns::BIND2), rows);
+    assert!(role.queue.contains(ids[1]) && !role.queue.contains(ids[0]));
 }

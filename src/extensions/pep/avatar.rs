@@ -19,10 +19,10 @@ use sha1::{Digest, Sha1};
 use tracing::error;
 
 use super::Pep;
-use super::config::{Access, Config};
 use super::defaults;
-use super::problem::full;
-use super::shelf::{Found, Item};
+use crate::extensions::pubsub::config::{Access, Config};
+use crate::extensions::pubsub::problem::full;
+use crate::extensions::pubsub::shelf::{Found, Item};
 
 /// One row an account: its [`Avatar`].
 pub const AVATAR: Kind = Kind(0x32);
@@ -125,7 +125,7 @@ impl Pep {
     }
 
     fn set_avatar(&mut self, avatar: Option<Avatar>, account: AccountId, fx: &mut Effects) {
-        if avatar == self.avatar {
+        if avatar == self.face.avatar {
             return;
         }
         let key = row(account, AVATAR, &[]);
@@ -134,21 +134,21 @@ impl Pep {
             Some(Err(problem)) => return error!(%problem, "an avatar cannot be written"),
             None => fx.delete(Tree::Account, key),
         }
-        self.avatar = avatar;
+        self.face.avatar = avatar;
     }
 
     /// What must be read before the picture of a vCard takes its place, or none does.
     pub(super) fn picture_room(&self, picture: Option<&Picture>, view: View) -> Vec<Query> {
         let (data, metadata) = (ns::AVATAR_DATA, ns::AVATAR_METADATA);
         match picture {
-            Some(picture) if self.avatar.as_ref() == Some(&picture.avatar) => Vec::new(),
+            Some(picture) if self.face.avatar.as_ref() == Some(&picture.avatar) => Vec::new(),
             Some(picture) => {
                 let id = &picture.avatar.id;
                 let mut queries = self.room_queries(data, id, view);
                 queries.extend(self.room_queries(metadata, id, view));
                 queries
             }
-            None if self.avatar.is_some() => self.room_queries(metadata, "", view),
+            None if self.face.avatar.is_some() => self.room_queries(metadata, "", view),
             None => Vec::new(),
         }
     }
@@ -163,7 +163,7 @@ impl Pep {
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let avatar = picture.as_ref().map(|it| it.avatar.clone());
-        if avatar == self.avatar {
+        if avatar == self.face.avatar {
             return Ok(());
         }
         let (id, metadata) = match &picture {
@@ -201,7 +201,7 @@ impl Pep {
                 access: Access::Open,
                 ..defaults::of_node(node)
             };
-            self.nodes.create(node, config, view.account.id, fx);
+            self.nodes.create(node, config, None, view.account.id, fx);
         }
         let item = Item {
             id: id.to_owned(),
@@ -217,7 +217,9 @@ impl Pep {
     /// Puts the hash of the avatar into a presence that says nothing of one, or something else
     /// (XEP-0398 §5). Who says that he shows none is believed.
     pub(super) fn stamp_presence(&self, presence: &mut Stanza) {
-        let Some(avatar) = &self.avatar else { return };
+        let Some(avatar) = &self.face.avatar else {
+            return;
+        };
         if presence.kind != StanzaKind::Presence(PresenceType::Available) {
             return;
         }

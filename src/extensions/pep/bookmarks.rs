@@ -13,13 +13,14 @@ use rookery_protocol::ns;
 use rookery_protocol::stanza::{MessageType, Stanza};
 use rookery_protocol::xml::Element;
 
-use super::access::Standing;
-use super::config::Config;
 use super::interests::Who;
-use super::order::{Order, Sent};
-use super::problem::{bad, full, precondition_not_met, with};
-use super::shelf::{self, Found, Item};
-use super::{Ask, Pep, Waiting, defaults, owner, private};
+use super::{Account, Ask, Pep, Waiting, defaults, private};
+use crate::extensions::pubsub::access::Standing;
+use crate::extensions::pubsub::config::Config;
+use crate::extensions::pubsub::order::{Order, Sent};
+use crate::extensions::pubsub::problem::{bad, full, precondition_not_met, with};
+use crate::extensions::pubsub::shelf::{self, Found, Item};
+use crate::extensions::pubsub::{choices, owner};
 
 /// The id of the one item that old clients see (XEP-0048 §3).
 const CURRENT: &str = "current";
@@ -46,13 +47,13 @@ impl Pep {
         match &ask.standing {
             Standing::Owner => {}
             Standing::Contact(_) => return Err(with(Condition::NotAllowed, "closed-node")),
-            Standing::Stranger => return Err(ask.absent()),
+            Standing::Stranger | Standing::Guest => return Err(ask.absent()),
         }
         let config = defaults::of_node(ns::BOOKMARKS2);
         match order {
             Order::Items { .. } => {
                 let queries = self.storage_queries(ask.view);
-                self.wait(Waiting::Storage, Some(ask.request), queries, fx);
+                self.wait_own(Waiting::Storage, Some(ask.request), queries, fx);
             }
             Order::Publish { item, options, .. } => {
                 let asked = options.filter(|it| it.text(ACCESS).is_some());
@@ -62,10 +63,11 @@ impl Pep {
                 let storage = storage_of(item)?;
                 let queries = self.storage_queries(ask.view);
                 let waiting = Waiting::StoragePublished(storage);
-                self.wait(waiting, Some(ask.request), queries, fx);
+                self.wait_own(waiting, Some(ask.request), queries, fx);
             }
             Order::Configuration { node } => {
-                let form = shown(&config).form(FormKind::Form).to_element();
+                let form = shown(&config).form(FormKind::Form, &choices::<Account>(ask.view));
+                let form = form.to_element();
                 owner::tell(ask, "configure", &node, [form], fx);
             }
             // A client that leaves the old node behind does not mean the bookmarks themselves.
@@ -173,7 +175,7 @@ impl Pep {
         }
         if node.is_none() && !items.is_empty() {
             let config = defaults::of_node(ns::BOOKMARKS2);
-            self.nodes.create(ns::BOOKMARKS2, config, account, fx);
+            self.nodes.create(ns::BOOKMARKS2, config, None, account, fx);
         }
         let number = self.nodes.get(ns::BOOKMARKS2).map(|node| node.number);
         let lost = gone
@@ -194,18 +196,17 @@ impl Pep {
         Ok(rest)
     }
 
-    /// The bookmarks changed: own devices that know only the old node hear so.
+    /// The bookmarks changed: they are looked at as a whole.
     pub(super) fn announce_storage(&mut self, view: View, fx: &mut Effects) {
-        let mut devices = view.devices.available();
-        let wants = |id| self.interests.of(&Who::Device(id));
-        if devices.any(|it| wants(it.id).is_some_and(|all| all.contains(ns::BOOKMARKS))) {
-            let queries = self.storage_queries(view);
-            self.wait(Waiting::StorageNews, None, queries, fx);
-        }
+        let queries = self.storage_queries(view);
+        self.wait_own(Waiting::StorageNews, None, queries, fx);
     }
 
-    /// What they are to hear is there.
-    pub(super) fn tell_storage(&self, found: &Found, view: View, fx: &mut Effects) {
+    /// They are there: own devices that know only the old node hear of them, and what they say of
+    /// notifications holds from now on.
+    pub(super) fn tell_storage(&mut self, found: &Found, view: View, fx: &mut Effects) {
+        let bookmarks = self.bookmarks(found);
+        self.face.chats.follow(&bookmarks, view.account.id, fx);
         let item = Element::new(ns::PUBSUB_EVENT, "item")
             .with_attr("id", CURRENT)
             .with_child(self.storage(found));
@@ -217,7 +218,7 @@ impl Pep {
             .with_from(view.account.jid.clone())
             .with_id(random_id())
             .with_child(&event);
-        let wants = |id| self.interests.of(&Who::Device(id));
+        let wants = |id| self.face.interests.of(&Who::Device(id));
         let interested = view
             .devices
             .available()

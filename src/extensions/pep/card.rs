@@ -15,10 +15,10 @@ use rookery_storage::Tree;
 use rookery_storage::record::{self, Record};
 use serde::{Deserialize, Serialize};
 
-use super::access::may_read;
 use super::avatar::{self, Picture};
-use super::shelf::{self, Found};
 use super::{Ask, Pep, Waiting, vcard4};
+use crate::extensions::pubsub::access::may_read;
+use crate::extensions::pubsub::shelf::{self, Found};
 use crate::extensions::request::{gets, sets, unavailable};
 
 /// One row an account: its [`Card`].
@@ -57,7 +57,7 @@ impl Pep {
         if gets(ask.request, payload, "vCard") {
             let mut queries = vec![query(account)];
             queries.extend(self.picture_query(ask));
-            self.wait(Waiting::Card, Some(ask.request), queries, fx);
+            self.wait_own(Waiting::Card, Some(ask.request), queries, fx);
             return Ok(());
         }
         // §3.2 asks for an error for another's card: this one does not tell that there is one.
@@ -81,7 +81,7 @@ impl Pep {
         if queries.is_empty() {
             return self.card_set(submitted, &Found::default(), ask, fx);
         }
-        self.wait(Waiting::CardSet(submitted), Some(ask.request), queries, fx);
+        self.wait_own(Waiting::CardSet(submitted), Some(ask.request), queries, fx);
         Ok(())
     }
 
@@ -148,14 +148,14 @@ impl Pep {
 
     /// Asks for the picture, if there is one that the asker may see (XEP-0398 §7).
     fn picture_query(&self, ask: &Ask) -> Option<Query> {
-        self.avatar.as_ref()?;
+        self.face.avatar.as_ref()?;
         let node = self.nodes.get(ns::AVATAR_DATA)?;
         may_read(node, ask.from, &ask.standing).ok()?;
         Some(shelf::newest(ask.view.account.id, node.number, PICTURES))
     }
 
     fn photo(&self, found: &Found) -> Option<Element> {
-        let avatar = self.avatar.as_ref()?;
+        let avatar = self.face.avatar.as_ref()?;
         let node = self.nodes.get(ns::AVATAR_DATA)?;
         let mut items = found.of_node(node.number);
         let (_, item) = items.find(|(_, item)| item.id == avatar.id)?;
@@ -214,10 +214,9 @@ fn load(value: &[u8]) -> Option<Element> {
     Element::parse(&card.xml, "").ok()
 }
 
-/// Keeps a card, or none if it is empty.
+/// Keeps a card as it was set: an empty one is a card too, and clients set it to read it again.
 fn save(account: AccountId, card: &Element, fx: &mut Effects) {
     let xml = String::from_utf8(card.to_bytes("")).ok();
-    let xml = xml.filter(|_| !card.nodes().is_empty());
     match xml.and_then(|xml| record::encode(&Card { xml }).ok()) {
         Some(value) => fx.put(Tree::Account, key(account), value),
         None => fx.delete(Tree::Account, key(account)),
@@ -233,6 +232,7 @@ mod tests {
     use rookery_config::Size;
 
     use super::*;
+    use crate::extensions::pep::Account;
     use crate::extensions::scene::{Scene, get, set, verdict};
 
     fn card(inside: &str) -> Element {
@@ -246,14 +246,14 @@ mod tests {
 
     fn store(scene: &Scene, inside: &str) -> &'static str {
         scene.ask_account(
-            &mut Pep::new(scene.site.shared()),
+            &mut Pep::new(Account::new(scene.site.shared())),
             &set("alice@a.test/r", "alice@a.test", &card(inside)),
         )
     }
 
     fn fetch(scene: &Scene, from: &str) -> Stanza {
         scene.answer(
-            &mut Pep::new(scene.site.shared()),
+            &mut Pep::new(Account::new(scene.site.shared())),
             &get(from, "alice@a.test", &card("")),
         )
     }
@@ -279,12 +279,14 @@ mod tests {
             verdict(&fetch(&scene, "eve@evil.test/r")),
             "service-unavailable"
         );
+    }
+
+    #[test]
+    fn an_emptied_card_is_an_empty_card() {
+        let scene = scene();
         store(&scene, "<FN>Alice</FN>");
         assert_eq!(store(&scene, ""), "result");
-        assert_eq!(
-            verdict(&fetch(&scene, "eve@evil.test/r")),
-            "service-unavailable"
-        );
+        assert_eq!(fetch(&scene, "eve@evil.test/r").payload(), Some(card("")));
     }
 
     #[test]
@@ -292,7 +294,7 @@ mod tests {
         let scene = scene();
         let theirs = set("bob@b.test/r", "alice@a.test", &card("<FN>Malice</FN>"));
         assert_eq!(
-            scene.ask_account(&mut Pep::new(scene.site.shared()), &theirs),
+            scene.ask_account(&mut Pep::new(Account::new(scene.site.shared())), &theirs),
             "service-unavailable"
         );
         let servers = set("alice@a.test/r", "a.test", &card("<FN>Mine</FN>"));

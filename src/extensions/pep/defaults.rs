@@ -3,7 +3,7 @@
 
 use rookery_protocol::ns;
 
-use super::config::{Access, Config, MAX, SendLast};
+use crate::extensions::pubsub::config::{Access, Config, MAX, SendLast};
 
 /// The configuration of a new node of this name.
 pub fn of_node(name: &str) -> Config {

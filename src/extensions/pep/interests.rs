@@ -132,8 +132,8 @@ impl Interests {
         })
     }
 
-    /// Takes up again what was known of a device; who must be asked is asked at his next presence.
-    pub fn recall(&mut self, who: Who, presence: &Stanza) {
+    /// Takes up again what was known of a device, and says whether anything was.
+    pub fn recall(&mut self, who: Who, presence: &Stanza) -> bool {
         let claim = Claim::of(presence);
         let cached = claim.as_ref().and_then(Claim::key);
         let cached = cached.and_then(|key| self.learned.get(&key));
@@ -141,7 +141,9 @@ impl Interests {
             self.forget(&who);
             let at = self.meet(who, claim);
             self.known[at].topics = topics;
+            return true;
         }
+        false
     }
 
     /// Somebody went.

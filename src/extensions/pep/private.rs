@@ -13,8 +13,8 @@ use rookery_storage::Tree;
 use rookery_storage::record::{self, Record};
 use serde::{Deserialize, Serialize};
 
-use super::shelf::Found;
 use super::{Ask, Pep, Waiting, bookmarks};
+use crate::extensions::pubsub::shelf::Found;
 use crate::extensions::request::{bad_request, gets, sets, unavailable};
 
 /// One row an account: the [`Total`] of its items.
@@ -99,7 +99,7 @@ impl Pep {
             true => Waiting::PrivateSet,
             false => Waiting::PrivateGet,
         };
-        self.wait(waiting, Some(ask.request), queries, fx);
+        self.wait_own(waiting, Some(ask.request), queries, fx);
         Ok(())
     }
 
@@ -150,8 +150,8 @@ impl Pep {
         let kept = fresh
             .iter()
             .filter_map(|(key, value)| Some(size(key, value.as_ref()?)));
-        let total = self.private.saturating_sub(old) + kept.sum::<u64>();
-        if total > self.private && total > ask.view.site.settings.private.total.as_u64() {
+        let total = self.face.private.saturating_sub(old) + kept.sum::<u64>();
+        if total > self.face.private && total > ask.view.site.settings.private.total.as_u64() {
             return Err(StanzaError::new(Condition::ResourceConstraint));
         }
         let counted = record::encode(&Total { bytes: total })
@@ -166,7 +166,7 @@ impl Pep {
             }
         }
         fx.put(Tree::Account, row(account, TOTAL, &[]), counted);
-        self.private = total;
+        self.face.private = total;
         fx.result(ask.request, None);
         Ok(())
     }
@@ -236,6 +236,7 @@ mod tests {
     use rookery_protocol::stanza::Stanza;
 
     use super::*;
+    use crate::extensions::pep::Account;
     use crate::extensions::scene::{Scene, get, set, verdict};
 
     fn query(inside: &str) -> Element {
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn what_was_stored_comes_back() {
         let scene = Scene::new();
-        let mut role = Pep::new(scene.site.shared());
+        let mut role = Pep::new(Account::new(scene.site.shared()));
         assert_eq!(store(&scene, &mut role, PREFS), "result");
         let back = fetch(&scene, &mut role, "<exodus xmlns='exodus:prefs'/>");
         assert_eq!(back.payload(), Some(query(PREFS)));
@@ -270,7 +271,7 @@ mod tests {
     #[test]
     fn only_the_owner_and_only_elements_with_a_namespace() {
         let scene = Scene::new();
-        let mut role = Pep::new(scene.site.shared());
+        let mut role = Pep::new(Account::new(scene.site.shared()));
         for from in ["bob@b.test/r", "eve@evil.test/r"] {
             let theirs = set(from, "alice@a.test", &query(PREFS));
             assert_eq!(scene.ask_account(&mut role, &theirs), "service-unavailable");
@@ -292,7 +293,7 @@ mod tests {
     #[test]
     fn an_item_has_a_bound() {
         let scene = Scene::with(|settings| settings.private.item = Size::bytes(100));
-        let mut role = Pep::new(scene.site.shared());
+        let mut role = Pep::new(Account::new(scene.site.shared()));
         let item = |len: usize| format!("<a xmlns=\"u:v\">{}</a>", "x".repeat(len - 19));
         assert_eq!(
             query(&item(100))
@@ -320,30 +321,30 @@ mod tests {
     #[test]
     fn the_total_has_a_bound_and_follows_what_is_replaced_and_emptied() {
         let scene = Scene::with(|settings| settings.private.total = Size::bytes(400));
-        let mut role = Pep::new(scene.site.shared());
+        let mut role = Pep::new(Account::new(scene.site.shared()));
         let item = |name: &str, len| format!("<{name} xmlns='u'>{}</{name}>", "x".repeat(len));
         assert_eq!(store(&scene, &mut role, &item("a", 150)), "result");
         assert_eq!(store(&scene, &mut role, &item("b", 150)), "result");
-        let full = role.private;
+        let full = role.face.private;
         assert_eq!(
             store(&scene, &mut role, &item("c", 50)),
             "resource-constraint"
         );
-        assert_eq!(role.private, full);
+        assert_eq!(role.face.private, full);
         assert_eq!(store(&scene, &mut role, &item("a", 150)), "result");
-        assert_eq!(role.private, full);
+        assert_eq!(role.face.private, full);
         assert_eq!(store(&scene, &mut role, "<a xmlns='u'/>"), "result");
-        assert!(role.private < full);
+        assert!(role.face.private < full);
         assert_eq!(store(&scene, &mut role, &item("c", 50)), "result");
-        let mut loaded = Pep::new(scene.site.shared());
+        let mut loaded = Pep::new(Account::new(scene.site.shared()));
         for (_, value) in scene.read(&[scene.row(TOTAL, b"")]) {
             loaded.load(TOTAL, b"", &value);
         }
-        assert_eq!(loaded.private, role.private);
+        assert_eq!(loaded.face.private, role.face.private);
         assert_eq!(
             store(&scene, &mut role, "<b xmlns='u'/><c xmlns='u'/>"),
             "result"
         );
-        assert_eq!(role.private, 0);
+        assert_eq!(role.face.private, 0);
     }
 }

@@ -166,6 +166,20 @@ fn contacts_hear_at_once_what_they_want_and_nobody_else_does() {
     assert!(world.heard(BOB, 4).is_empty());
 }
 
+/// Its presence says which client it is, but what such a client wants is forgotten.
+#[test]
+fn a_session_that_outlives_the_server_goes_on_hearing() {
+    let mut world = world();
+    enter(&mut world, ALICE, 1, &[]);
+    enter(&mut world, BOB, 1, &["urn:n"]);
+    world.restart_under_sessions();
+    assert_eq!(answer(&mut world, BOB, 1, &info(&["urn:n"])), 1);
+    world.send(ALICE, 1, &publish("urn:n", "i", "one"));
+    let heard = world.heard(BOB, 1);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains(">one</t>"));
+}
+
 #[test]
 fn who_comes_hears_the_last_item_of_contacts_and_of_himself() {
     let mut world = world();
@@ -483,7 +497,8 @@ fn items_by_id_by_number_and_by_page() {
     let mut get = |inside: &str| ask(&mut world, ALICE, 1, &pubsub("get", "", inside));
     let by_id = get("<items node='urn:n'><item id='d'/><item id='b'/><item id='z'/></items>");
     assert_eq!(ids(&by_id), ["b", "d"]);
-    assert!(get("<items node='urn:n'><item id='z'/></items>").contains("<item-not-found"));
+    // XEP-0060 §6.5.9.12.
+    assert!(get("<items node='urn:n'><item id='z'/></items>").contains("<items node='urn:n'/>"));
     assert_eq!(ids(&get("<items node='urn:n' max_items='2'/>")), ["d", "e"]);
     let mut page = |inside: &str| {
         get(&format!(
@@ -638,7 +653,7 @@ fn contacts_elsewhere_hear_by_their_full_address() {
     let mut zoe = Item::new(&jid("zoe@z.test"));
     zoe.subscription = Subscription::Both;
     scene.account.roster.put(&zoe);
-    let mut pep = Pep::new(scene.site.shared());
+    let mut pep = Pep::new(Account::new(scene.site.shared()));
     let from = "<presence from='zoe@z.test/r' to='alice@a.test'>";
     let mut passage = Passage::incoming(&scene, &presence(&["urn:n"]).replace("<presence>", from));
     passage.show(|pass, fx| pep.after(pass, &[], scene.view(), fx));
@@ -664,5 +679,5 @@ fn contacts_elsewhere_hear_by_their_full_address() {
     let gone = "<presence type='unavailable' from='zoe@z.test/r' to='alice@a.test'/>";
     let mut passage = Passage::incoming(&scene, gone);
     passage.show(|pass, fx| pep.after(pass, &[], scene.view(), fx));
-    assert!(pep.interests.abroad("urn:n").next().is_none());
+    assert!(pep.face.interests.abroad("urn:n").next().is_none());
 }

@@ -16,7 +16,13 @@ use rookery_storage::{Direction, Frame, KeyRange, OpenError, Options, Store, Tre
 use crate::workload::sound;
 
 /// Of each format that was ever released, what it left.
-const FIXTURES: [(u16, &str); 1] = [(1, include_str!("formats/1.txt"))];
+const FIXTURES: [(u16, &str); 2] = [
+    (1, include_str!("formats/1.txt")),
+    (2, include_str!("formats/2.txt")),
+];
+
+/// The format that `keep` writes a fixture of.
+const PRESENT: u16 = FIXTURES[FIXTURES.len() - 1].0;
 
 /// How many frames a fixture holds.
 const HELD: u64 = 15;
@@ -32,21 +38,26 @@ fn options() -> Options {
 }
 
 /// Small ones, one of every kind of change. Never change them: they are what the fixtures hold.
-fn frame(n: u64) -> Frame {
+fn frame(format: u16, n: u64) -> Frame {
     let mut frame = Frame::new();
     frame.add(Tree::Meta, *b"frames", 1);
-    frame.put(Tree::Archive, n.to_be_bytes(), value(n));
+    frame.put(Tree::Archive, key(format, n), value(n));
     match n {
         6 => frame.put(Tree::Rooms, *b"gone", *b"soon"),
         10 => frame.delete(Tree::Rooms, *b"gone"),
         12 | 15 => {
-            let (from, to) = ((n - 9).to_be_bytes(), (n - 8).to_be_bytes());
-            let (from, to) = (from.to_vec(), Some(to.to_vec()));
+            let (from, to) = (key(format, n - 9), Some(key(format, n - 8)));
             frame.delete_range(Tree::Archive, KeyRange { from, to })
         }
         _ => &mut frame,
     };
     frame
+}
+
+/// From format 2 on all keys are of one run, and so lie in packs.
+fn key(format: u16, n: u64) -> Vec<u8> {
+    let run: &[u8] = if format < 2 { &[] } else { &[0, 0, 0, 7, 1] };
+    [run, &n.to_be_bytes()].concat()
 }
 
 /// One is so long that sled has it in parts.
@@ -56,7 +67,7 @@ fn value(n: u64) -> Vec<u8> {
 }
 
 /// Whether a store holds the frames up to `held`.
-fn holds(store: &Store, held: u64) {
+fn holds(store: &Store, format: u16, held: u64) {
     assert_eq!(store.sequence(), held);
     assert_eq!(store.counter(Tree::Meta, b"frames"), Ok(held as i64));
     let rows = |tree| {
@@ -65,7 +76,7 @@ fn holds(store: &Store, held: u64) {
     };
     let expected: Vec<_> = (1..=held)
         .filter(|n| ![3, 6].contains(n))
-        .map(|n| (n.to_be_bytes().to_vec(), value(n)))
+        .map(|n| (key(format, n), value(n)))
         .collect();
     assert_eq!(rows(Tree::Archive), expected);
     assert_eq!(rows(Tree::Rooms), []);
@@ -140,7 +151,7 @@ fn keep() {
     let temp = tempfile::tempdir().unwrap();
     let store = Store::open(temp.path(), options()).unwrap();
     let commit = |from: u64, to: u64| {
-        (from..=to).for_each(|n| assert_eq!(store.commit(vec![frame(n)]), Ok(n)));
+        (from..=to).for_each(|n| assert_eq!(store.commit(vec![frame(PRESENT, n)]), Ok(n)));
     };
     commit(1, 8);
     store.export().unwrap();
@@ -151,7 +162,8 @@ fn keep() {
     drop(store);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/formats");
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("1.txt"), to_text(&files(temp.path()))).unwrap();
+    let name = format!("{PRESENT}.txt");
+    std::fs::write(folder.join(name), to_text(&files(temp.path()))).unwrap();
 }
 
 #[test]
@@ -161,12 +173,12 @@ fn what_earlier_versions_left_is_opened() {
         unpack(fixture, temp.path());
         let store = Store::open(temp.path(), options()).unwrap();
         assert_eq!(store.repaired(), None, "format {format}");
-        holds(&store, HELD);
-        store.commit(vec![frame(HELD + 1)]).unwrap();
+        holds(&store, format, HELD);
+        store.commit(vec![frame(format, HELD + 1)]).unwrap();
         store.close().unwrap();
         drop(store);
         let store = Store::open(temp.path(), options()).unwrap();
-        holds(&store, HELD + 1);
+        holds(&store, format, HELD + 1);
     }
 }
 
@@ -179,7 +191,7 @@ fn what_earlier_versions_left_can_be_made_anew() {
         std::fs::remove_dir_all(temp.path().join("sled")).unwrap();
         let store = Store::open(temp.path(), options()).unwrap();
         assert!(store.repaired().is_some(), "format {format}");
-        holds(&store, HELD);
+        holds(&store, format, HELD);
     }
 }
 

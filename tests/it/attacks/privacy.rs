@@ -39,6 +39,7 @@ pub fn rows() -> Vec<Row> {
             "a hundred and twenty requests to subscribe",
             many_requests,
         ),
+        scene("P15", "what a push service is told", pushed),
         scene("P16", "what the server's items show", server_items),
     ]
 }
@@ -194,6 +195,32 @@ fn many_requests(stage: &Stage) -> Result<(), String> {
     must((1..=100).contains(&requests), || {
         format!("{requests} requests were kept")
     })
+}
+
+/// XEP-0357: that something waits, and neither what nor from whom.
+fn pushed(stage: &Stage) -> Result<(), String> {
+    let (mut bob, mut dan) = (stage.online("bob"), stage.online("dan"));
+    let mut alice = stage.device("alice");
+    let service = dan.jid();
+    dan.says(&format!("<presence to='{}'/>", alice.bare()));
+    dan.ping();
+    alice.gets(
+        &format!(
+            "<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='{service}' node='n'/></iq>"
+        ),
+        "<iq type='result' id='e'/>",
+    );
+    let to = alice.bare();
+    alice.leaves();
+    bob.says(&format!(
+        "<message type='chat' to='{to}' id='whisper-id'><subject>whisper</subject>\
+         <body>whisper</body><nick xmlns='http://jabber.org/protocol/nick'>whisper</nick></message>"
+    ));
+    let told = dan.waits_for(&format!("<iq type='set' from='{to}' id='*'/>"));
+    let told = told.to_string();
+    must(told.contains("urn:xmpp:push:0"), || told.clone())?;
+    let said = ["whisper", "subject", &stage.user("bob")];
+    must(!said.iter().any(|it| told.contains(it)), || told.clone())
 }
 
 fn server_items(stage: &Stage) -> Result<(), String> {

@@ -29,14 +29,18 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
+/// A roster set for `to`, with somebody nobody knows.
+fn forged(to: &str) -> String {
+    format!(
+        "<iq type='set' id='rp' to='{to}'><query xmlns='{ROSTER}'>\
+         <item jid='evil@a.test' subscription='both'/></query></iq>"
+    )
+}
+
 fn forged_push(stage: &Stage) -> Result<(), String> {
     let (mut alice, mut bob) = (stage.online("alice"), stage.online("bob"));
     bob.fetches_roster();
-    let answer = alice.asks(&format!(
-        "<iq type='set' id='rp' to='{}'><query xmlns='{ROSTER}'>\
-         <item jid='evil@a.test' subscription='both'/></query></iq>",
-        bob.jid()
-    ));
+    let answer = alice.asks(&forged(&bob.jid()));
     let right = answer.error() == Some(("cancel", "service-unavailable"));
     must(right, || answer.to_string())?;
     bob.hears_nothing();
@@ -45,11 +49,7 @@ fn forged_push(stage: &Stage) -> Result<(), String> {
 
 fn foreign_roster(stage: &Stage) -> Result<(), String> {
     let (mut alice, mut bob) = (stage.online("alice"), stage.online("bob"));
-    let answer = alice.asks(&format!(
-        "<iq type='set' id='rp' to='{}'><query xmlns='{ROSTER}'>\
-         <item jid='evil@a.test'/></query></iq>",
-        bob.bare()
-    ));
+    let answer = alice.asks(&forged(&bob.bare()));
     // RFC 6121 §2.3.3 says forbidden, §8.5.1 for an IQ nobody handles service-unavailable.
     let right = [("auth", "forbidden"), ("cancel", "service-unavailable")]
         .map(Some)
@@ -63,6 +63,12 @@ fn set_roster(device: &mut Device, items: &str) -> El {
     device.asks(&format!(
         "<iq type='set' id='set'><query xmlns='{ROSTER}'>{items}</query></iq>"
     ))
+}
+
+/// How many items an answer shows.
+fn items_of(roster: &El) -> usize {
+    let query = roster.child(ROSTER, "query");
+    query.map_or(0, |query| query.children.len())
 }
 
 fn bad_roster_sets(stage: &Stage) -> Result<(), String> {
@@ -151,10 +157,7 @@ fn roster_limits(stage: &Stage) -> Result<(), String> {
         answer.error() == Some(("wait", "resource-constraint")),
         || answer.to_string(),
     )?;
-    let roster = alice.fetches_roster();
-    let items = roster
-        .child(ROSTER, "query")
-        .map_or(0, |q| q.children.len());
+    let items = items_of(&alice.fetches_roster());
     must(items == 2000, || format!("{items} items"))
 }
 
@@ -170,9 +173,7 @@ fn future_version(stage: &Stage) -> Result<(), String> {
         let answer = alice.asks(&format!(
             "<iq type='get' id='v'><query xmlns='{ROSTER}' ver='{version}'/></iq>"
         ));
-        let full = answer
-            .child(ROSTER, "query")
-            .is_some_and(|q| q.children.len() == 1);
+        let full = items_of(&answer) == 1;
         must(answer.attr("type") == Some("result") && full, || {
             answer.to_string()
         })?;
@@ -199,9 +200,7 @@ fn racing_rosters(stage: &Stage) -> Result<(), String> {
         }
     }
     let roster = phone.fetches_roster();
-    let items = roster
-        .child(ROSTER, "query")
-        .map_or(0, |q| q.children.len());
+    let items = items_of(&roster);
     must(items == 201, || format!("{items} items, not 201"))?;
     let same = desk.fetches_roster();
     must(roster.children == same.children, || {

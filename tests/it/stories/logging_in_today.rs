@@ -317,3 +317,57 @@ fn an_old_session_comes_first() {
     phone.waits_for_the_end(&["conflict"]);
     Device::new(client).comes_online();
 }
+
+/// XEP-0386 §4.2: who binds so reads in the archive what waited for him, and is told where it
+/// ends; only what is in no archive is sent to him.
+#[test]
+fn what_waited_is_in_the_archive() {
+    let world = World::start();
+    world.account("alice", "a.test");
+    let enter = || {
+        let mut client = opened(&world);
+        let rest = agent("phone") + &sasl2::bind("Phone");
+        let said = sasl2::plain("alice", &password("alice"), &rest);
+        let success = enter(&mut client, &said).expect("an outcome");
+        let bound = success.child(BIND2, "bound").expect("a session").clone();
+        let metadata = bound.child("urn:xmpp:mam:2", "metadata").expect("metadata");
+        (Device::new(client), metadata.clone())
+    };
+    let (mut phone, metadata) = enter();
+    assert!(metadata.children.is_empty(), "{metadata}");
+    phone.leaves();
+    let mut bob = world.online("bob@a.test/home");
+    for id in ["m1", "m2"] {
+        bob.says(&format!(
+            "<message type='chat' to='alice@a.test' id='{id}'><body>{id}</body></message>"
+        ));
+    }
+    bob.says(
+        "<message type='chat' to='alice@a.test' id='m3'><body>m3</body>\
+         <no-permanent-store xmlns='urn:xmpp:hints'/></message>",
+    );
+    bob.ping();
+    let (mut phone, metadata) = enter();
+    phone.says("<presence/>");
+    phone.waits_for("<message type='chat' id='m3'/>");
+    let rest = phone.drains();
+    assert!(!rest.iter().any(|it| it.name == "message"), "{rest:?}");
+    let answer = phone.asks("<iq type='get' id='m'><metadata xmlns='urn:xmpp:mam:2'/></iq>");
+    assert_eq!(answer.children[0].to_string(), metadata.to_string());
+    phone.says("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>");
+    let mam = |id: &str| {
+        format!(
+            "<message><result xmlns='urn:xmpp:mam:2' id='*'><forwarded xmlns='urn:xmpp:forward:0'>\
+         <message xmlns='jabber:client' type='chat' id='{id}'/></forwarded></result></message>"
+        )
+    };
+    let results = ["m1", "m2"].map(|id| phone.waits_for(&mam(id)));
+    let ids = results
+        .iter()
+        .map(|it| it.children[0].attr("id").expect("an id"));
+    let ends = metadata
+        .children
+        .iter()
+        .map(|it| it.attr("id").expect("an id"));
+    assert_eq!(ids.collect::<Vec<_>>(), ends.collect::<Vec<_>>());
+}

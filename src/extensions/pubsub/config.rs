@@ -1,9 +1,12 @@
 //! How a node is configured (XEP-0060 §8.2), as a form and as what a form asks for.
 
+use rookery_actors::effect::Millis;
 use rookery_protocol::forms::{Field, FieldType, Form, FormKind, Submission};
 use rookery_protocol::ns;
 use rookery_protocol::stanza::MessageType;
 use serde::{Deserialize, Serialize};
+
+use super::value::{contacts, fixed, max_items, one_of, payload, seconds};
 
 /// Declares an enum whose variants have a name in forms.
 macro_rules! choices {
@@ -15,7 +18,8 @@ macro_rules! choices {
         }
 
         impl $enum {
-            const ALL: &[$enum] = &[$($enum::$name,)*];
+            /// All of them.
+            pub const ALL: &[$enum] = &[$($enum::$name,)*];
 
             /// As forms and other elements write it.
             pub fn as_str(self) -> &'static str {
@@ -123,6 +127,34 @@ pub struct Config {
     pub kind: String,
     /// The groups of [`Access::Roster`].
     pub groups: Vec<String>,
+    /// What a later version of the row has besides.
+    #[serde(skip)]
+    pub details: Details,
+}
+
+/// The rest of a configuration.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Details {
+    /// The most bytes of an item; 0: as many as the server lets it have.
+    pub max_payload: u32,
+    /// Seconds after which an item is not shown any more; 0: never.
+    pub item_expire: u32,
+    /// Whom to ask about the node.
+    pub contact: Vec<String>,
+    pub language: String,
+    /// A full node refuses what is new (`pubsub#publish_node_full`).
+    pub rejects: bool,
+}
+
+/// What a node may be configured to be here.
+#[derive(Clone, Copy, Debug)]
+pub struct Choices {
+    pub access: &'static [Access],
+    pub send_last: &'static [SendLast],
+    /// The most items that it may have.
+    pub items: u32,
+    /// The most bytes of one.
+    pub payload: u32,
 }
 
 /// Why a value was not taken.
@@ -156,6 +188,7 @@ impl Default for Config {
             description: String::new(),
             kind: String::new(),
             groups: Vec::new(),
+            details: Details::default(),
         }
     }
 }
@@ -166,14 +199,30 @@ impl Config {
         self.max_items.min(limit)
     }
 
-    /// Whether a full node refuses what is new instead of dropping what is oldest: where its owner
-    /// set no number, nobody expects to lose anything.
-    pub fn is_unbounded(&self) -> bool {
-        self.max_items == MAX
+    /// Whether a full node drops what is oldest for what is new (§7.1.2.5): not where its owner set
+    /// no number, as nobody expects to lose anything there.
+    pub fn drops_oldest(&self) -> bool {
+        self.max_items != MAX && !self.details.rejects
+    }
+
+    /// The most bytes of an item, where the server allows `limit`.
+    pub fn payload(&self, limit: usize) -> usize {
+        match self.details.max_payload {
+            0 => limit,
+            bytes => limit.min(bytes as usize),
+        }
+    }
+
+    /// Items from before this are not shown any more, now.
+    pub fn horizon(&self, now: Millis) -> Millis {
+        match self.details.item_expire {
+            0 => 0,
+            seconds => now.saturating_sub(Millis::from(seconds) * 1000),
+        }
     }
 
     /// The form with the configuration: to be filled in (§8.2.2), or as data.
-    pub fn form(&self, kind: FormKind) -> Form {
+    pub fn form(&self, kind: FormKind, choices: &Choices) -> Form {
         let form = match kind {
             FormKind::Form => Form::offer(ns::PUBSUB_NODE_CONFIG),
             _ => Form::result(ns::PUBSUB_NODE_CONFIG),
@@ -183,22 +232,43 @@ impl Config {
             MAX => "max".to_owned(),
             number => number.to_string(),
         };
-        let mut groups = Field::new(FieldType::TextMulti, GROUPS_ALLOWED)
+        let groups = Field::new(FieldType::TextMulti, GROUPS_ALLOWED)
             .with_label("Groups of contacts who may see the items")
             .with_values(self.groups.iter().cloned());
-        groups.kind = FieldType::TextMulti;
+        let groups = Some(groups).filter(|_| choices.access.contains(&Access::Roster));
+        let expire = match self.details.item_expire {
+            0 => "max".to_owned(),
+            seconds => seconds.to_string(),
+        };
+        let payload = self.payload(choices.payload as usize).to_string();
+        let contact = Field::new(FieldType::JidMulti, CONTACT)
+            .with_label("Whom to ask about the node")
+            .with_values(self.details.contact.iter().cloned());
+        let language = &self.details.language;
         let form = form
             .with_field(text("pubsub#title", &self.title, "Title"))
             .with_field(text("pubsub#description", &self.description, "Description"))
             .with_field(text("pubsub#type", &self.kind, "Namespace of the payloads"))
             .with_field(text("pubsub#max_items", &max_items, "Items kept, or max"))
-            .with_field(text("pubsub#item_expire", "max", "Seconds an item is kept"))
+            .with_field(text("pubsub#item_expire", &expire, "Seconds, or max"))
+            .with_field(text(
+                "pubsub#max_payload_size",
+                &payload,
+                "Bytes of an item",
+            ))
+            .with_field(text("pubsub#language", language, "Language of the items"))
+            .with_field(contact)
+            .with_field(
+                Field::new(FieldType::ListSingle, NODE_FULL)
+                    .with_value(FULL[usize::from(self.details.rejects)])
+                    .with_option(FULL[0], "Drop the oldest item")
+                    .with_option(FULL[1], "Refuse the new one"),
+            )
             .with_field(choice(
                 "pubsub#access_model",
                 self.access.as_str(),
-                Access::ALL,
+                choices.access,
             ))
-            .with_field(groups)
             .with_field(choice(
                 "pubsub#publish_model",
                 self.publishers.as_str(),
@@ -207,13 +277,14 @@ impl Config {
             .with_field(choice(
                 "pubsub#send_last_published_item",
                 self.send_last.as_str(),
-                SendLast::ALL,
+                choices.send_last,
             ))
             .with_field(choice(
                 "pubsub#notification_type",
                 self.style.as_str(),
                 Style::ALL,
             ));
+        let form = groups.into_iter().fold(form, Form::with_field);
         SWITCHES.iter().fold(form, |form, (var, label, get)| {
             let mut copy = self.clone();
             form.with_field(Field::boolean(*var, *get(&mut copy)).with_label(*label))
@@ -221,11 +292,11 @@ impl Config {
     }
 
     /// Takes what a form asks for (§8.2.4); fields that nobody here knows are passed over
-    /// (XEP-0004 §3.1). `limit`: the most items a node may have.
-    pub fn take(&mut self, form: &Submission, limit: u32) -> Result<(), Refused> {
+    /// (XEP-0004 §3.1).
+    pub fn take(&mut self, form: &Submission, choices: &Choices) -> Result<(), Refused> {
         for var in form.names().filter(|var| *var != "FORM_TYPE") {
             let values = form.values(var).unwrap_or_default();
-            match self.set(var, values, limit) {
+            match self.set(var, values, choices) {
                 Err(Refused::Unknown) | Ok(()) => {}
                 Err(refused) => return Err(refused),
             }
@@ -235,18 +306,23 @@ impl Config {
 
     /// Whether a node configured so meets the preconditions of a publication (§7.1.5): to ask for
     /// them would change nothing.
-    pub fn meets(&self, options: &Submission, limit: u32) -> bool {
+    pub fn meets(&self, options: &Submission, choices: &Choices) -> bool {
         let mut asked = self.clone();
-        asked.take_all(options, limit).is_ok() && asked == *self
+        asked.take_all(options, choices).is_ok() && asked == *self
     }
 
     /// Takes the preconditions of a publication that makes the node; all of them, or it fails.
-    pub fn take_all(&mut self, options: &Submission, limit: u32) -> Result<(), Refused> {
+    pub fn take_all(&mut self, options: &Submission, choices: &Choices) -> Result<(), Refused> {
         let mut fields = options.names().filter(|var| *var != "FORM_TYPE");
-        fields.try_for_each(|var| self.set(var, options.values(var).unwrap_or_default(), limit))
+        let values = |var| options.values(var).unwrap_or_default();
+        fields.try_for_each(|var| self.set(var, values(var), choices))
     }
 
-    fn set(&mut self, var: &str, values: &[String], limit: u32) -> Result<(), Refused> {
+    fn set(&mut self, var: &str, values: &[String], choices: &Choices) -> Result<(), Refused> {
+        if var == CONTACT {
+            self.details.contact = contacts(values)?;
+            return Ok(());
+        }
         if var == GROUPS_ALLOWED {
             let mut groups: Vec<String> =
                 values.iter().filter(|it| !it.is_empty()).cloned().collect();
@@ -274,16 +350,30 @@ impl Config {
             "pubsub#title" => self.title = value.to_owned(),
             "pubsub#description" => self.description = value.to_owned(),
             "pubsub#type" => self.kind = value.to_owned(),
-            "pubsub#max_items" => self.max_items = max_items(value, limit)?,
-            "pubsub#access_model" => self.access = Access::parse(value).ok_or(Refused::Value)?,
+            "pubsub#max_items" => self.max_items = max_items(value, choices.items)?,
+            "pubsub#access_model" => {
+                self.access = one_of(Access::parse(value), choices.access)?;
+            }
             "pubsub#publish_model" => {
                 self.publishers = Publishers::parse(value).ok_or(Refused::Value)?;
             }
             "pubsub#send_last_published_item" => {
-                self.send_last = SendLast::parse(value).ok_or(Refused::Value)?;
+                self.send_last = one_of(SendLast::parse(value), choices.send_last)?;
             }
             "pubsub#notification_type" => {
                 self.style = Style::parse(value).ok_or(Refused::Value)?;
+            }
+            "pubsub#language" => self.details.language = value.to_owned(),
+            "pubsub#item_expire" => self.details.item_expire = seconds(value)?,
+            "pubsub#max_payload_size" => {
+                self.details.max_payload = payload(value, choices.payload)?;
+            }
+            NODE_FULL => {
+                self.details.rejects = match value {
+                    "retract-oldest" | "discard-oldest" => false,
+                    "reject" => true,
+                    _ => return Err(Refused::Value),
+                };
             }
             _ => return fixed(var, value),
         }
@@ -291,6 +381,10 @@ impl Config {
     }
 }
 
+const NODE_FULL: &str = "pubsub#publish_node_full";
+/// What a full node does.
+const FULL: [&str; 2] = ["retract-oldest", "reject"];
+const CONTACT: &str = "pubsub#contact";
 const GROUPS_ALLOWED: &str = "pubsub#roster_groups_allowed";
 
 /// A yes or no: its field, what people see, and where it is.
@@ -333,31 +427,6 @@ const SWITCHES: &[Switch] = &[
     }),
 ];
 
-/// Fields of §16.4.4 that can have one value here.
-fn fixed(var: &str, value: &str) -> Result<(), Refused> {
-    let allowed: &[&str] = match var {
-        "pubsub#item_expire" => &["max", ""],
-        "pubsub#purge_offline" | "pubsub#presence_based_delivery" => &["0", "false"],
-        "pubsub#itemreply" => &["owner", "publisher"],
-        "pubsub#node_type" => &["leaf"],
-        "pubsub#publish_node_full" => &["retract-oldest", "discard-oldest"],
-        _ => return Err(Refused::Unknown),
-    };
-    match allowed.contains(&value) {
-        true => Ok(()),
-        false => Err(Refused::Value),
-    }
-}
-
-fn max_items(value: &str, limit: u32) -> Result<u32, Refused> {
-    match value.parse() {
-        _ if value == "max" => Ok(MAX),
-        Ok(number) if number == limit => Ok(MAX),
-        Ok(number) if (1..limit).contains(&number) => Ok(number),
-        _ => Err(Refused::Value),
-    }
-}
-
 fn choice<T: Copy + Choice>(var: &'static str, value: &str, all: &[T]) -> Field {
     let field = Field::new(FieldType::ListSingle, var).with_value(value);
     all.iter()
@@ -388,7 +457,12 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: u32 = 10_000;
+    const LIMIT: &Choices = &Choices {
+        access: Access::ALL,
+        send_last: SendLast::ALL,
+        items: 10_000,
+        payload: 1_000,
+    };
 
     #[derive(Serialize, Deserialize, PartialEq, Debug)]
     struct Row(Config);
@@ -431,7 +505,7 @@ mod tests {
             title: "T".into(),
             ..Config::default()
         };
-        let mut shown = config.form(FormKind::Form).to_element();
+        let mut shown = config.form(FormKind::Form, LIMIT).to_element();
         shown.set_attr("type", "submit");
         let mut taken = Config::default();
         taken
@@ -454,6 +528,7 @@ mod tests {
             ("pubsub#max_items", "max"),
             ("pubsub#persist_items", "false"),
             ("pubsub#unheard_of", "1"),
+            ("pubsub#item_expire", "60"),
             ("pubsub#access_model", "nonsense"),
         ] {
             assert!(!open.meets(&form(&[unmet]), LIMIT), "{unmet:?}");

@@ -1,6 +1,5 @@
 //! Who may do what at a node: XEP-0060 §4.1 and §4.5 as two tables.
 
-use rookery_actors::extension::View;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 
@@ -8,31 +7,17 @@ use super::config::{Access, Publishers};
 use super::node::{Affiliation, Node};
 use super::problem::{forbidden, with};
 
-/// What somebody is to the account.
+/// What somebody is to the account, or at the service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Standing {
-    /// The account itself.
+    /// The account itself; at the service nobody.
     Owner,
     /// He may see its presence, and is in these groups of its roster.
     Contact(Vec<String>),
     /// Nothing.
     Stranger,
-}
-
-impl Standing {
-    /// What `jid` (bare or full) is to the account now: who lost sight of its presence is a
-    /// stranger at once.
-    pub fn of(jid: &Jid, view: View) -> Standing {
-        if view.account.is_self(jid) {
-            return Standing::Owner;
-        }
-        if !view.account.shares_presence_with(jid) || view.hides_from(jid) {
-            return Standing::Stranger;
-        }
-        let entry = view.account.roster.get(jid.bare_str());
-        let groups = entry.map(|entry| entry.groups().map(str::to_owned).collect());
-        Standing::Contact(groups.unwrap_or_default())
-    }
+    /// Anybody who comes to the service, which is nobody's.
+    Guest,
 }
 
 /// Whether `jid` may see the items of a node, and be told of them (§4.5, §6.5.1).
@@ -46,7 +31,7 @@ pub fn may_read(node: &Node, jid: &Jid, standing: &Standing) -> Result<(), Stanz
     let refused = |extra| Err(with(Condition::NotAuthorized, extra));
     match (node.config.access, standing) {
         (Access::Open, _) => Ok(()),
-        (Access::Presence | Access::Roster, Standing::Stranger) => {
+        (Access::Presence | Access::Roster, Standing::Stranger | Standing::Guest) => {
             refused("presence-subscription-required")
         }
         (Access::Presence, _) => Ok(()),
@@ -90,8 +75,8 @@ mod tests {
     use rookery_actors::keys::AccountId;
 
     use super::*;
-    use crate::extensions::pep::config::Config;
-    use crate::extensions::pep::node::{Nodes, Subscription};
+    use crate::extensions::pubsub::config::Config;
+    use crate::extensions::pubsub::node::{Nodes, Subscription};
     use crate::extensions::scene::jid;
 
     fn said(access: Access, standing: &Standing, affiliation: Affiliation) -> String {
@@ -101,7 +86,7 @@ mod tests {
             groups: vec!["Friends".into()],
             ..Config::default()
         };
-        let node = nodes.create("n", config, AccountId(1), &mut fx);
+        let node = nodes.create("n", config, None, AccountId(1), &mut fx);
         let eve = jid("eve@b.test");
         assert!(node.affiliate(&eve, affiliation, 9));
         match may_read(node, &eve, standing) {
@@ -162,17 +147,14 @@ mod tests {
     #[test]
     fn who_publishes() {
         let (mut nodes, mut fx) = (Nodes::default(), Effects::new(0, Origin::Elsewhere));
-        let node = nodes.create("n", Config::default(), AccountId(1), &mut fx);
+        let node = nodes.create("n", Config::default(), None, AccountId(1), &mut fx);
         let (eve, stranger) = (jid("eve@b.test/r"), &Standing::Stranger);
         assert!(may_publish(node, &eve, &Standing::Owner));
         assert!(!may_publish(node, &eve, stranger));
         node.config.publishers = Publishers::Subscribers;
         assert!(!may_publish(node, &eve, stranger));
-        node.subscriptions.push(Subscription {
-            jid: "eve@b.test".into(),
-            is_pending: false,
-            delivers: true,
-        });
+        node.subscriptions
+            .push(Subscription::new(&jid("eve@b.test")));
         assert!(may_publish(node, &eve, stranger));
         assert!(node.affiliate(&eve, Affiliation::Outcast, 9));
         assert!(!may_publish(node, &eve, stranger));

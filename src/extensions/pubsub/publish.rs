@@ -1,9 +1,8 @@
 //! Publishing and retracting items (XEP-0060 §7).
 
-use rookery_actors::effect::{Effects, Origin, Query};
-use rookery_actors::extension::View;
+use rookery_actors::effect::{Effects, Query};
 use rookery_actors::site::random_id;
-use rookery_protocol::error::{Condition, ErrorType, StanzaError};
+use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::forms::Submission;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
@@ -13,10 +12,14 @@ use super::config::Config;
 use super::node::Affiliation;
 use super::order::Sent;
 use super::problem::{
-    bad, forbidden, full, not_acceptable, not_found, precondition_not_met, unsupported, with,
+    bad, forbidden, full, not_acceptable, not_found, precondition_not_met, too_fast, unsupported,
+    with,
 };
 use super::shelf::{self, Found, Item};
-use super::{Ask, Pep, Waiting, card, defaults, vcard4};
+use super::{Ask, Board, Face, Venue, Waiting, choices};
+
+/// The most expired items that one publication sweeps away.
+const EXPIRING: usize = 10;
 
 /// An item on its way to its node.
 pub struct Publication {
@@ -31,30 +34,30 @@ pub struct Retraction {
     notify: bool,
 }
 
-impl Pep {
+impl<F: Face> Board<F> {
     /// §7.1.
-    pub(super) fn publish(
+    pub fn publish(
         &mut self,
         node: String,
         item: Option<Sent>,
         options: Option<Submission>,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let config = self.admit(&node, options.as_ref(), ask)?;
         let item = shaped(&config, item, ask, fx)?;
-        if item.xml.len() > ask.view.site.settings.pubsub.item.get() {
+        if item.xml.len() > config.payload(ask.view.limits().item) {
             return Err(with(Condition::NotAcceptable, "payload-too-big"));
         }
-        if !self.is_in_pace(ask.view, fx) {
-            return Err(StanzaError::new(Condition::PolicyViolation).with_kind(ErrorType::Wait));
+        if !self.face.is_in_pace(ask, fx) {
+            return Err(too_fast());
         }
-        let account = ask.view.account.id;
+        let account = ask.view.owner();
         if self.nodes.get(&node).is_none() {
             if !self.has_room_for_node(ask.view) {
                 return Err(full());
             }
-            self.nodes.create(&node, config.clone(), account, fx);
+            self.nodes.create(&node, config.clone(), None, account, fx);
         }
         if !config.persist_items {
             self.answer_publication(&node, &item, ask, fx);
@@ -62,9 +65,7 @@ impl Pep {
             return Ok(());
         }
         let mut queries = self.room_queries(&node, &item.id, ask.view);
-        if node == vcard4::NODE {
-            queries.push(card::query(account));
-        }
+        queries.extend(F::read_also(&node, ask.view));
         let publication = Publication { node, item };
         if queries.is_empty() {
             return self.published(publication, &Found::default(), ask, fx);
@@ -75,11 +76,11 @@ impl Pep {
     }
 
     /// The item may take its place now.
-    pub(super) fn published(
+    pub fn published(
         &mut self,
         publication: Publication,
         found: &Found,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let Publication { node, item } = publication;
@@ -87,10 +88,7 @@ impl Pep {
         self.answer_publication(&node, &item, ask, fx);
         self.tell_published(&node, &item, ask.view, fx);
         let payload = item.payload();
-        self.changed(&node, payload.as_ref(), ask.view, fx);
-        if let Some(fresh) = payload.filter(|_| node == vcard4::NODE) {
-            self.follow_vcard4(&fresh, found, ask.view.account.id, fx);
-        }
+        F::changed(self, &node, payload.as_ref(), found, ask.view, fx);
         Ok(())
     }
 
@@ -100,92 +98,104 @@ impl Pep {
         &self,
         node: &str,
         options: Option<&Submission>,
-        ask: &Ask,
+        ask: &Ask<F>,
     ) -> Result<Config, StanzaError> {
-        let limit = ask.view.site.settings.pubsub.items;
+        let choices = &choices::<F>(ask.view);
         match self.nodes.get(node) {
             Some(held) if !access::may_publish(held, ask.from, &ask.standing) => Err(forbidden()),
-            Some(held) if options.is_some_and(|it| !held.config.meets(it, limit)) => {
+            Some(held) if options.is_some_and(|it| !held.config.meets(it, choices)) => {
                 Err(precondition_not_met())
             }
             Some(held) => Ok(held.config.clone()),
-            None if ask.standing == Standing::Owner => {
-                let mut config = defaults::of_node(node);
+            None if F::makes_at_publication(ask) => {
+                let mut config = F::fresh(node);
                 if let Some(options) = options {
-                    let taken = config.take_all(options, limit);
+                    let taken = config.take_all(options, choices);
                     taken.map_err(|_| precondition_not_met())?;
                 }
                 Ok(config)
             }
-            None if ask.standing == Standing::Stranger => Err(ask.absent()),
-            None => Err(forbidden()),
+            None => Err(ask.not_his()),
         }
     }
 
     /// Whether one more node may be made.
-    pub(super) fn has_room_for_node(&self, view: View) -> bool {
-        self.nodes.len() < view.site.settings.pubsub.nodes
-    }
-
-    fn is_in_pace(&mut self, view: View, fx: &Effects) -> bool {
-        let is_trusted = match fx.origin() {
-            Origin::Device(device) => view.devices.get(device).is_some_and(|it| it.trusted),
-            Origin::Elsewhere => false,
-        };
-        let settings = &view.site.settings.pubsub;
-        is_trusted || self.pace.spend(fx.now, settings.burst, settings.rate)
+    pub fn has_room_for_node(&self, view: F::View<'_>) -> bool {
+        self.nodes.len() < view.limits().nodes
     }
 
     /// What must be read before an item of this id can be shelved: the one it replaces, and those
     /// that make room for it.
-    pub(super) fn room_queries(&self, node: &str, id: &str, view: View) -> Vec<Query> {
-        let account = view.account.id;
+    pub fn room_queries(&self, node: &str, id: &str, view: F::View<'_>) -> Vec<Query> {
+        let account = view.owner();
         let Some(node) = self.nodes.get(node).filter(|it| it.stock.items > 0) else {
             return Vec::new();
         };
         let mut queries = vec![shelf::find(account, node.number, id)];
-        let room = node.config.room(view.site.settings.pubsub.items);
+        let room = node.config.room(view.limits().items);
         let excess = (node.stock.items + 1).saturating_sub(room) as usize;
-        if excess > 0 && !node.config.is_unbounded() {
-            queries.push(shelf::oldest(account, node.number, excess));
+        let excess = match node.config.drops_oldest() {
+            true => excess,
+            false => 0,
+        };
+        let expiring = match node.config.details.item_expire {
+            0 => 0,
+            _ => EXPIRING,
+        };
+        if excess.max(expiring) > 0 {
+            let oldest = shelf::oldest(account, node.number, excess.max(expiring));
+            queries.push(oldest);
         }
         queries
     }
 
     /// Puts an item on its node's shelf: in place of the one of the same id, and of the oldest
     /// where the node's owner set a number (§7.1.2); else a full node refuses.
-    pub(super) fn shelve(
+    pub fn shelve(
         &mut self,
         node: &str,
         item: &Item,
         found: &Found,
-        view: View,
+        view: F::View<'_>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let (settings, account) = (&view.site.settings.pubsub, view.account.id);
+        let (limits, account) = (view.limits(), view.owner());
         let before = self.nodes.bytes();
-        let node = self.nodes.get_mut(node).ok_or_else(not_found)?;
+        let name = node;
+        let node = self.nodes.get(name).ok_or_else(not_found)?;
         let old = found.place(node.number, &item.id);
         let mut stock = node.stock;
         if let Some(old) = old {
             stock.items = stock.items.saturating_sub(1);
             stock.bytes = stock.bytes.saturating_sub(old.bytes);
         }
-        let room = node.config.room(settings.items);
+        let room = node.config.room(limits.items);
         let mut dropped = Vec::new();
-        if stock.items >= room && !node.config.is_unbounded() {
+        if stock.items >= room && node.config.drops_oldest() {
             let others = found
                 .of_node(node.number)
                 .filter(|(_, it)| it.id != item.id);
             dropped.extend(others.take((stock.items + 1 - room) as usize));
         }
+        // What has expired makes room too.
+        let horizon = node.config.horizon(fx.now);
+        let expired = found.of_node(node.number).filter(|(place, it)| {
+            let is_dropped = dropped.iter().any(|(other, _)| other.seq == place.seq);
+            it.stamp < horizon && it.id != item.id && !is_dropped
+        });
+        let expired: Vec<_> = expired.collect();
+        dropped.extend(expired);
         for (place, _) in &dropped {
             stock.items = stock.items.saturating_sub(1);
             stock.bytes = stock.bytes.saturating_sub(place.bytes);
         }
         let fresh = before - node.stock.bytes + stock.bytes + shelf::weigh(item);
         let is_growing = fresh > before;
-        if stock.items >= room || (is_growing && fresh > settings.total.as_u64()) {
+        let is_heavy = stock.bytes + shelf::weigh(item) > limits.of_node;
+        if stock.items >= room && node.config.details.rejects {
+            return Err(with(Condition::Conflict, "node-full"));
+        }
+        if stock.items >= room || (is_growing && (fresh > limits.total || is_heavy)) {
             return Err(full());
         }
         for (place, item) in dropped {
@@ -198,12 +208,11 @@ impl Pep {
         let bytes = shelf::put(account, node.number, stock.last, item, fx);
         stock.bytes += bytes.ok_or(StanzaError::new(Condition::InternalServerError))?;
         stock.items += 1;
-        node.stock = stock;
-        node.save_stock(account, fx);
+        self.nodes.restock(name, stock, account, fx);
         Ok(())
     }
 
-    fn answer_publication(&self, node: &str, item: &Item, ask: &Ask, fx: &mut Effects) {
+    fn answer_publication(&self, node: &str, item: &Item, ask: &Ask<F>, fx: &mut Effects) {
         let entry = Element::new(ns::PUBSUB, "item").with_attr("id", &item.id);
         let publish = Element::new(ns::PUBSUB, "publish").with_attr("node", node);
         let entry = Some(entry).filter(|_| !item.id.is_empty());
@@ -213,19 +222,16 @@ impl Pep {
     }
 
     /// §7.2.
-    pub(super) fn retract(
+    pub fn retract(
         &mut self,
         node: String,
         ids: Vec<String>,
         notify: bool,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let Some(held) = self.nodes.get(&node) else {
-            return Err(match ask.standing {
-                Standing::Contact(_) => forbidden(),
-                _ => ask.absent(),
-            });
+            return Err(ask.not_his());
         };
         if !access::may_publish(held, ask.from, &ask.standing) {
             return Err(forbidden());
@@ -233,7 +239,7 @@ impl Pep {
         if !held.config.persist_items {
             return Err(unsupported("persistent-items"));
         }
-        let account = ask.view.account.id;
+        let account = ask.view.owner();
         let places = ids.iter().map(|id| shelf::find(account, held.number, id));
         let queries = places.collect();
         let retraction = Retraction { node, ids, notify };
@@ -243,14 +249,14 @@ impl Pep {
     }
 
     /// The places of the items are there, and, for who is not the owner, the items.
-    pub(super) fn retracted(
+    pub fn retracted(
         &mut self,
         retraction: Retraction,
         found: &Found,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let account = ask.view.account.id;
+        let account = ask.view.owner();
         let node = self.nodes.get(&retraction.node).ok_or_else(not_found)?;
         let place = |id: &String| found.place(node.number, id);
         let places: Option<Vec<_>> = retraction.ids.iter().map(place).collect();
@@ -275,37 +281,23 @@ impl Pep {
         self.unshelve(name, retraction.ids.iter().zip(places), ask.view, fx);
         fx.result(ask.request, None);
         self.tell_retracted(name, &retraction.ids, notify, ask.view, fx);
-        self.changed(name, None, ask.view, fx);
+        F::changed(self, name, None, found, ask.view, fx);
         Ok(())
     }
 
-    /// A node changed that has other faces; `newest`: what was published, if something was.
-    pub(super) fn changed(
-        &mut self,
-        node: &str,
-        newest: Option<&Element>,
-        view: View,
-        fx: &mut Effects,
-    ) {
-        match node {
-            ns::AVATAR_METADATA => self.show_avatar(newest, view, fx),
-            ns::BOOKMARKS2 => self.announce_storage(view, fx),
-            _ => {}
-        }
-    }
-
     /// Takes items from a node's shelf.
-    pub(super) fn unshelve<'a>(
+    pub fn unshelve<'a>(
         &mut self,
         node: &str,
         items: impl IntoIterator<Item = (&'a String, shelf::Place)>,
-        view: View,
+        view: F::View<'_>,
         fx: &mut Effects,
     ) {
-        let account = view.account.id;
-        let Some(node) = self.nodes.get_mut(node) else {
+        let (account, name) = (view.owner(), node);
+        let Some(node) = self.nodes.get(name) else {
             return;
         };
+        let mut stock = node.stock;
         let mut done = Vec::new();
         for (id, place) in items {
             if done.contains(&place.seq) {
@@ -313,18 +305,18 @@ impl Pep {
             }
             done.push(place.seq);
             shelf::remove(account, node.number, place.seq, Some(id), fx);
-            node.stock.items = node.stock.items.saturating_sub(1);
-            node.stock.bytes = node.stock.bytes.saturating_sub(place.bytes);
+            stock.items = stock.items.saturating_sub(1);
+            stock.bytes = stock.bytes.saturating_sub(place.bytes);
         }
-        node.save_stock(account, fx);
+        self.nodes.restock(name, stock, account, fx);
     }
 }
 
 /// §7.1.3.7: an item as the node's configuration wants it.
-fn shaped(
+fn shaped<F: Face>(
     config: &Config,
     item: Option<Sent>,
-    ask: &Ask,
+    ask: &Ask<F>,
     fx: &Effects,
 ) -> Result<Item, StanzaError> {
     let (id, payload) = match item {
@@ -339,7 +331,7 @@ fn shaped(
         Some((id, payload)) => (id, payload),
     };
     let publisher = match ask.standing {
-        Standing::Owner => String::new(),
+        Standing::Owner if F::OWNS => String::new(),
         _ => ask.from.bare_str().to_owned(),
     };
     let xml = payload.map(|payload| String::from_utf8(payload.to_bytes("")));

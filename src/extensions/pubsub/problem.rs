@@ -40,6 +40,11 @@ pub fn full() -> StanzaError {
     StanzaError::new(Condition::ResourceConstraint).with_kind(ErrorType::Wait)
 }
 
+/// Something that others are told of is done too often (attacks U11).
+pub fn too_fast() -> StanzaError {
+    StanzaError::new(Condition::PolicyViolation).with_kind(ErrorType::Wait)
+}
+
 /// A value that a form cannot have.
 pub fn not_acceptable() -> StanzaError {
     StanzaError::new(Condition::NotAcceptable)

@@ -1,28 +1,31 @@
-//! Explicit subscriptions to nodes (XEP-0060 §5.6, §6, §8.8).
+//! Explicit subscriptions to nodes (XEP-0060 §5.6, §5.7, §6.1 to §6.4).
 
-use rookery_actors::effect::Effects;
+use rookery_actors::effect::{Effects, Millis};
+use rookery_protocol::datetime;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::forms::{Field, Form, Submission};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
 
-use super::access::may_read;
+use super::access::{Standing, may_read};
 use super::config::{Access, SendLast};
 use super::node::{Affiliation, Node, Subscription};
 use super::order::Order;
-use super::owner::tell;
-use super::problem::{bad, forbidden, full, not_acceptable, not_found, unsupported, with};
-use super::{Ask, Pep};
+use super::problem::{bad, forbidden, not_found, too_fast, unsupported, with};
+use super::{Ask, Board, Face, Venue};
 
 /// The form type of the options (§16.4.2).
 const OPTIONS: &str = "http://jabber.org/protocol/pubsub#subscribe_options";
+const DELIVER: &str = "pubsub#deliver";
+const EXPIRE: &str = "pubsub#expire";
 
-impl Pep {
-    pub(super) fn about_subscriptions(
+impl<F: Face> Board<F> {
+    /// What is asked about subscriptions and affiliations.
+    pub fn about_subscriptions(
         &mut self,
         order: Order,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         match order {
@@ -34,11 +37,7 @@ impl Pep {
             Order::SetOptions { node, jid, options } => {
                 self.set_options(&node, &jid, &options, ask, fx)
             }
-            Order::DefaultOptions => {
-                let default = Element::new(ns::PUBSUB, "default").with_child(form(true));
-                answer(ask, default, fx);
-                Ok(())
-            }
+            Order::DefaultOptions { node } => self.default_options(node.as_deref(), ask, fx),
             Order::Subscriptions { node } => self.subscriptions(node.as_deref(), ask, fx),
             Order::Affiliations { node } => self.own_affiliations(node.as_deref(), ask, fx),
             Order::Subscribers { node } => self.subscribers(&node, ask, fx),
@@ -55,11 +54,14 @@ impl Pep {
         node: &str,
         jid: &Jid,
         options: Option<Submission>,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let limit = ask.view.site.settings.pubsub.people;
-        is_himself(jid, ask)?;
+        let limit = ask.view.limits().people;
+        // §6.1.3.1: nobody subscribes another (attacks U10).
+        if !is_himself(jid, ask) {
+            return Err(bad("invalid-jid"));
+        }
         let held = self.nodes.get_mut(node).ok_or_else(|| ask.absent())?;
         if held.affiliation(jid) == Affiliation::Outcast {
             return Err(forbidden());
@@ -72,31 +74,44 @@ impl Pep {
         if !held.config.subscribe {
             return Err(unsupported("subscribe"));
         }
-        let delivers = options.as_ref().map_or(Ok(None), delivers)?;
-        let before = held.subscriptions.len();
+        held.subscriptions.retain(|it| !it.is_over(fx.now));
         let mut all = held.subscriptions.iter();
-        let at = all.position(|it| it.jid == jid.as_str());
-        if at.is_none() && before >= limit {
+        let known = all.find(|it| it.jid == jid.as_str());
+        // §6.1.3.7.
+        if known.is_some_and(|it| it.is_pending) && is_pending {
+            return Err(with(Condition::NotAuthorized, "pending-subscription"));
+        }
+        let is_new = known.is_none();
+        if is_new && !held.admits(jid, limit) {
             return Err(with(Condition::PolicyViolation, "too-many-subscriptions"));
         }
-        if at.is_none() {
-            held.subscriptions.push(Subscription {
-                jid: jid.as_str().to_owned(),
-                is_pending,
-                delivers: true,
-            });
+        // The owners are asked.
+        if is_new && is_pending && !self.face.is_in_pace(ask, fx) {
+            return Err(too_fast());
         }
-        let known = &mut held.subscriptions[at.unwrap_or(before)];
-        known.delivers = delivers.unwrap_or(known.delivers);
-        let (subscription, is_new) = (known.clone(), at.is_none());
-        held.save(ask.view.account.id, fx);
+        let mut subscription = known.cloned().unwrap_or(Subscription {
+            is_pending,
+            ..Subscription::new(jid)
+        });
+        subscription.is_pending &= is_pending;
+        if let Some(options) = options {
+            take(&mut subscription, &options, fx.now)?;
+        }
+        held.subscriptions.retain(|it| it.jid != jid.as_str());
+        held.subscriptions.push(subscription.clone());
+        held.save(ask.view.owner(), fx);
         let sends_last = held.config.send_last != SendLast::Never && !subscription.is_pending;
         answer(ask, element(ns::PUBSUB, node, &subscription), fx);
         if is_new && sends_last {
             self.send_last_to(node, jid, ask.view, fx);
         }
-        if is_new && let Some(held) = self.nodes.get(node).filter(|it| it.config.notify_sub) {
-            self.tell_owner(held, &subscription, ask.view, fx);
+        let Some(held) = self.nodes.get(node).filter(|_| is_new) else {
+            return Ok(());
+        };
+        if subscription.is_pending && !F::OWNS {
+            self.ask_owners(held, jid, ask.view, fx);
+        } else if held.config.notify_sub {
+            self.tell_owners(held, &subscription, ask.view, fx);
         }
         Ok(())
     }
@@ -106,17 +121,13 @@ impl Pep {
         &mut self,
         node: &str,
         jid: &Jid,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        is_himself(jid, ask)?;
-        let held = self.nodes.get_mut(node).ok_or_else(|| ask.absent())?;
-        let before = held.subscriptions.len();
+        self.subscription(node, jid, ask)?;
+        let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
         held.subscriptions.retain(|it| it.jid != jid.as_str());
-        if held.subscriptions.len() == before {
-            return Err(with(Condition::UnexpectedRequest, "not-subscribed"));
-        }
-        held.save(ask.view.account.id, fx);
+        held.save(ask.view.owner(), fx);
         fx.result(ask.request, None);
         Ok(())
     }
@@ -126,10 +137,10 @@ impl Pep {
         &mut self,
         node: &str,
         jid: &Jid,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let form = form(self.subscription(node, jid, ask)?.delivers);
+        let form = form(self.subscription(node, jid, ask)?);
         let options = Element::new(ns::PUBSUB, "options")
             .with_attr("node", node)
             .with_attr("jid", jid.as_str())
@@ -144,27 +155,45 @@ impl Pep {
         node: &str,
         jid: &Jid,
         options: &Submission,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let delivers = delivers(options)?;
-        let subscription = self.subscription(node, jid, ask)?;
-        subscription.delivers = delivers.unwrap_or(subscription.delivers);
+        take(self.subscription(node, jid, ask)?, options, fx.now)?;
         if let Some(held) = self.nodes.get(node) {
-            held.save(ask.view.account.id, fx);
+            held.save(ask.view.owner(), fx);
         }
         fx.result(ask.request, None);
         Ok(())
     }
 
+    /// §6.4.
+    fn default_options(
+        &self,
+        node: Option<&str>,
+        ask: &Ask<F>,
+        fx: &mut Effects,
+    ) -> Result<(), StanzaError> {
+        let mut default = Element::new(ns::PUBSUB, "default");
+        if let Some(name) = node {
+            self.nodes.get(name).ok_or_else(|| ask.absent())?;
+            default.set_attr("node", name);
+        }
+        let form = form(&Subscription::new(ask.from));
+        answer(ask, default.with_child(form), fx);
+        Ok(())
+    }
+
+    /// One's own subscription (§6.2.3, §6.3.4).
     fn subscription(
         &mut self,
         node: &str,
         jid: &Jid,
-        ask: &Ask,
+        ask: &Ask<F>,
     ) -> Result<&mut Subscription, StanzaError> {
-        is_himself(jid, ask)?;
         let held = self.nodes.get_mut(node).ok_or_else(|| ask.absent())?;
+        if !is_himself(jid, ask) {
+            return Err(forbidden());
+        }
         let mut all = held.subscriptions.iter_mut();
         let found = all.find(|it| it.jid == jid.as_str());
         found.ok_or_else(|| with(Condition::UnexpectedRequest, "not-subscribed"))
@@ -174,7 +203,7 @@ impl Pep {
     fn subscriptions(
         &self,
         node: Option<&str>,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let nodes = self.nodes.iter();
@@ -193,13 +222,13 @@ impl Pep {
     fn own_affiliations(
         &self,
         node: Option<&str>,
-        ask: &Ask,
+        ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let nodes = self.nodes.iter();
         let asked = nodes.filter(|it| node.is_none_or(|name| it.name == name));
         let all = asked.filter_map(|node| {
-            let affiliation = match ask.view.account.is_self(ask.from) {
+            let affiliation = match ask.view.is_self(ask.from) {
                 true => Affiliation::Owner,
                 false => node.affiliation(ask.from),
             };
@@ -220,11 +249,10 @@ impl Pep {
         &self,
         node: Option<&str>,
         subject: &mut Element,
-        ask: &Ask,
+        ask: &Ask<F>,
     ) -> Result<(), StanzaError> {
         let has_nothing = subject.children().next().is_none();
-        let is_stranger = ask.standing == super::Standing::Stranger;
-        if has_nothing && is_stranger {
+        if has_nothing && ask.standing == Standing::Stranger {
             return Err(ask.absent());
         }
         if let Some(name) = node {
@@ -235,87 +263,69 @@ impl Pep {
         }
         Ok(())
     }
-
-    /// §8.8.1.
-    fn subscribers(&self, node: &str, ask: &Ask, fx: &mut Effects) -> Result<(), StanzaError> {
-        let held = self.owned(node, ask)?;
-        let all = held.subscriptions.iter();
-        let all = all.map(|it| element(ns::PUBSUB_OWNER, "", it));
-        tell(ask, "subscriptions", node, all, fx);
-        Ok(())
-    }
-
-    /// §8.8.2: who waits is let in, who is in is put out, or somebody is subscribed.
-    fn set_subscribers(
-        &mut self,
-        node: &str,
-        changes: Vec<(Jid, bool)>,
-        ask: &Ask,
-        fx: &mut Effects,
-    ) -> Result<(), StanzaError> {
-        self.owned(node, ask)?;
-        let limit = ask.view.site.settings.pubsub.people;
-        let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
-        if held.subscriptions.len() + changes.len() > limit {
-            return Err(full());
-        }
-        for (jid, is_subscribed) in changes {
-            let mut all = held.subscriptions.iter_mut();
-            match all.find(|it| it.jid == jid.as_str()) {
-                Some(known) if is_subscribed => known.is_pending = false,
-                None if is_subscribed => held.subscriptions.push(Subscription {
-                    jid: jid.as_str().to_owned(),
-                    is_pending: false,
-                    delivers: true,
-                }),
-                _ => held.subscriptions.retain(|it| it.jid != jid.as_str()),
-            }
-        }
-        held.save(ask.view.account.id, fx);
-        fx.result(ask.request, None);
-        Ok(())
-    }
 }
 
 impl Node {
-    /// Ends all subscriptions of `jid` and of its resources.
-    pub fn unsubscribe(&mut self, jid: &Jid) {
+    /// Ends all subscriptions of `jid` and of its resources; whether there was one.
+    pub fn unsubscribe(&mut self, jid: &Jid) -> bool {
         let lost: Vec<String> = self
             .subscriptions_of(jid)
             .map(|it| it.jid.clone())
             .collect();
         self.subscriptions.retain(|it| !lost.contains(&it.jid));
+        !lost.is_empty()
     }
 }
 
-/// §6.1.3.1: nobody subscribes another (attacks U10).
-fn is_himself(jid: &Jid, ask: &Ask) -> Result<(), StanzaError> {
-    match jid.bare_str() == ask.from.bare_str() {
-        true => Ok(()),
-        false => Err(bad("invalid-jid")),
-    }
+fn is_himself<F: Face>(jid: &Jid, ask: &Ask<F>) -> bool {
+    jid.bare_str() == ask.from.bare_str()
 }
 
-/// The options of a subscription: whether events are sent.
-fn form(delivers: bool) -> Element {
+/// The options of a subscription: whether events are sent, and until when.
+fn form(subscription: &Subscription) -> Element {
+    let expire = match subscription.expire {
+        0 => String::new(),
+        stamp => datetime::format_seconds(stamp),
+    };
     Form::offer(OPTIONS)
-        .with_field(Field::boolean("pubsub#deliver", delivers).with_label("Send events"))
+        .with_field(Field::boolean(DELIVER, subscription.delivers).with_label("Send events"))
+        .with_field(Field::text(EXPIRE, expire).with_label("When it ends"))
         .to_element()
 }
 
-/// What a form says of that; `None` if it does not.
-fn delivers(options: &Submission) -> Result<Option<bool>, StanzaError> {
-    match options.values("pubsub#deliver") {
-        None => Ok(None),
-        Some(_) => options
-            .boolean("pubsub#deliver")
-            .map(Some)
-            .ok_or_else(not_acceptable),
+/// Takes what a form says of them (§6.3.5.2). Fields that nobody here knows are passed over
+/// (§6.1.5); a digest or a body that nobody makes is refused, as its reader would wait for it.
+fn take(
+    subscription: &mut Subscription,
+    options: &Submission,
+    now: Millis,
+) -> Result<(), StanzaError> {
+    let invalid = || bad("invalid-options");
+    if options.form_type().is_some_and(|it| it != OPTIONS) {
+        return Err(invalid());
     }
+    if options.values(DELIVER).is_some() {
+        subscription.delivers = options.boolean(DELIVER).ok_or_else(invalid)?;
+    }
+    if let Some(expire) = options.text(EXPIRE) {
+        subscription.expire = match expire {
+            "" => 0,
+            text => datetime::parse(text)
+                .and_then(|stamp| Millis::try_from(stamp).ok())
+                .filter(|stamp| *stamp > now)
+                .ok_or_else(invalid)?,
+        };
+    }
+    for var in ["pubsub#digest", "pubsub#include_body"] {
+        if options.boolean(var).unwrap_or(false) {
+            return Err(invalid());
+        }
+    }
+    Ok(())
 }
 
 /// `<subscription/>`.
-pub(super) fn element(ns: &'static str, node: &str, subscription: &Subscription) -> Element {
+pub fn element(ns: &'static str, node: &str, subscription: &Subscription) -> Element {
     let state = match subscription.is_pending {
         true => "pending",
         false => "subscribed",
@@ -329,7 +339,7 @@ pub(super) fn element(ns: &'static str, node: &str, subscription: &Subscription)
     element
 }
 
-fn answer(ask: &Ask, subject: Element, fx: &mut Effects) {
+fn answer<F: Face>(ask: &Ask<F>, subject: Element, fx: &mut Effects) {
     let answer = Element::new(ns::PUBSUB, "pubsub").with_child(subject);
     fx.result(ask.request, Some(answer));
 }

@@ -61,7 +61,7 @@ pub enum Order {
         options: Submission,
     },
     /// §6.4.
-    DefaultOptions,
+    DefaultOptions { node: Option<String> },
     /// §5.6.
     Subscriptions { node: Option<String> },
     /// §5.7.
@@ -75,8 +75,11 @@ pub enum Order {
     },
     /// §8.3.
     DefaultConfiguration,
-    /// §8.4.
-    Delete { node: String },
+    /// §8.4; `redirect`: where the node is from now on.
+    Delete {
+        node: String,
+        redirect: Option<String>,
+    },
     /// §8.5.
     Purge { node: String },
     /// §8.8.1.
@@ -108,7 +111,7 @@ impl Order {
             | Order::SetOptions { node, .. }
             | Order::Configuration { node }
             | Order::Configure { node, .. }
-            | Order::Delete { node }
+            | Order::Delete { node, .. }
             | Order::Purge { node }
             | Order::Subscribers { node }
             | Order::SetSubscribers { node, .. }
@@ -116,8 +119,9 @@ impl Order {
             | Order::SetAffiliates { node, .. } => Some(node),
             Order::Create { node, .. }
             | Order::Subscriptions { node }
+            | Order::DefaultOptions { node }
             | Order::Affiliations { node } => node.as_deref(),
-            Order::DefaultOptions | Order::DefaultConfiguration => None,
+            Order::DefaultConfiguration => None,
         }
     }
 
@@ -159,7 +163,9 @@ fn questions(subject: &Element, payload: &Element) -> Result<Order, StanzaError>
             node: node(subject)?,
             jid: subscriber(subject)?,
         },
-        "default" => Order::DefaultOptions,
+        "default" => Order::DefaultOptions {
+            node: optional_node(subject)?,
+        },
         _ => return Err(StanzaError::new(Condition::BadRequest)),
     })
 }
@@ -222,6 +228,10 @@ fn owners(is_set: bool, subject: &Element) -> Result<Order, StanzaError> {
         ("default", false) => Order::DefaultConfiguration,
         ("delete", true) => Order::Delete {
             node: node(subject)?,
+            redirect: children("redirect")
+                .find_map(|it| it.attr("uri"))
+                .filter(|uri| uri.len() <= NAME)
+                .map(str::to_owned),
         },
         ("purge", true) => Order::Purge {
             node: node(subject)?,
@@ -231,7 +241,9 @@ fn owners(is_set: bool, subject: &Element) -> Result<Order, StanzaError> {
         },
         ("subscriptions", true) => Order::SetSubscribers {
             node: node(subject)?,
+            // §8.8.2.1: who is named without a state stays as he is.
             changes: children("subscription")
+                .filter(|it| it.attr("subscription").is_some())
                 .map(|it| Ok((subscriber(it)?, state(it)?)))
                 .collect::<Result<_, StanzaError>>()?,
         },
@@ -241,6 +253,7 @@ fn owners(is_set: bool, subject: &Element) -> Result<Order, StanzaError> {
         ("affiliations", true) => Order::SetAffiliates {
             node: node(subject)?,
             changes: children("affiliation")
+                .filter(|it| it.attr("affiliation").is_some())
                 .map(|it| Ok((subscriber(it)?, affiliation(it)?)))
                 .collect::<Result<_, StanzaError>>()?,
         },

@@ -1,0 +1,52 @@
+//! Clients that come and go, and sleep between.
+
+use std::time::Duration;
+
+use super::{DAY, MINUTE, SECOND};
+use crate::quantity::{Size, span};
+use crate::section::section;
+
+section! {
+    /// The clients of an account that say which they are (XEP-0388), and their tokens (XEP-0484).
+    pub struct Clients {
+        /// How many of one account are remembered: beyond that the one not seen for longest is
+        /// forgotten, and its token with it. 0: none, and no tokens are given.
+        pub remembered: usize = 20,
+        /// For how long one is remembered that does not come back.
+        #[serde(with = "span")]
+        pub forget: Duration = 90 * DAY,
+        /// How long a token is good.
+        #[serde(with = "span")]
+        pub token_lifetime: Duration = 30 * DAY,
+        /// After which time a token in use is replaced.
+        #[serde(with = "span")]
+        pub token_rotation: Duration = DAY,
+    }
+}
+
+section! {
+    /// Clients whose users do not look at them (XEP-0352).
+    pub struct ClientState {
+        /// Stanzas held for one of them; over it all go out. 0: nothing is held.
+        pub stanzas: usize = 256,
+        /// Their bytes.
+        pub size: Size = Size::kib(256),
+    }
+}
+
+section! {
+    /// Push notifications (XEP-0357).
+    pub struct Push {
+        /// Push services of one account; over it the oldest goes. 0: there is no push.
+        pub devices: usize = 5,
+        /// Errors in a row after which a service is told nothing any more; at least one.
+        pub errors: u32 = 16,
+        /// How long a service may take to answer; then it counts as an error.
+        #[serde(with = "span")]
+        pub timeout: Duration = MINUTE,
+        /// How long a connected client may take to acknowledge a message before its service is
+        /// told of it.
+        #[serde(with = "span")]
+        pub patience: Duration = 10 * SECOND,
+    }
+}
