@@ -231,6 +231,13 @@ impl Effects {
         self.origin
     }
 
+    /// All rows that are committed here: what travels has arrived.
+    pub fn take_rows(&mut self) -> Frame {
+        let mut rows = std::mem::take(&mut self.travelling);
+        rows.append(std::mem::take(&mut self.rows));
+        rows
+    }
+
     /// Says for which extension the next effects are.
     pub fn for_extension(&mut self, index: usize) {
         self.extension = index;

@@ -306,7 +306,8 @@ pub trait AccountRole: Send {
     }
 
     /// These archive rows were delivered to a device that never acknowledged them and is gone, and
-    /// no other device has them. Also called, perhaps with none, when the account was loaded and has devices.
+    /// no other device has them. Also called, perhaps with none, when the account was loaded and
+    /// has devices.
     fn returned(&mut self, kept: &[Vec<u8>], view: View, fx: &mut Effects) {}
 
     /// The stanza in an archive row, as it is delivered to a device that never acknowledged it and
@@ -362,6 +363,10 @@ pub trait AccountRole: Send {
 
     /// A device's stream is gone, and its session waits for another (XEP-0198 §5).
     fn waits(&mut self, device: DeviceId, view: View, fx: &mut Effects) {}
+
+    /// The server started again, and the session of this device waits for its client; whether the
+    /// client may not have got something of what is kept.
+    fn restored(&mut self, device: DeviceId, owes: bool, view: View, fx: &mut Effects) {}
 
     /// The account's owner, or an administrator, shut a client out; its sessions end next.
     fn revoked(&mut self, client: ClientKey, view: View, fx: &mut Effects) {}

@@ -109,6 +109,8 @@ pub struct Hub {
     urgent: bool,
     /// Commands that are being done for this account, and sessions that have yet to end.
     pending: u32,
+    /// Sessions of before the server started again that will end.
+    departing: Vec<Device>,
     /// Timers of extensions that will go off.
     wakes: u32,
     used: Instant,
@@ -190,6 +192,7 @@ impl Hub {
                 flush_due: false,
                 urgent: false,
                 pending: 0,
+                departing: Vec::new(),
                 wakes: 0,
                 used: Instant::now(),
                 resting: None,

@@ -4,6 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 mod credentials;
 mod exchange;
@@ -177,10 +178,13 @@ pub fn decode(text: &str) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// The same for XEP-0388 §2.2, where `=` has no meaning: an empty element is empty data.
+/// The same for XEP-0388 §2.2, where `=` has no meaning: an empty element is empty data. White
+/// space should not be there, but may (its schema says base64Binary).
 pub fn decode_plainly(text: &str) -> Result<Vec<u8>, Failure> {
+    let bytes = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    let plain = Zeroizing::new(bytes.collect::<Vec<u8>>());
     STANDARD
-        .decode(text)
+        .decode(plain.as_slice())
         .map_err(|_| Failure::IncorrectEncoding)
 }
 

@@ -92,6 +92,8 @@ impl Hub {
             let error = StreamError::new(StreamCondition::Conflict);
             self.end_client(client, &error, ctx);
         }
+        // Of before the server started again, under the same name: it leaves before this one comes.
+        self.see_off(|it| it.jid == jid, ctx);
         let taken = jid
             .resource()
             .and_then(|it| self.devices.with_resource(it))
@@ -119,6 +121,7 @@ impl Hub {
         device.trusted = self.realm.gate.trusts(bind.peer);
         self.devices.add(device);
         let link = Link::new(session.clone(), Arc::clone(&owner), key);
+        self.links.reserve_exact(1);
         self.links.push((id, link));
         let mut bound = Bound::new(jid, FIRST_LINE, session, owner);
         if let Some(bind2) = &bind.bind2 {
@@ -266,6 +269,14 @@ impl Hub {
             self.devices = Devices::default();
             self.links.shrink_to_fit();
             self.rest(ctx);
+        }
+    }
+
+    /// A session of before the server started again ends, if it has not yet.
+    pub(super) fn see_off(&mut self, which: impl Fn(&Device) -> bool, ctx: &mut Context<Hub>) {
+        if let Some(place) = self.departing.iter().position(which) {
+            let device = self.departing.remove(place);
+            self.depart(Box::new(device), 0, ctx);
         }
     }
 

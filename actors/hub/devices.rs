@@ -121,6 +121,8 @@ pub struct Devices(Vec<Device>);
 
 impl Devices {
     pub fn add(&mut self, device: Device) {
+        // Most users have one or two, and a vector would begin with room for four.
+        self.0.reserve_exact(1);
         self.0.push(device);
     }
 

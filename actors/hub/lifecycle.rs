@@ -241,26 +241,34 @@ impl Hub {
         if std::mem::replace(&mut self.restored, true) {
             return sessions;
         }
-        let mut rest = Vec::new();
+        let (mut rest, mut waiting) = (Vec::new(), Vec::new());
         for session in sessions {
             let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
             match session.device(id, &self.jid, &self.realm.site) {
                 Some((device, Some(token))) => {
                     self.devices.add(device);
+                    waiting.push((id, session.owes()));
+                    self.links.reserve_exact(1);
                     self.links.push((id, Link::restored(session, token)));
                     self.expire_in_time(id, 0, ctx);
                 }
                 Some((device, None)) => {
                     // Its contacts' sessions must be there again to hear that it is not.
                     self.pending += 1;
+                    self.departing.push(device);
                     ctx.run_later(ALL_BACK, move |hub, ctx| {
                         hub.pending -= 1;
-                        hub.depart(Box::new(device), 0, ctx);
+                        hub.see_off(|it| it.id == id, ctx);
                     });
                     rest.push(session);
                 }
                 None => rest.push(session),
             }
+        }
+        for it in waiting {
+            self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                mind.restored(it, devices, site, fx)
+            });
         }
         rest
     }

@@ -183,7 +183,7 @@ impl Link {
     pub fn assign(
         &mut self,
         bytes: &[u8],
-        (keep, others): (Keep, u8),
+        (others, keep): (u8, Keep),
         room: Room,
     ) -> (Way, Option<(Unacked, Delivery)>) {
         let Some(acks) = self.acks.as_mut() else {

@@ -75,8 +75,7 @@ impl Hub {
     pub(super) fn perform(&mut self, mut fx: Effects, kind: Waits, ctx: &mut Context<Hub>) {
         let mut effects = fx.take();
         self.abroad.see_off(&mut effects);
-        let mut frame = std::mem::take(&mut fx.travelling);
-        frame.append(std::mem::take(&mut fx.rows));
+        let frame = fx.take_rows();
         let decided = !frame.is_empty() || self.answers_set(&fx, &effects);
         let shared = Shared::of(&effects);
         // Rows go with a stanza, which takes those of its copies along.

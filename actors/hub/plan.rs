@@ -94,7 +94,7 @@ impl Hub {
         #[cfg(feature = "seeded-bugs")]
         let is_message = matches!(keep, Keep::Archived(_));
         let (_, link) = self.links.iter_mut().find(|(id, _)| *id == device)?;
-        let (way, row) = link.assign(bytes, (keep, others), room);
+        let (way, row) = link.assign(bytes, (others, keep), room);
         #[cfg(feature = "seeded-bugs")]
         let mut nowhere = Frame::new();
         #[cfg(feature = "seeded-bugs")]

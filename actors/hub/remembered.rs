@@ -205,6 +205,13 @@ impl Remembered {
         Some((self.state.as_ref()?.token?, self.handled.count))
     }
 
+    /// Whether something that is kept was delivered and not acknowledged.
+    pub fn owes(&self) -> bool {
+        let is_kept =
+            |it: &Delivery| matches!(it.stanza, Whereabouts::Archive(_) | Whereabouts::Shared(..));
+        self.unacked.iter().any(|(_, _, it)| is_kept(it))
+    }
+
     /// The device it was, and by what its client may name it; `None` where nobody would miss it.
     pub fn device(
         &self,

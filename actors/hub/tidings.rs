@@ -45,6 +45,19 @@ impl Mind {
         self.each(turn, |role, view, fx| role.waits(device, view, fx));
     }
 
+    /// The server started again, and the session of a device waits; whether kept deliveries to it
+    /// are not acknowledged.
+    pub fn restored(
+        &mut self,
+        (device, owes): (DeviceId, bool),
+        devices: &mut Devices,
+        site: &Site,
+        fx: &mut Effects,
+    ) {
+        let turn = &mut Turn { devices, site, fx };
+        self.each(turn, |role, view, fx| role.restored(device, owes, view, fx));
+    }
+
     /// A client of the account is shut out.
     pub fn revoked(
         &mut self,

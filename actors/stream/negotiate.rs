@@ -62,7 +62,7 @@ impl Stream {
                 behind,
             },
             Event::Close => Happened::Close,
-            Event::Whitespace => return,
+            Event::Whitespace => Happened::Whitespace,
             Event::Oversized(_) => {
                 Happened::Fail(StreamError::new(StreamCondition::PolicyViolation))
             }

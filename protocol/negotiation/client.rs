@@ -202,6 +202,9 @@ impl Client {
             }
             Event::Open(header) => self.open(&header, random, &mut out),
             Event::Element { element, behind } => self.element(element, behind, random, &mut out),
+            // XEP-0388 §2.4: not even that while somebody logs in.
+            Event::Whitespace if self.entry.is_some() && !self.waiting() => Err(only_entering()),
+            Event::Whitespace => Ok(()),
             Event::Close => {
                 self.end(&mut out);
                 Ok(())
@@ -264,10 +267,7 @@ impl Client {
             (ns::SASL, _) => return self.sasl(&element, random, out),
             (ns::SASL2, _) => return self.sasl2(&element, random, out),
             // XEP-0388 §2.4: nothing else until it is over, one way or the other.
-            _ if self.entry.is_some() => {
-                let error = StreamError::new(StreamCondition::PolicyViolation);
-                return Err(error.with_text("only authentication may be sent now"));
-            }
+            _ if self.entry.is_some() => return Err(only_entering()),
             (ns::TLS, "starttls") => self.starttls(behind, out),
             (ns::STREAM_MANAGEMENT, _) => return self.manage(&element, out),
             (ns::CLIENT, "iq" | "message" | "presence") => return self.stanza(&element, out),
@@ -342,6 +342,12 @@ impl Client {
             .iter()
             .find(|domain| domain.name == name)
     }
+}
+
+/// What was sent is no part of the login that is going on.
+fn only_entering() -> StreamError {
+    let error = StreamError::new(StreamCondition::PolicyViolation);
+    error.with_text("only authentication may be sent now")
 }
 
 impl Default for Limits {

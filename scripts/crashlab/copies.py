@@ -40,7 +40,9 @@ def came(world, account, client, element, copy):
     if not world.fits(message, body):
         world.complain("I5", f"{where}: other bytes")
     if client.number in message.copied:
-        world.twice(where)
+        # What is for no archive is copied to who is there, and again if it is sent again.
+        if message.place == 1:
+            world.twice(where)
     message.copied.add(client.number)
     world.history.note("info", op=message.mid, at=client.jid, copied=client.number)
 
@@ -70,6 +72,5 @@ def complete(world, account, client, message):
                                  f"seen {message.seen}")
     elif message.by != client.resource and message.acked and message.place == 1 \
             and client.number not in message.copied:
-        # What is for no archive is copied to who is there.
         world.counts["copies of what was sent that never came"] += 1
         world.complain("I1", f"{where}: no copy at {client.jid}")

@@ -1,8 +1,8 @@
 """What the driver knows: which operations it began, which were acknowledged, what it saw.
 
-A subject (one account's roster, block list, node, private XML, vCard, password) is a list of operations
-after a state that was seen. After a crash it must be the state that some prefix of them makes,
-one that holds at least every acknowledged one (I6)."""
+A subject (one account's roster, block list, node, private XML, vCard, password) is a list of
+operations after a state that was seen. After a crash it must be the state that some prefix of them
+makes, one that holds at least every acknowledged one (I6)."""
 
 import json
 import time

@@ -37,39 +37,6 @@ max_archive_query_results = 100
 {hosts}
 """
 
-EJABBERD = """
-loglevel: warning
-hosts: [ {domains} ]
-auth_method: [ internal ]
-auth_password_format: scram
-listen:
-  - {{ port: {port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 262144, shaper: none,
-      access: all }}
-access_rules:
-  local: {{ allow: all }}
-  register: {{ allow: all }}
-shaper_rules:
-  max_user_offline_messages: infinity
-modules:
-  mod_adhoc: {{}}
-  mod_blocking: {{}}
-  mod_caps: {{}}
-  mod_carboncopy: {{}}
-  mod_client_state: {{}}
-  mod_disco: {{}}
-  mod_mam: {{ assume_mam_usage: true, default: always }}
-  mod_offline: {{ access_max_user_messages: max_user_offline_messages }}
-  mod_ping: {{}}
-  mod_privacy: {{}}
-  mod_private: {{}}
-  mod_pubsub: {{ plugins: [ flat, pep ] }}
-  mod_register: {{ ip_access: all, access: register }}
-  mod_roster: {{ versioning: true }}
-  mod_stream_mgmt: {{ resend_on_timeout: if_offline }}
-  mod_vcard: {{ search: false }}
-registration_timeout: infinity
-"""
-
 
 class Prosody(Process):
     """Prosody with its internal storage."""
@@ -85,30 +52,7 @@ class Prosody(Process):
     def command(self):
         return ["prosody", "--config", str(self.work / "prosody.cfg.lua"), "-F"]
 
-
-class Ejabberd(Process):
-    """ejabberd with Mnesia."""
-
-    program = "ejabberdctl"
-
-    def configure(self):
-        self.data.mkdir(exist_ok=True)
-        (self.work / "ejabberd.yml").write_text(
-            EJABBERD.format(port=self.port, domains=", ".join(DOMAINS)))
-        self.environment |= {
-            "EJABBERD_CONFIG_PATH": str(self.work / "ejabberd.yml"), "HOME": str(self.work),
-            "EJABBERD_LOG_PATH": str(self.work / "ejabberd.log"), "ERL_CRASH_DUMP_BYTES": "0"}
-
-    def command(self):
-        # What ejabberdctl passes, less the names of nodes.
-        found = subprocess.run("ls -d /usr/lib/*/ejabberd-*/ebin | head -n 1", shell=True,
-                               capture_output=True, text=True, check=True)
-        return ["erl", "+K", "true", "-pa", found.stdout.strip(), "-mnesia", "dir",
-                f'"{self.data}"', "-noinput", "-s", "ejabberd"]
-
-
-OTHERS = {"prosody": Prosody, "ejabberd": Ejabberd}
-
+OTHERS = {"prosody": Prosody}
 
 def install(name):
     """The package, if it is not there; needs root then. Its own service is not started."""
@@ -120,7 +64,6 @@ def install(name):
                               text=True, check=False)
         if done.returncode != 0:
             raise Failed(f"{name} cannot be installed: {done.stderr.strip()[-300:]}")
-
 
 def version(name):
     asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], capture_output=True,

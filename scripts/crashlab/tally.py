@@ -5,7 +5,8 @@ from collections import Counter
 ROWS = (
     ("acknowledged messages", ("acknowledged messages",)),
     ("  of these in no archive", ("acknowledged messages in no archive",)),
-    ("  of these never delivered, in the archive at most", ("acknowledged messages that never came",)),
+    ("  of these never delivered, in the archive at most",
+     ("acknowledged messages that never came",)),
     ("  not at one of two resources", ("messages that one of two resources never had",
                                          "copies of what was sent that never came")),
     ("messages twice on one stream", ("doubled on one stream",)),

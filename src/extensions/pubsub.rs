@@ -13,7 +13,7 @@ pub mod order;
 pub mod owner;
 pub mod pace;
 mod paging;
-mod people;
+pub mod people;
 pub mod problem;
 pub mod publish;
 pub mod retrieve;

@@ -82,7 +82,8 @@ struct Held {
 /// A message that the client was given and has not acknowledged.
 struct Watch {
     device: DeviceId,
-    key: Vec<u8>,
+    /// Its row; `None`: some message of before the server started again.
+    key: Option<Vec<u8>>,
     weight: Weight,
     due: Millis,
 }
@@ -136,7 +137,10 @@ impl AccountRole for Push {
         for place in 0..self.services.len() {
             match self.services[place].reach(pass, reached, view) {
                 Reach::There => {}
-                Reach::Perhaps(device) => self.watch(place, device, weight, pass, view, fx),
+                Reach::Perhaps(device) => {
+                    let key = pass.marks.kept.clone();
+                    self.watch(place, device, weight, key, view, fx);
+                }
                 Reach::Asleep => self.push(place, weight, view, fx),
             }
         }
@@ -175,7 +179,8 @@ impl AccountRole for Push {
     fn taken(&mut self, device: DeviceId, kept: &[Vec<u8>], view: View, fx: &mut Effects) {
         let client = view.devices.get(device).map(Device::client_key);
         for held in &mut self.services {
-            let is_taken = |it: &Watch| it.device == device && kept.contains(&it.key);
+            let has = |key: &Option<Vec<u8>>| key.as_ref().is_none_or(|key| kept.contains(key));
+            let is_taken = |it: &Watch| it.device == device && has(&it.key);
             held.watched.retain(|watch| !is_taken(watch));
             held.is_there(client, view.account.id, fx);
         }
@@ -190,6 +195,16 @@ impl AccountRole for Push {
 
     fn waits(&mut self, device: DeviceId, view: View, fx: &mut Effects) {
         self.unheard(|watch| watch.device == device, view, fx);
+    }
+
+    /// Clients come back by themselves, if they are awake.
+    fn restored(&mut self, device: DeviceId, owes: bool, view: View, fx: &mut Effects) {
+        let client = view.devices.get(device).map(Device::client_key);
+        for place in 0..self.services.len() {
+            if owes && client == Some(self.services[place].service.client) {
+                self.watch(place, device, Weight::Message, None, view, fx);
+            }
+        }
     }
 
     fn gone(&mut self, device: DeviceId, view: View, fx: &mut Effects) {
@@ -324,13 +339,10 @@ impl Push {
         place: usize,
         device: DeviceId,
         weight: Weight,
-        pass: &Pass,
+        key: Option<Vec<u8>>,
         view: View,
         fx: &mut Effects,
     ) {
-        let Some(key) = pass.marks.kept.clone() else {
-            return;
-        };
         let patience = millis(view.site.settings.push.patience);
         let patience = match weight {
             Weight::Message => patience,
@@ -411,8 +423,8 @@ impl Held {
             return Reach::Asleep;
         }
         match there.find(|device| device.acknowledges && was_given(device)) {
-            Some(device) => Reach::Perhaps(device.id),
-            None => Reach::There,
+            Some(device) if pass.marks.kept.is_some() => Reach::Perhaps(device.id),
+            _ => Reach::There,
         }
     }
 

@@ -144,7 +144,7 @@ impl World {
         echo.expect("the echo").clone()
     }
 
-    /// A device goes without a word; what it never acknowledged comes back.
+    /// A device goes without a word; what it never acknowledged comes back, unless others have it.
     pub fn lose(&mut self, name: &'static str, number: u32) {
         let person = self.people.get_mut(name).unwrap();
         let device = person.devices.remove(DeviceId(number)).unwrap();
@@ -152,7 +152,9 @@ impl World {
         let (lost, left) = all.partition(|(id, _)| *id == device.id);
         person.unacked = left;
         let lost: Vec<(DeviceId, Vec<u8>)> = lost;
-        let kept = lost.into_iter().map(|(_, key)| key).collect();
+        let others_have = |key: &Vec<u8>| person.unacked.iter().any(|(_, it)| it == key);
+        let keys = lost.into_iter().map(|(_, key)| key);
+        let kept = keys.filter(|key| !others_have(key)).collect();
         self.decide(
             name,
             Origin::Elsewhere,

@@ -13,6 +13,7 @@ const person = client({
   credentials: { username, password },
   userAgent: xml("user-agent", { id: agent }, xml("software", {}, "xmpp.js")),
 });
+person.timeout = 30_000; // machines have slow moments
 person.reconnect.delay = 100;
 person.fast.fetchToken = async () => seen.token;
 person.fast.saveToken = async (given) => void (seen.token = given);

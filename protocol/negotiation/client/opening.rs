@@ -137,10 +137,14 @@ impl Client {
         }
     }
 
-    /// After login the header must name who logged in, and where (RFC 6120 §4.3.6).
+    /// After login the header must name who logged in, and where (RFC 6120 §4.3.6); before it,
+    /// somebody of the domain that is addressed (XEP-0388 §2.1).
     fn check_identity(&self, domain: &str, from: Option<&Jid>) -> Result<(), StreamError> {
         let Some(account) = &self.account else {
-            return Ok(());
+            return match from.is_none_or(|from| from.domain() == domain) {
+                true => Ok(()),
+                false => Err(StreamError::new(StreamCondition::InvalidFrom)),
+            };
         };
         let same = from.is_none_or(|from| Client::is_own(from, account));
         match account.domain() == domain && same {
@@ -183,7 +187,8 @@ impl Client {
         }
         if let Some(terms) = &opened.terms {
             features.push(mechanisms(&terms.offered));
-            features.extend(self.terms2().map(|terms| self.authentication(terms)));
+            let terms2 = self.terms2().filter(|terms| !terms.offered.is_empty());
+            features.extend(terms2.map(|terms| self.authentication(terms)));
             features.extend(channel_binding(&terms.bindings));
             let domain = self.domain(&opened.domain);
             features.extend(domain.iter().flat_map(|it| it.early_features.clone()));

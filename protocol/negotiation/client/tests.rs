@@ -131,6 +131,7 @@ impl Stage {
             _ => panic!("not an event: {line}"),
         };
         match rest {
+            "space" => Event::Whitespace,
             "secured" => Event::Secured(bindings()),
             "secured without bindings" => Event::Secured(ChannelBindings::default()),
             "found" => Event::Fetched(Lookup::Found(alice())),

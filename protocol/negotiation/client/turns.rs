@@ -24,6 +24,8 @@ pub enum Event {
         /// Unread bytes that arrived before ours could have been answered.
         behind: usize,
     },
+    /// White space between elements.
+    Whitespace,
     /// The client closed its stream.
     Close,
     /// The stream must end: bad XML, an oversized element, a timeout, a shutdown.
@@ -183,6 +185,7 @@ impl fmt::Debug for Event {
         f.write_str(match self {
             Event::Open(_) => "Open",
             Event::Element { .. } => "Element",
+            Event::Whitespace => "Whitespace",
             Event::Close => "Close",
             Event::Fail(_) => "Fail",
             Event::Secured(_) => "Secured",

@@ -1,16 +1,13 @@
-//! What comes back from an archive: filters, pages, searches, deletions, and what they cost.
+//! What comes back from an archive: filters, pages, searches, deletions.
 
 mod filters;
 mod keeping;
 
-use std::time::{Duration, Instant};
-
-use rookery_actors::effect::{Effects, Origin};
 use rookery_actors::keys::{self, AccountId};
 use rookery_protocol::datetime;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
-use rookery_storage::{Options, Store, Tree};
+use rookery_storage::Tree;
 
 use crate::extensions::scene::NOW;
 use crate::extensions::stories::{World, chat};
@@ -299,80 +296,4 @@ fn the_ends_of_the_archive() {
         all.id(1)
     );
     assert_eq!(ask_ends(&mut world), expected);
-}
-
-/// What pages of a large archive cost: `cargo test --profile perf --lib -- --ignored --nocapture
-/// pages_of_a_large_archive`.
-#[test]
-#[ignore = "measures"]
-fn pages_of_a_large_archive() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), Options::default()).unwrap();
-    let mut world = World::on(store);
-    world.site.settings.limits.strangers_per_minute = 100_000;
-    world.connect(ALICE, 1);
-    let text = "x".repeat(80);
-    let begun = Instant::now();
-    for number in 0..100_000 {
-        let to = format!("contact{}@x.test", number % 50);
-        let chat = chat(&format!("{number} {text}")).replace(BOB, &to);
-        world.send(ALICE, 1, &chat);
-    }
-    println!("filled in {:?}", begun.elapsed());
-    std::thread::sleep(Duration::from_secs(3));
-    let range = super::standing::rows(AccountId(1), 0, u128::MAX);
-    let batch: Vec<_> = world.rows(Tree::Archive, &range);
-    let batch = &batch[..super::trail::BATCH];
-    let begun = Instant::now();
-    for _ in 0..1_000 {
-        let mut fx = Effects::new(NOW, Origin::Elsewhere);
-        super::trail::Index::default().enter(batch, AccountId(1), &mut fx);
-    }
-    println!("entering a message: {:?}", begun.elapsed() / 128_000);
-    let with = [("with", "contact7@x.test")];
-    let fulltext = "{urn:xmpp:fulltext:0}fulltext";
-    let set = |inside: &str| format!("<set xmlns='{}'>{inside}</set>", ns::RSM);
-    let all: [(&str, &[(&str, &str)]); 2] = [("everything", &[]), ("one contact", &with)];
-    for (name, fields) in all {
-        let mut after = String::new();
-        for number in 1..=1_000 {
-            let begun = Instant::now();
-            world.send(ALICE, 1, &asked(fields, &set(&after)));
-            let took = begun.elapsed();
-            let heard = world.heard(ALICE, 1);
-            if [1, 2, 10, 39, 999, 1_000].contains(&number) && heard.len() > 1 {
-                println!(
-                    "{name}: page {number}, {} messages: {took:?}",
-                    heard.len() - 1
-                );
-            }
-            let Some(last) = heard.last().and_then(|fin| fin.split("<last>").nth(1)) else {
-                break;
-            };
-            let last = last.split('<').next().unwrap();
-            after = format!("<after>{last}</after>");
-        }
-        let begun = Instant::now();
-        world.send(ALICE, 1, &asked(fields, &set("<before/>")));
-        println!("{name}: the last page: {:?}", begun.elapsed());
-        world.heard(ALICE, 1);
-    }
-    for (words, fields) in [("99998", &[][..]), ("nowhere", &[]), ("nowhere", &with)] {
-        let fields: Vec<_> = fields.iter().copied().chain([(fulltext, words)]).collect();
-        let begun = Instant::now();
-        world.send(ALICE, 1, &asked(&fields, &set("<max>1</max><before/>")));
-        println!("search {fields:?}: {:?}", begun.elapsed());
-    }
-}
-
-fn asked(fields: &[(&str, &str)], rest: &str) -> String {
-    let field = |(name, value): &(&str, &str)| {
-        format!("<field var='{name}'><value>{value}</value></field>")
-    };
-    let fields: String = fields.iter().map(field).collect();
-    format!(
-        "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' \
-         type='submit'><field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>{fields}</x>\
-         {rest}</query></iq>"
-    )
 }

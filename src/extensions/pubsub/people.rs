@@ -21,7 +21,7 @@ use super::subscribe::element;
 use super::{Ask, Board, Face, Venue};
 
 /// The form by which owners are asked to let somebody in (§8.6).
-const AUTHORIZATION: &str = "http://jabber.org/protocol/pubsub#subscribe_authorization";
+pub const AUTHORIZATION: &str = "http://jabber.org/protocol/pubsub#subscribe_authorization";
 
 impl<F: Face> Board<F> {
     /// §8.8.1.
@@ -32,7 +32,9 @@ impl<F: Face> Board<F> {
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let held = self.owned(node, ask)?;
+        // Who waits is asked for otherwise, where there is a way.
         let all = held.subscriptions.iter();
+        let all = all.filter(|it| F::OWNS || !it.is_pending);
         let all = all.map(|it| element(ns::PUBSUB_OWNER, "", it));
         tell(ask, "subscriptions", node, all, fx);
         Ok(())
@@ -99,20 +101,7 @@ impl<F: Face> Board<F> {
 
     /// §8.6: the owners are asked to let somebody in.
     pub(super) fn ask_owners(&self, node: &Node, jid: &Jid, view: F::View<'_>, fx: &mut Effects) {
-        let form = Form::offer(AUTHORIZATION)
-            .with_title("A request to subscribe")
-            .with_instructions("Somebody wants to be told of what is published.")
-            .with_field(Field::text(NODE, &node.name).with_label("Node"))
-            .with_field(
-                Field::new(FieldType::JidSingle, SUBSCRIBER)
-                    .with_value(jid.as_str())
-                    .with_label("Who asks"),
-            )
-            .with_field(Field::boolean(ALLOW, false).with_label("Let in"));
-        let message = Stanza::message(MessageType::Normal)
-            .with_from(view.jid().clone())
-            .with_id(random_id())
-            .with_child(&form.to_element());
+        let message = request(node, jid, view.jid());
         F::tell_owners(node, &message, view, fx);
     }
 
@@ -280,9 +269,28 @@ impl Node {
     }
 }
 
-const NODE: &str = "pubsub#node";
+/// The field with a node's name.
+pub const NODE: &str = "pubsub#node";
 const SUBSCRIBER: &str = "pubsub#subscriber_jid";
 const ALLOW: &str = "pubsub#allow";
+
+/// The message that asks an owner to let `jid` in (§8.6), to nobody yet.
+pub fn request(node: &Node, jid: &Jid, from: &Jid) -> Stanza {
+    let form = Form::offer(AUTHORIZATION)
+        .with_title("A request to subscribe")
+        .with_instructions("Somebody wants to be told of what is published.")
+        .with_field(Field::text(NODE, &node.name).with_label("Node"))
+        .with_field(
+            Field::new(FieldType::JidSingle, SUBSCRIBER)
+                .with_value(jid.as_str())
+                .with_label("Who asks"),
+        )
+        .with_field(Field::boolean(ALLOW, false).with_label("Let in"));
+    Stanza::message(MessageType::Normal)
+        .with_from(from.clone())
+        .with_id(random_id())
+        .with_child(&form.to_element())
+}
 
 /// Whether somebody owns the node after these changes.
 fn keeps_owner(node: &Node, changes: &[(Jid, Affiliation)]) -> bool {

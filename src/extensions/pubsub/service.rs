@@ -2,6 +2,8 @@
 //! The users of this server make them, and whoever may can subscribe. The administrators of a
 //! domain own all nodes of its service.
 
+mod pending;
+
 use rookery_actors::effect::{Effects, Row};
 use rookery_actors::extension::{Extension, Spec};
 use rookery_actors::keys::Kind;
@@ -40,6 +42,7 @@ pub const PUBSUB: Extension = Extension {
             ns::PUBSUB_OWNER,
             ns::DISCO_INFO,
             ns::DISCO_ITEMS,
+            ns::ADHOC,
         ],
         has_locals: false,
         make: |_| Box::new(Board::new(Commons::default())),
@@ -59,6 +62,7 @@ const FEATURES: &[&str] = &[
     "http://jabber.org/protocol/pubsub#create-nodes",
     "http://jabber.org/protocol/pubsub#delete-items",
     "http://jabber.org/protocol/pubsub#delete-nodes",
+    pending::COMMAND,
     "http://jabber.org/protocol/pubsub#instant-nodes",
     "http://jabber.org/protocol/pubsub#item-ids",
     "http://jabber.org/protocol/pubsub#last-published",
@@ -86,6 +90,7 @@ const FEATURES: &[&str] = &[
     "http://jabber.org/protocol/pubsub#subscription-notifications",
     "http://jabber.org/protocol/pubsub#subscription-options",
     ns::RSM,
+    ns::ADHOC,
 ];
 
 /// Items of a new node, unless its owner wants another number.
@@ -167,13 +172,24 @@ impl Board<Commons> {
         ask: &Ask<Commons>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        if payload.attr("node").is_some() {
-            return self.discover(payload, ask, fx);
-        }
         if !gets(ask.request, payload, "query") {
             return Err(unavailable());
         }
         let seat = ask.view;
+        match payload.attr("node") {
+            None => {}
+            // XEP-0050 §3.1.
+            Some(ns::ADHOC) if payload.ns() == ns::DISCO_ITEMS => {
+                let name = "Requests to subscribe";
+                let command = item(seat.jid.as_str(), pending::COMMAND, name);
+                let answer = Element::new(ns::DISCO_ITEMS, "query")
+                    .with_attr("node", ns::ADHOC)
+                    .with_child(command);
+                fx.result(ask.request, Some(answer));
+                return Ok(());
+            }
+            Some(_) => return self.discover(payload, ask, fx),
+        }
         if payload.ns() == ns::DISCO_INFO {
             let host = seat.site.host(seat.jid.domain());
             let info = host.and_then(|host| disco::service_info(host, seat.site));
@@ -206,6 +222,7 @@ impl ServiceRole for Board<Commons> {
         };
         let done = match payload.ns() {
             ns::DISCO_INFO | ns::DISCO_ITEMS => self.disco(payload, &ask, fx),
+            ns::ADHOC => self.command(payload, &ask, fx),
             _ => {
                 let order = Order::read(request, payload);
                 order.and_then(|order| self.obey(order, &ask, fx))

@@ -277,6 +277,26 @@ fn who_is_there_is_not_told_as_long_as_he_acknowledges() {
     assert!(role.services[0].watched.is_empty());
 }
 
+/// What was sent before the server started again is told unless the client comes soon.
+#[test]
+fn a_session_of_before() {
+    for (owes, taken, told) in [(true, false, 1), (true, true, 0), (false, false, 0)] {
+        let (mut scene, mut role) = scene();
+        scene.devices.get_mut(DeviceId(0)).unwrap().away = true;
+        let mut fx = scene.effects();
+        role.restored(DeviceId(1), true, scene.view(), &mut fx);
+        role.restored(DeviceId(0), owes, scene.view(), &mut fx);
+        assert_eq!((pushes(&fx), fx.list().len()), (0, usize::from(owes)));
+        if taken {
+            role.taken(DeviceId(0), &[vec![8]], scene.view(), &mut fx);
+        }
+        scene.now += 10_000;
+        let mut fx = scene.effects();
+        role.woken(scene.view(), &mut fx);
+        assert_eq!(pushes(&fx), told);
+    }
+}
+
 #[test]
 fn a_call_does_not_wait() {
     let call = message("<propose xmlns='urn:xmpp:jingle-message:0' id='c'/>");

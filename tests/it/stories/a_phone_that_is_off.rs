@@ -175,6 +175,25 @@ fn a_phone_without_a_line() {
     is_told(&mut app, 4);
 }
 
+/// The server is killed before it could tell: it does so when it is there again.
+#[test]
+fn a_message_on_its_way_in_a_crash() {
+    let world = World::with(Plan {
+        more: "[push]\npatience = \"2s\"".into(),
+        ..Plan::default()
+    });
+    let mut bob = world.online("bob@b.test/home");
+    let (phone, _) = phone(&world);
+    writes(&mut bob);
+    std::thread::sleep(QUIET);
+    world.kill_9();
+    drop(phone);
+    world.rise();
+    let mut app = app(&world);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    is_told(&mut app, 1);
+}
+
 /// A service that never answers is given up, and so is that of a client that is shut out.
 #[test]
 fn a_service_is_given_up() {

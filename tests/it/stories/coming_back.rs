@@ -52,3 +52,24 @@ fn starting_is_quick_after_a_crash() {
         world.online("alice@a.test/phone");
     }
 }
+
+/// Who is back under the same name before the old session was found to be gone is not reported as
+/// gone.
+#[test]
+fn back_before_anybody_noticed() {
+    let world = World::start();
+    let resources = ["alice@a.test/phone", "alice@a.test/desk"];
+    let before = resources.map(|jid| world.online(jid));
+    std::thread::sleep(Duration::from_millis(700));
+    world.kill_9();
+    drop(before);
+    world.rise();
+    let [_phone, mut desk] = resources.map(|jid| world.online(jid));
+    std::thread::sleep(Duration::from_millis(1500));
+    let heard = desk.drains();
+    let mut of_phone = heard
+        .iter()
+        .filter(|el| el.attr("from") == Some(resources[0]));
+    let last = of_phone.next_back().expect("the phone's presence");
+    assert_eq!(last.attr("type"), None, "{heard:?}");
+}

@@ -37,7 +37,7 @@ impl Wire {
                     behind: chunk.len(),
                 },
                 Ok(Some(reader::Event::Close)) => Event::Close,
-                Ok(Some(reader::Event::Whitespace)) => continue,
+                Ok(Some(reader::Event::Whitespace)) => Event::Whitespace,
                 Ok(Some(reader::Event::Oversized(_))) => {
                     Event::Fail(StreamCondition::PolicyViolation.into())
                 }

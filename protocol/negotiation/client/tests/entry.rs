@@ -216,6 +216,52 @@ fn out_of_turn() {
     );
 }
 
+/// XEP-0388 §2.2 and §2.4.
+#[test]
+fn white_space() {
+    let good = format!("{}{}", plain(""), success("alice@a.test", "", AFTER));
+    let text = "<text xml:lang='en'>only authentication may be sent now</text>";
+    let silent =
+        format!("< <authenticate xmlns='{NS}' mechanism='PLAIN'/>\n<challenge xmlns='{NS}'/>\n");
+    // There should be no white space, but there is in its examples.
+    let spaced = authenticate("PLAIN", " AGFsaWNl AHNlY3JldA==\t", "");
+    let welcome = plain("").split_once('\n').unwrap().1.to_owned();
+    after_tls(&format!(
+        "{spaced}{welcome}{}",
+        success("alice@a.test", "", AFTER)
+    ));
+    // Not even white space, and when it is over all that there ever was.
+    after_tls(&format!(
+        "{silent}* space\n<stream:error><policy-violation/>{text}</stream:error></open>\n\
+         close policy-violation"
+    ));
+    after_tls(&format!(
+        "* space\n{silent}{}{}* space\n{good}* space\n",
+        "< <abort xmlns='urn:xmpp:sasl:2'/>\n",
+        failure("aborted")
+    ));
+}
+
+/// XEP-0388 §2.1: without a mechanism nobody could begin.
+#[test]
+fn without_mechanisms_nothing_is_offered() {
+    let mut settings = settings();
+    settings.mechanisms.clear();
+    let mut stage = Stage::new(settings, false);
+    let begin = format!("{CLEAR}{INSIDE}");
+    let events = begin.lines().map(str::trim_start);
+    let events = events.filter(|line| line.starts_with("< ") || line.starts_with("* "));
+    let said: Vec<String> = events
+        .flat_map(|line| {
+            let event = stage.event(line);
+            stage.handle(event)
+        })
+        .collect();
+    let features = said.last().unwrap();
+    assert!(features.contains("<stream:features>"), "{features}");
+    assert!(!features.contains("<authentication"), "{features}");
+}
+
 #[test]
 fn the_header_and_the_login_name_one_person() {
     let start = format!("{CLEAR}{INSIDE}");
@@ -228,6 +274,18 @@ fn the_header_and_the_login_name_one_person() {
             &format!("<open from='a.test' to='{from}' version='1.0'><stream:features><mechanisms"),
         )
     };
+    // §2.1: he cannot log in here.
+    let stranger = start.replace(
+        "< open to='a.test' version='1.0'",
+        "< open to='a.test' from='alice@b.test' version='1.0'",
+    );
+    let first = stranger.lines().next().unwrap();
+    let end = error("invalid-from");
+    play(
+        settings(),
+        false,
+        &format!("{first}\n<open from='a.test' to='alice@b.test' version='1.0'>{end}"),
+    );
     let refused = format!("{}{}", plain(""), failure("invalid-authzid"));
     play(
         settings(),

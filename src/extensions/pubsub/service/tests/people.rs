@@ -249,6 +249,47 @@ fn an_owner_says_who_is_what_and_nobody_else_does() {
     assert_eq!(verdict(&purged), "forbidden ");
 }
 
+/// §8.7.
+#[test]
+fn an_owner_asks_who_waits() {
+    let mut stage = Stage::with_node(&[("access_model", "authorize")]);
+    let command = |inside: &str| {
+        let node = "http://jabber.org/protocol/pubsub#get-pending";
+        let ns = ns::ADHOC;
+        format!("<command xmlns='{ns}' node='{node}' action='execute'>{inside}</command>")
+    };
+    assert_eq!(verdict(&stage.ask(BOB, "set", &command(""))), "forbidden ");
+    stage.set(BOB, &subscribe("n", "bob@b.test"));
+    stage.set(EVE, &subscribe("n", "eve@evil.test"));
+    let all = stage
+        .own(ALICE, "get", "<subscriptions node='n'/>")
+        .remove(0);
+    assert!(!all.contains("pending"), "{all}");
+    let offered = stage.ask(ALICE, "set", &command("")).remove(0);
+    assert!(offered.contains("status='executing'"), "{offered}");
+    assert!(
+        offered.contains("<option label='n'><value>n</value></option>"),
+        "{offered}"
+    );
+    let of_node = |node: &str| command(&form("x", &[("node", node)]));
+    assert_eq!(verdict(&stage.ask(BOB, "set", &of_node("n"))), "forbidden ");
+    assert_eq!(
+        verdict(&stage.ask(ALICE, "set", &of_node("x"))),
+        "item-not-found "
+    );
+    let sent = stage.ask(ALICE, "set", &of_node("n"));
+    assert!(sent[0].contains("status='completed'"), "{sent:?}");
+    assert_eq!(sent.len(), 3, "one for each who waits: {sent:?}");
+    assert!(sent[2].contains("to='alice@a.test'") && sent[2].contains("eve@evil.test"));
+    let unknown = command("").replace("get-pending", "get-rich");
+    assert_eq!(
+        verdict(&stage.ask(ALICE, "set", &unknown)),
+        "item-not-found "
+    );
+    let list = format!("<query xmlns='{}' node='{}'/>", ns::DISCO_ITEMS, ns::ADHOC);
+    assert!(stage.ask(ALICE, "get", &list)[0].contains("#get-pending'"));
+}
+
 /// §8.7.4.
 #[test]
 fn who_is_made_something_waits_no_more() {
