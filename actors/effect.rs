@@ -1,6 +1,8 @@
 //! What a decision asks for: the plain structs decide and list effects, the actor shells perform
 //! them.
 
+mod heard;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -480,32 +482,5 @@ impl Effects {
     /// What was listed, for tests and the shells.
     pub fn list(&self) -> &[Effect] {
         &self.list
-    }
-
-    /// The devices that were given the message of this archive row.
-    pub fn given(&self, key: &[u8]) -> impl Iterator<Item = DeviceId> {
-        let given = self.list.iter().filter_map(move |effect| match effect {
-            Effect::Deliver { devices, keep, .. } if keep.archived() == Some(key) => Some(devices),
-            _ => None,
-        });
-        given.flatten().copied()
-    }
-
-    /// The stanzas routed to others, for tests.
-    pub fn routed(&self) -> impl Iterator<Item = &Stanza> {
-        self.list.iter().filter_map(|effect| match effect {
-            Effect::Route(envelope) => Some(&envelope.stanza),
-            _ => None,
-        })
-    }
-
-    /// The stanzas delivered to `device`, as text, for tests.
-    pub fn delivered(&self, device: DeviceId) -> impl Iterator<Item = String> {
-        self.list.iter().filter_map(move |effect| match effect {
-            Effect::Deliver { devices, bytes, .. } if devices.contains(&device) => {
-                Some(String::from_utf8_lossy(bytes).into_owned())
-            }
-            _ => None,
-        })
     }
 }
