@@ -1,6 +1,8 @@
 //! What a decision asks for: the plain structs decide and list effects, the actor shells perform
 //! them.
 
+mod listing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -489,23 +491,5 @@ impl Effects {
             _ => None,
         });
         given.flatten().copied()
-    }
-
-    /// The stanzas routed to others, for tests.
-    pub fn routed(&self) -> impl Iterator<Item = &Stanza> {
-        self.list.iter().filter_map(|effect| match effect {
-            Effect::Route(envelope) => Some(&envelope.stanza),
-            _ => None,
-        })
-    }
-
-    /// The stanzas delivered to `device`, as text, for tests.
-    pub fn delivered(&self, device: DeviceId) -> impl Iterator<Item = String> {
-        self.list.iter().filter_map(move |effect| match effect {
-            Effect::Deliver { devices, bytes, .. } if devices.contains(&device) => {
-                Some(String::from_utf8_lossy(bytes).into_owned())
-            }
-            _ => None,
-        })
     }
 }
