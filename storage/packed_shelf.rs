@@ -27,8 +27,11 @@ const PACKED: usize = Tree::Archive as usize;
 /// alone should not make sled write much more than itself.
 const GROW: usize = 1_024;
 
-/// Keys of one run differ in so many last bytes: a time and a number.
-const STAMP: usize = 8;
+/// Keys of one run begin with the same account and kind.
+const OWNER: usize = 5;
+
+/// They differ only in a stamp, which is at most so many last bytes: a time and a number.
+const STAMP: usize = 16;
 
 /// Another shelf, packed.
 pub(crate) struct PackedShelf<S> {
@@ -107,7 +110,8 @@ impl Block {
 }
 
 fn one_run(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.len() > STAMP && a[..a.len() - STAMP] == b[..b.len() - STAMP]
+    let shared = OWNER.max(a.len().saturating_sub(STAMP));
+    a.len() == b.len() && a.len() > shared && a[..shared] == b[..shared]
 }
 
 impl<S: Shelf> PackedShelf<S> {

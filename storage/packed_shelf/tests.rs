@@ -100,6 +100,28 @@ fn a_run_lies_in_few_values_none_of_them_too_long() {
         .unwrap();
 }
 
+/// A message's key: account, kind, an id of 128 bits; an index has a name before the id.
+#[test]
+fn ids_of_messages_are_of_one_run_and_names_are_not() {
+    let id = |name: &str, n: u128| {
+        let mut key = vec![0, 0, 0, 1, 3];
+        key.extend_from_slice(name.as_bytes());
+        key.extend_from_slice(&n.to_be_bytes());
+        key
+    };
+    let far = u128::from(u64::MAX);
+    assert!(one_run(&id("", 1), &id("", far << 64)));
+    assert!(one_run(
+        &id("ann@a.test\0", 1),
+        &id("ann@a.test\0", far << 64)
+    ));
+    assert!(!one_run(&id("ann@a.test\0", 1), &id("bob@a.test\0", 2)));
+    assert!(!one_run(&id("", 1), &id("a", 2)));
+    let mut other = id("", 2);
+    other[3] = 2;
+    assert!(!one_run(&id("", 1), &other));
+}
+
 #[test]
 fn a_row_that_comes_alone_is_added_to_a_short_block_only() {
     let shelf = Packed::new(MemoryShelf::new());
