@@ -6,7 +6,6 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::RwLock;
 use rookery_protocol::jid::Jid;
@@ -107,7 +106,9 @@ impl Names {
 pub struct Accounts {
     names: RwLock<Names>,
     hasher: ahash::RandomState,
-    next: AtomicU32,
+    /// The next number. Held while what gives one away is handed to the disk: the numbers of the
+    /// rows that say which is next must grow as they are written.
+    next: parking_lot::Mutex<u32>,
     /// Keys that some account lacked at the start.
     lacking: Vec<Hash>,
     /// Places for derivations that run or wait, and for those that run.
@@ -154,7 +155,7 @@ impl Accounts {
         Ok(Accounts {
             names: RwLock::new(names),
             hasher: ahash::RandomState::new(),
-            next: AtomicU32::new(next),
+            next: parking_lot::Mutex::new(next),
             lacking,
             places: Semaphore::new(DERIVATIONS + DERIVATIONS_WAITING),
             running: Arc::new(Semaphore::new(DERIVATIONS)),
@@ -204,17 +205,25 @@ impl Accounts {
         decode(value).map_err(|problem| Failure::Store(problem.to_string()))
     }
 
-    /// A number that nobody has had, for one that is no account; with what `frame` writes it is
-    /// remembered as used.
-    pub fn allocate(&self, frame: &mut Frame) -> AccountId {
-        let id = self.next.fetch_add(1, Ordering::SeqCst);
-        frame.put(Tree::Meta, NEXT.to_vec(), (id + 1).to_be_bytes().to_vec());
-        AccountId(id)
+    /// Writes what `make` makes of a number that nobody has had, and that this one is used. What
+    /// was made is begun to be written when this answers; what it answers waits for the disk.
+    pub fn allocate<F: FnOnce(AccountId) -> Result<Frame, Failure>>(
+        &self,
+        keeper: &Keeper,
+        make: F,
+    ) -> Result<(AccountId, impl Future<Output = Committed> + use<F>), Failure> {
+        let mut next = self.next.lock();
+        let id = *next;
+        let mut frame = make(AccountId(id))?;
+        *next = id + 1;
+        frame.put(Tree::Meta, NEXT.to_vec(), next.to_be_bytes().to_vec());
+        Ok((AccountId(id), keeper.committed(frame)))
     }
 
     /// Keeps a number from being given away again.
     pub fn reserve(&self, id: AccountId) {
-        self.next.fetch_max(id.0 + 1, Ordering::SeqCst);
+        let mut next = self.next.lock();
+        *next = (*next).max(id.0 + 1);
     }
 
     /// Runs a key derivation off the lanes; `None`: too many wait already.
@@ -255,37 +264,35 @@ impl Accounts {
             return Err(Failure::Exists);
         }
         let credentials = self.keys(password, iterations).await?;
-        let id = self.next.fetch_add(1, Ordering::SeqCst);
-        {
-            // Of two that ask for one name at once, the first has it.
-            let mut names = self.names.write();
-            if names.known.contains_key(&name) {
-                return Err(Failure::Exists);
-            }
-            if maker == Maker::Stranger && names.looks_known(&name) {
-                return Err(Failure::Name("it looks like another's".to_owned()));
-            }
-            names.insert(
-                name.clone(),
-                Known {
-                    id: AccountId(id),
-                    disabled: false,
-                },
-            );
-        }
-        let account = Account {
-            id,
-            credentials,
-            disabled: false,
-            created: now,
-        };
-        let mut frame = row(jid, &account)?;
-        frame.put(Tree::Meta, NEXT.to_vec(), (id + 1).to_be_bytes().to_vec());
-        let stored = stored(keeper, frame).await;
+        let (_, stored) = self.allocate(keeper, |id| {
+            self.enter(&name, id, maker)?;
+            let account = Account {
+                id: id.0,
+                credentials,
+                disabled: false,
+                created: now,
+            };
+            row(jid, &account).inspect_err(|_| self.forget(jid))
+        })?;
+        let stored = ended(stored.await);
         if stored.is_err() {
-            self.names.write().remove(&name);
+            self.forget(jid);
         }
         stored
+    }
+
+    /// Takes a name. Of two that ask for one at once, the first has it.
+    fn enter(&self, name: &SmolStr, id: AccountId, maker: Maker) -> Result<(), Failure> {
+        let mut names = self.names.write();
+        if names.known.contains_key(name) {
+            return Err(Failure::Exists);
+        }
+        if maker == Maker::Stranger && names.looks_known(name) {
+            return Err(Failure::Name("it looks like another's".to_owned()));
+        }
+        let disabled = false;
+        names.insert(name.clone(), Known { id, disabled });
+        Ok(())
     }
 
     /// Changes an account's password, and writes the rows in `also` with it. The caller has the
@@ -377,7 +384,11 @@ pub fn unread() -> Failure {
 }
 
 async fn stored(keeper: &Keeper, frame: Frame) -> Result<(), Failure> {
-    match keeper.committed(frame).await {
+    ended(keeper.committed(frame).await)
+}
+
+fn ended(committed: Committed) -> Result<(), Failure> {
+    match committed {
         Committed::Durable => Ok(()),
         Committed::Refused => Err(Failure::Store("the disk is full".to_owned())),
     }
@@ -385,9 +396,11 @@ async fn stored(keeper: &Keeper, frame: Frame) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
     use super::*;
+    use crate::keeper::Fatal;
     use crate::testing::run;
 
     fn known(id: u32) -> Known {
@@ -440,6 +453,50 @@ mod tests {
             }
         }
         most.load(Ordering::SeqCst) as usize
+    }
+
+    /// Of two numbers that are given away at once the later one is written later, so that a server
+    /// that starts again, when both accounts are gone, knows of both.
+    #[test]
+    fn a_number_is_never_given_away_again() {
+        let store = Store::temporary();
+        let accounts = Accounts::load(&store).expect("no accounts");
+        let (keeper, idle) = Keeper::new(Arc::new(store), 1);
+        let tell = Box::new(|_: &str, _, _| {});
+        let fatal: Fatal = Arc::new(|reason| panic!("{reason}"));
+        keeper.start(idle, tell, fatal).expect("threads");
+        let (comes, other) = std::sync::mpsc::channel();
+        let number = |slowly: &dyn Fn()| {
+            let make = |_| {
+                slowly();
+                Ok(Frame::new())
+            };
+            let (id, _) = accounts.allocate(&keeper, make).expect("a number");
+            id.0
+        };
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| {
+                number(&|| {
+                    comes.send(()).expect("the other listens");
+                    // Time for the other to overtake.
+                    std::thread::sleep(Duration::from_millis(50));
+                })
+            });
+            other.recv().expect("the first has its number");
+            assert_eq!(number(&|| ()), 2);
+            assert_eq!(first.join().expect("it ends"), 1);
+        });
+        let written = run_to_end(keeper.committed(Frame::new()));
+        assert_eq!(written, Committed::Durable);
+        let again = Accounts::load(keeper.store()).expect("no accounts");
+        let given = again.allocate(&keeper, |_| Ok(Frame::new()));
+        assert_eq!(given.expect("a number").0, AccountId(3));
+        keeper.stop();
+    }
+
+    /// What a future answers.
+    fn run_to_end<T>(future: impl Future<Output = T>) -> T {
+        actix_rt::System::new().block_on(future)
     }
 
     #[test]

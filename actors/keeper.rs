@@ -171,11 +171,12 @@ impl Keeper {
         }
     }
 
-    /// Commits `frame` and waits for the disk.
-    pub async fn committed(&self, frame: Frame) -> Committed {
+    /// Commits `frame`, at once and not only when it is awaited; what it answers waits for the
+    /// disk.
+    pub fn committed(&self, frame: Frame) -> impl Future<Output = Committed> + use<> {
         let (tell, told) = oneshot::channel();
         self.commit(frame, Receipt::none(), Tell::Caller(tell));
-        told.await.unwrap_or(Committed::Refused)
+        async move { told.await.unwrap_or(Committed::Refused) }
     }
 
     /// Reads, then calls `then` on a reader's thread. It sees the commits that ended before.

@@ -55,11 +55,14 @@ impl Owners {
         if let Some(id) = self.known.read().get(jid.as_str()) {
             return Some(*id);
         }
-        let mut frame = Frame::new();
-        let id = accounts.allocate(&mut frame);
-        let key = [OWNER, jid.as_str().as_bytes()].concat();
-        frame.put(Tree::Meta, key, id.0.to_be_bytes().to_vec());
-        if keeper.committed(frame).await == Committed::Refused {
+        let claim = accounts.allocate(keeper, |id| {
+            let mut frame = Frame::new();
+            let key = [OWNER, jid.as_str().as_bytes()].concat();
+            frame.put(Tree::Meta, key, id.0.to_be_bytes().to_vec());
+            Ok(frame)
+        });
+        let (id, stored) = claim.ok()?;
+        if stored.await == Committed::Refused {
             return None;
         }
         self.known.write().insert(SmolStr::new(jid.as_str()), id);

@@ -338,6 +338,16 @@ impl Session {
         self.shut_down(error, ctx);
     }
 
+    /// The Hub has a successor. What the dead one was told last it may not have heard.
+    fn inherited(&self, counting: bool) {
+        if let Some(acks) = self.acks.as_ref().filter(|_| !counting) {
+            self.to_hub(Mail::Acknowledged(self.device, acks.resumable));
+        }
+        if self.is_waiting() {
+            self.to_hub(Mail::Lost(self.device, self.line));
+        }
+    }
+
     fn to_hub(&self, mail: Mail) {
         self.realm.post(&self.jid.bare(), mail, false);
     }
@@ -398,12 +408,7 @@ impl Handler<ToSession> for Session {
             ToSession::End(error) => self.end(error, ctx),
             ToSession::Shutdown(error) => self.shut_down(error, ctx),
             ToSession::HubGone => self.hub_gone(ctx),
-            // What the dead one was told last it may not have heard.
-            ToSession::Inherited(counting) => {
-                if let Some(acks) = self.acks.as_ref().filter(|_| !counting) {
-                    self.to_hub(Mail::Acknowledged(self.device, acks.resumable));
-                }
-            }
+            ToSession::Inherited(counting) => self.inherited(counting),
             #[cfg(test)]
             ToSession::Fault => std::panic::panic_any(crate::testing::WANTED),
         }

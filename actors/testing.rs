@@ -21,7 +21,7 @@ use rookery_storage::{Direction, Frame, KeyRange, Options, ShelfChoice, Store, T
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCertUsingSni;
 
-pub use client::Client;
+pub use client::{Client, attribute};
 use disk::SlowDisk;
 
 use crate::accounts::Account;

@@ -346,8 +346,10 @@ impl Hub {
 
     /// The stream of a session that can be resumed is gone: it waits for another.
     pub(super) fn lost(&mut self, device: DeviceId, line: u32, ctx: &mut Context<Hub>) {
-        // A client may be back before its session saw that it was gone.
-        let Some(link) = self.link(device).filter(|link| link.line == line) else {
+        // A client may be back before its session saw that it was gone; and a successor is told
+        // again what its predecessor may have heard.
+        let is_news = |link: &&mut Link| link.line == line && link.away.is_none();
+        let Some(link) = self.link(device).filter(is_news) else {
             return;
         };
         let loss = link.lose();

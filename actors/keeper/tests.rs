@@ -9,6 +9,7 @@ use rookery_storage::{Options, ShelfChoice, Tree};
 
 use super::*;
 use crate::receipt::{Bounds, Head, Owner};
+use crate::testing::PATIENCE;
 
 /// The place of [`Tree::Meta`] on the shelf.
 const META: usize = 7;
@@ -18,8 +19,6 @@ fn frame(n: u32) -> Frame {
     frame.put(Tree::Meta, n.to_be_bytes().to_vec(), vec![1]);
     frame
 }
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A keeper with one reader, and what it says when it fails.
 fn keeper(
@@ -59,6 +58,15 @@ fn receipt(owner: &Arc<Owner>) -> Receipt {
     owner.receipt(head, 1)
 }
 
+/// Waits until the first is settled.
+fn await_first(owner: &Owner) {
+    let deadline = Instant::now() + PATIENCE;
+    while owner.settled() == 0 {
+        assert!(Instant::now() < deadline, "the first is never settled");
+        std::thread::yield_now();
+    }
+}
+
 /// fdatasync fails once and says yes from then on: that must not make anything durable.
 #[test]
 fn after_the_disk_failed_nothing_is_acknowledged() {
@@ -67,16 +75,14 @@ fn after_the_disk_failed_nothing_is_acknowledged() {
     let owner = owner();
     let commit = |n| keeper.commit(frame(n), receipt(&owner), Tell::Nobody);
     commit(1);
-    while owner.settled() == 0 {
-        std::thread::yield_now();
-    }
+    await_first(&owner);
     disk.plan(0, Fault::SyncFails);
     (2..20).for_each(commit);
     failures
-        .recv_timeout(Duration::from_secs(10))
+        .recv_timeout(PATIENCE)
         .expect("the failure is told");
     (20..40).for_each(commit);
-    let patience = Instant::now() + Duration::from_secs(10);
+    let patience = Instant::now() + PATIENCE;
     while keeper.waiting() > 0 && Instant::now() < patience {
         std::thread::yield_now();
     }
@@ -98,9 +104,7 @@ fn a_panic_where_it_commits_ends_the_server_and_nothing_is_acknowledged_after_it
         keeper.commit(frame(ticket as u32), receipt(&owner), tell);
     };
     commit(1);
-    while owner.settled() == 0 {
-        std::thread::yield_now();
-    }
+    await_first(&owner);
     commit(2);
     let reason = failures.recv_timeout(PATIENCE).expect("the end is told");
     assert!(reason.contains("panicked"), "{reason}");

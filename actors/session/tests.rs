@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::messages::Mail;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
-use crate::testing::{Client, World, jid, run, settings};
+use crate::testing::{Client, World, attribute, jid, run, settings};
 
 fn chat(body: &str) -> String {
     format!("<message to='bob@test' id='{body}' type='chat'><body>{body}</body></message>")
@@ -35,13 +35,6 @@ async fn pair(world: &World) -> (Client, Client, String) {
     let mut bob = world.online("bob", "b").await;
     let previd = enable(&mut bob).await;
     (ann, bob, previd)
-}
-
-fn attribute(element: &str, name: &str) -> String {
-    let (_, rest) = element
-        .split_once(&format!(" {name}='"))
-        .unwrap_or_else(|| panic!("no {name} in {element}"));
-    rest.split('\'').next().unwrap_or_default().to_owned()
 }
 
 /// An answer that tells of so many.

@@ -173,6 +173,14 @@ impl Client {
     }
 }
 
+/// The value of an element's attribute.
+pub fn attribute(element: &str, name: &str) -> String {
+    let (_, rest) = element
+        .split_once(&format!(" {name}='"))
+        .unwrap_or_else(|| panic!("no {name} in {element}"));
+    rest.split('\'').next().unwrap_or_default().to_owned()
+}
+
 fn text(element: &Element) -> String {
     let bytes = element.to_bytes(ns::CLIENT);
     String::from_utf8(bytes).expect("text")

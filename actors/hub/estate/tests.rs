@@ -7,8 +7,9 @@ use tokio::sync::oneshot;
 
 use crate::directory::Returned;
 use crate::messages::Mail;
+use crate::realm::Realm;
 use crate::testing::ledger::{ENTRY, LIST, NS, RETURNED};
-use crate::testing::{Client, World, jid, run};
+use crate::testing::{Client, World, attribute, jid, run, settings};
 
 fn chat(to: &str, body: &str) -> String {
     format!("<message to='{to}@test' id='{body}' type='chat'><body>{body}</body></message>")
@@ -103,6 +104,31 @@ fn who_leaves_while_a_hub_dies_is_gone() {
         let gone = other.hear("type='unavailable'").await;
         assert!(gone.contains("from='ann@test/a'"), "{gone}");
         drop((other, bob));
+        world.end().await;
+    });
+}
+
+/// Nor is it forgotten of a session that may come back: its time begins all the same.
+#[test]
+fn who_is_lost_while_a_hub_dies_does_not_wait_for_ever() {
+    run(async {
+        let mut settings = settings();
+        settings.acks.resume = Duration::from_millis(100);
+        let users = ["ann", "bob"].into_iter().map(str::to_owned);
+        let world = World::with(settings, users, LIST);
+        let (mut ann, mut bob) = world.acquainted().await;
+        ann.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+            .await;
+        ann.hear("<enabled").await;
+        let waits = |count| move |realm: &Realm| realm.directory.census().1 == count;
+        stop_short(&world, &mut ann).await;
+        world.until("what panicked is told", waits(1)).await;
+        kill(&world, "ann");
+        drop(ann);
+        world.until("the loss is behind that", waits(3)).await;
+        world.disk.go_on();
+        bob.hear_gone("ann@test/a").await;
+        drop(bob);
         world.end().await;
     });
 }
@@ -224,10 +250,15 @@ fn a_hub_that_dies_too_often_is_kept_down() {
         let mut bob = world.login("bob", "b").await;
         let mut ann = world.login("ann", "a").await;
         let key = jid("ann@test");
-        while !world.realm().is_down("ann@test") {
-            world.realm().post(&key, Mail::Fault, true);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        world
+            .until("it is kept down", |realm| {
+                let down = realm.is_down("ann@test");
+                if !down {
+                    world.realm().post(&key, Mail::Fault, true);
+                }
+                down
+            })
+            .await;
         assert!(ann.rest().await.concat().contains("internal-server-error"));
         world.retired("ann").await;
         bob.say(&chat("ann", "one")).await;
@@ -249,23 +280,34 @@ fn mail_of_a_hub_that_dies_is_lost_aloud() {
         let world = World::new(&["ann", "bob"], LIST);
         let mut bob = world.login("bob", "b").await;
         world.disk.hold();
+        // He may be told while the Hub still dies.
+        let mut told = Vec::new();
         for number in 0..20 {
-            bob.say(&chat("ann", &format!("n{number}"))).await;
+            bob.say(&chat("ann", &format!("n{number:02}"))).await;
             if number == 9 {
-                bob.settle().await;
+                told.extend(bob.settle().await);
                 world.realm().post(&jid("ann@test"), Mail::Fault, false);
             }
         }
-        bob.settle().await;
+        told.extend(bob.settle().await);
         world.disk.go_on();
         world.retired("ann").await;
-        let mut told = bob.settle().await.len();
-        let entries = world.rows(1, ENTRY).len();
-        while told + entries < 20 {
-            bob.hear("internal-server-error").await;
-            told += 1;
+        told.extend(bob.settle().await);
+        let written = world.rows(1, ENTRY);
+        while told.len() + written.len() < 20 {
+            told.push(bob.hear("internal-server-error").await);
         }
-        assert_eq!(told + entries, 20);
+        told.extend(bob.settle().await);
+        // Each is written or told, and none is both.
+        let written = written.into_iter().map(|(_, body)| String::from_utf8(body));
+        let mut fates: Vec<String> = written.map(|body| body.expect("text")).collect();
+        fates.extend(told.iter().map(|error| {
+            assert!(error.contains("internal-server-error"), "{error}");
+            attribute(error, "id")
+        }));
+        fates.sort_unstable();
+        let sent: Vec<String> = (0..20).map(|number| format!("n{number:02}")).collect();
+        assert_eq!(fates, sent);
         drop(bob);
         world.end().await;
     });

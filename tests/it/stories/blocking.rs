@@ -55,6 +55,10 @@ fn blocking() {
     bob.hears_nothing();
     desk.waits_for("<presence from='alice@a.test/phone'/>");
     desk.hears_nothing();
+    // A desk that a crash cut off would be said to be gone some time after it.
+    desk.leaves();
+    phone.waits_for("<presence type='unavailable' from='alice@a.test/desk'/>");
+    bob.hears_nothing();
 
     kept_by_the_disk(&world);
 }
