@@ -67,6 +67,8 @@ struct Push {
     services: Vec<Held>,
     /// When the next timer goes off.
     alarm: Option<Millis>,
+    /// How many will: those before which an earlier one was needed go off, too.
+    timers: u32,
 }
 
 /// A push service, and what is going on with it.
@@ -158,8 +160,10 @@ impl AccountRole for Push {
     }
 
     fn woken(&mut self, view: View, fx: &mut Effects) {
-        // One that is of no use any more: another one goes off before anything is due.
-        if self.alarm.is_some_and(|alarm| alarm > fx.now) {
+        self.timers = self.timers.saturating_sub(1);
+        // One that is of no use any more: another one goes off when something is due. The last one
+        // always looks, as the clock may have been set back meanwhile.
+        if self.timers > 0 && self.alarm.is_some_and(|alarm| alarm > fx.now) {
             return;
         }
         self.alarm = None;
@@ -386,8 +390,11 @@ impl Push {
         let Some(due) = due.min() else { return };
         if self.alarm.is_none_or(|alarm| alarm > due) {
             self.alarm = Some(due);
-            // A millisecond later, as the clock may round down.
-            let wait = due.saturating_sub(fx.now) + 1;
+            self.timers += 1;
+            // Nothing is due later than that but by a clock that was set back. A millisecond more,
+            // as it may round down.
+            let longest = timeout.max(millis(view.site.settings.push.patience));
+            let wait = due.saturating_sub(fx.now).min(longest) + 1;
             fx.wake(Duration::from_millis(wait));
         }
     }

@@ -426,6 +426,30 @@ fn sixteen_errors_in_a_row_or_as_many_silences() {
     }
 }
 
+/// A service that is asked by a clock that is set back then, by little or much, is given up too.
+#[test]
+fn the_clock_may_be_set_back() {
+    for back in [2, 3_600_000] {
+        let (mut scene, mut role) = scene();
+        waits(&mut scene, &mut role);
+        arrives(&scene, &mut role, &message(BODY), &[0]);
+        let asked = scene.now;
+        let mut waited = scene.site.settings.push.timeout.as_millis() as Millis + 1;
+        scene.now -= back;
+        while role.services[0].asked.is_some() {
+            scene.now += waited;
+            let mut fx = scene.effects();
+            role.woken(scene.view(), &mut fx);
+            assert!(scene.now < asked + 120_000, "it is not looked at in time");
+            let Some(Effect::Wake(_, next)) = fx.list().last() else {
+                break;
+            };
+            waited = next.as_millis() as Millis;
+        }
+        assert_eq!(role.services[0].service.errors, 1);
+    }
+}
+
 #[test]
 fn six_are_too_many() {
     let (mut scene, mut role) = scene();
