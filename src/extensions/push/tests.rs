@@ -277,6 +277,25 @@ fn who_is_there_is_not_told_as_long_as_he_acknowledges() {
     assert!(role.services[0].watched.is_empty());
 }
 
+/// It is here, but not available: what it was not given it is told of when it goes, unless it was
+/// available meanwhile.
+#[test]
+fn who_goes_without_having_been_available_is_told() {
+    for (available, told) in [(false, 1), (true, 0)] {
+        let (mut scene, mut role) = scene();
+        scene.devices.get_mut(DeviceId(0)).unwrap().acknowledges = false;
+        let fx = arrives(&scene, &mut role, &message(BODY), &[]);
+        assert!(fx.list().is_empty(), "nothing, and no timer");
+        let mut fx = scene.effects();
+        if available {
+            role.available(DeviceId(0), true, scene.view(), &mut fx);
+        }
+        scene.devices.remove(DeviceId(0));
+        role.gone(DeviceId(0), scene.view(), &mut fx);
+        assert_eq!(pushes(&fx), told);
+    }
+}
+
 /// What was sent before the server started again is told unless the client comes soon.
 #[test]
 fn a_session_of_before() {
