@@ -39,6 +39,8 @@ use weight::Weight;
 const CALL: Millis = 3_000;
 /// Messages of which is watched whether a client acknowledges them; of older ones not.
 const WATCHED: usize = 64;
+/// When a message is due of which its client will be told when it is available.
+const NEVER: Millis = Millis::MAX;
 
 /// The extension.
 pub const PUSH: Extension = Extension {
@@ -67,6 +69,8 @@ struct Push {
     services: Vec<Held>,
     /// When the next timer goes off.
     alarm: Option<Millis>,
+    /// How many will: those before which an earlier one was needed go off, too.
+    timers: u32,
 }
 
 /// A push service, and what is going on with it.
@@ -93,6 +97,8 @@ enum Reach {
     There,
     /// If it acknowledges.
     Perhaps(DeviceId),
+    /// It is here and was not given it, as it is not available: it will be, or it goes.
+    Later(DeviceId),
     Asleep,
 }
 
@@ -141,6 +147,12 @@ impl AccountRole for Push {
                     let key = pass.marks.kept.clone();
                     self.watch(place, device, weight, key, view, fx);
                 }
+                Reach::Later(device) => self.services[place].watch(Watch {
+                    device,
+                    key: pass.marks.kept.clone(),
+                    weight,
+                    due: NEVER,
+                }),
                 Reach::Asleep => self.push(place, weight, view, fx),
             }
         }
@@ -158,8 +170,10 @@ impl AccountRole for Push {
     }
 
     fn woken(&mut self, view: View, fx: &mut Effects) {
-        // One that is of no use any more: another one goes off before anything is due.
-        if self.alarm.is_some_and(|alarm| alarm > fx.now) {
+        self.timers = self.timers.saturating_sub(1);
+        // One that is of no use any more: another one goes off when something is due. The last one
+        // always looks, as the clock may have been set back meanwhile.
+        if self.timers > 0 && self.alarm.is_some_and(|alarm| alarm > fx.now) {
             return;
         }
         self.alarm = None;
@@ -189,6 +203,8 @@ impl AccountRole for Push {
     fn available(&mut self, device: DeviceId, _: bool, view: View, fx: &mut Effects) {
         let client = view.devices.get(device).map(Device::client_key);
         for held in &mut self.services {
+            held.watched
+                .retain(|watch| watch.device != device || watch.due < NEVER);
             held.is_there(client, view.account.id, fx);
         }
     }
@@ -348,11 +364,7 @@ impl Push {
             Weight::Message => patience,
             Weight::Call => patience.min(CALL),
         };
-        let watched = &mut self.services[place].watched;
-        if watched.len() >= WATCHED {
-            watched.pop_front();
-        }
-        watched.push_back(Watch {
+        self.services[place].watch(Watch {
             device,
             key,
             weight,
@@ -383,11 +395,15 @@ impl Push {
             let asked = held.asked.iter().map(|(_, since)| since + timeout);
             asked.chain(held.watched.iter().map(|watch| watch.due))
         });
-        let Some(due) = due.min() else { return };
+        let due = due.filter(|due| *due < NEVER).min();
+        let Some(due) = due else { return };
         if self.alarm.is_none_or(|alarm| alarm > due) {
             self.alarm = Some(due);
-            // A millisecond later, as the clock may round down.
-            let wait = due.saturating_sub(fx.now) + 1;
+            self.timers += 1;
+            // Nothing is due later than that but by a clock that was set back. A millisecond more,
+            // as it may round down.
+            let longest = timeout.max(millis(view.site.settings.push.patience));
+            let wait = due.saturating_sub(fx.now).min(longest) + 1;
             fx.wake(Duration::from_millis(wait));
         }
     }
@@ -401,6 +417,13 @@ impl Held {
             again: false,
             watched: VecDeque::new(),
         }
+    }
+
+    fn watch(&mut self, watch: Watch) {
+        if self.watched.len() >= WATCHED {
+            self.watched.pop_front();
+        }
+        self.watched.push_back(watch);
     }
 
     fn since(&self) -> Millis {
@@ -419,12 +442,15 @@ impl Held {
             };
         }
         let mut there = its.filter(|device| !device.away).peekable();
-        if there.peek().is_none() {
+        let Some(first) = there.peek().map(|device| device.id) else {
             return Reach::Asleep;
-        }
-        match there.find(|device| device.acknowledges && was_given(device)) {
-            Some(device) if pass.marks.kept.is_some() => Reach::Perhaps(device.id),
-            _ => Reach::There,
+        };
+        let given: Vec<&Device> = there.filter(|device| was_given(device)).collect();
+        match given.iter().find(|device| device.acknowledges) {
+            _ if pass.marks.kept.is_none() => Reach::There,
+            Some(device) => Reach::Perhaps(device.id),
+            None if given.is_empty() => Reach::Later(first),
+            None => Reach::There,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::device::Device;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashSet;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -47,6 +47,8 @@ pub struct World {
     pub c2s: SocketAddr,
     /// Direct TLS.
     pub c2s_tls: SocketAddr,
+    /// Nobody else's world takes these ports, also while the server is down.
+    _claims: [UdpSocket; 2],
     server: Mutex<Option<Child>>,
     accounts: Mutex<HashSet<String>>,
     connections: AtomicU64,
@@ -71,11 +73,14 @@ impl World {
     }
 
     pub fn with(plan: Plan) -> World {
+        let (c2s, claim) = free_port();
+        let (c2s_tls, claim_tls) = free_port();
         let world = World {
             plan,
             folder: tempfile::tempdir().expect("a temporary folder"),
-            c2s: free_port(),
-            c2s_tls: free_port(),
+            c2s,
+            c2s_tls,
+            _claims: [claim, claim_tls],
             server: Mutex::new(None),
             accounts: Mutex::new(HashSet::new()),
             connections: AtomicU64::new(0),
@@ -422,16 +427,20 @@ pub fn rookery() -> &'static str {
 }
 
 /// A port on loopback that nobody listens on, below those the kernel gives to clients, so that a
-/// client of another test cannot take it meanwhile.
-pub fn free_port() -> SocketAddr {
+/// client of another test cannot take it meanwhile. It is claimed by a UDP socket of its number,
+/// which is in no server's way, as long as that is kept: tests run beside each other in several
+/// processes.
+fn free_port() -> (SocketAddr, UdpSocket) {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 180) as u16 * 100;
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = 12_000 + start.wrapping_add(step) % 20_000;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if TcpListener::bind(address).is_ok() {
-            return address;
+        if let Ok(claim) = UdpSocket::bind(address)
+            && TcpListener::bind(address).is_ok()
+        {
+            return (address, claim);
         }
     }
 }

@@ -277,6 +277,25 @@ fn who_is_there_is_not_told_as_long_as_he_acknowledges() {
     assert!(role.services[0].watched.is_empty());
 }
 
+/// It is here, but not available: what it was not given it is told of when it goes, unless it was
+/// available meanwhile.
+#[test]
+fn who_goes_without_having_been_available_is_told() {
+    for (available, told) in [(false, 1), (true, 0)] {
+        let (mut scene, mut role) = scene();
+        scene.devices.get_mut(DeviceId(0)).unwrap().acknowledges = false;
+        let fx = arrives(&scene, &mut role, &message(BODY), &[]);
+        assert!(fx.list().is_empty(), "nothing, and no timer");
+        let mut fx = scene.effects();
+        if available {
+            role.available(DeviceId(0), true, scene.view(), &mut fx);
+        }
+        scene.devices.remove(DeviceId(0));
+        role.gone(DeviceId(0), scene.view(), &mut fx);
+        assert_eq!(pushes(&fx), told);
+    }
+}
+
 /// What was sent before the server started again is told unless the client comes soon.
 #[test]
 fn a_session_of_before() {
@@ -423,6 +442,30 @@ fn sixteen_errors_in_a_row_or_as_many_silences() {
         assert_eq!(role.services.len(), 1);
         failure(&mut scene, &mut role);
         assert!(role.services.is_empty());
+    }
+}
+
+/// A service that is asked by a clock that is set back then, by little or much, is given up too.
+#[test]
+fn the_clock_may_be_set_back() {
+    for back in [2, 3_600_000] {
+        let (mut scene, mut role) = scene();
+        waits(&mut scene, &mut role);
+        arrives(&scene, &mut role, &message(BODY), &[0]);
+        let asked = scene.now;
+        let mut waited = scene.site.settings.push.timeout.as_millis() as Millis + 1;
+        scene.now -= back;
+        while role.services[0].asked.is_some() {
+            scene.now += waited;
+            let mut fx = scene.effects();
+            role.woken(scene.view(), &mut fx);
+            assert!(scene.now < asked + 120_000, "it is not looked at in time");
+            let Some(Effect::Wake(_, next)) = fx.list().last() else {
+                break;
+            };
+            waited = next.as_millis() as Millis;
+        }
+        assert_eq!(role.services[0].service.errors, 1);
     }
 }
 
