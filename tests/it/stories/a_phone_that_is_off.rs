@@ -7,6 +7,7 @@ use crate::sasl2;
 use crate::world::{Plan, World, password};
 use crate::xml::El;
 use std::net::Shutdown;
+use std::time::Duration;
 
 const APP: &str = "app@b.test/push";
 const ENABLE: &str = "<iq type='set' id='e' to='alice@a.test'>\
@@ -127,7 +128,12 @@ fn a_phone_that_is_off() {
 /// Its line breaks, or it does not say that it has what it was sent.
 #[test]
 fn a_phone_without_a_line() {
-    let world = world();
+    // Long enough for the app to be back after the kill.
+    let patience = Duration::from_secs(3);
+    let world = World::with(Plan {
+        more: "[push]\npatience = \"3s\"".into(),
+        ..Plan::default()
+    });
     let mut app = app(&world);
     let mut bob = world.online("bob@b.test/home");
     let (mut phone, _) = phone(&world);
@@ -138,11 +144,10 @@ fn a_phone_without_a_line() {
     writes(&mut bob);
     phone.waits_for("<r xmlns='urn:xmpp:sm:3'/>");
     phone.says("<a xmlns='urn:xmpp:sm:3' h='5'/>");
-    std::thread::sleep(3 * QUIET);
+    std::thread::sleep(patience + QUIET);
     app.hears_nothing();
     // It does not, at first.
     writes(&mut bob);
-    std::thread::sleep(3 * QUIET);
     let asked = is_told(&mut app, 1);
     takes(&mut app, &asked);
     phone.says("<a xmlns='urn:xmpp:sm:3' h='6'/>");
@@ -190,7 +195,7 @@ fn a_message_on_its_way_in_a_crash() {
     drop(phone);
     world.rise();
     let mut app = app(&world);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2));
     is_told(&mut app, 1);
 }
 
@@ -208,7 +213,7 @@ fn a_service_is_given_up() {
     for count in 1..=2 {
         writes(&mut bob);
         is_told(&mut app, count);
-        std::thread::sleep(std::time::Duration::from_millis(1200));
+        std::thread::sleep(Duration::from_millis(1200));
     }
     writes(&mut bob);
     app.hears_nothing();
