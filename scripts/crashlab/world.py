@@ -294,7 +294,7 @@ class World:
         elif message.seen:
             self.counts["delivered again"] += 1
             # A line that breaks may take an acknowledgement with it.
-            if message.answered and account.role not in ("two", "pair", "flap"):
+            if message.answered and account.role not in ("two", "pair", "flap", "sleep"):
                 at, life = message.answered
                 early = self.ended.get(life, time.monotonic()) - at
                 if early > FORGIVEN:
