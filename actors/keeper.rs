@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use rookery_protocol::error::Condition;
-use rookery_storage::{Direction, Frame, Stats, Store, StoreError, Tree};
+use rookery_storage::{Frame, Stats, Store, StoreError, Tree};
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
@@ -359,8 +359,8 @@ fn read_loop(store: &Store, reads: &Mutex<Receiver<Option<ReadJob>>>) {
         let job = reads.lock().recv();
         let Ok(Some(job)) = job else { return };
         let work = AssertUnwindSafe(|| {
-            let read = |query| read(store, query);
-            let rows: Result<Vec<Vec<Row>>, _> = job.queries.iter().map(read).collect();
+            let rows = job.queries.iter().map(|query| query.rows(store));
+            let rows: Result<Vec<Vec<Row>>, _> = rows.collect();
             match rows {
                 Ok(rows) => (job.then)(Some(rows.concat())),
                 Err(problem) => {
@@ -371,30 +371,6 @@ fn read_loop(store: &Store, reads: &Mutex<Receiver<Option<ReadJob>>>) {
         });
         if catch_unwind(work).is_err() {
             error!("a read, or what was to follow it, panicked");
-        }
-    }
-}
-
-fn read(store: &Store, query: &Query) -> Result<Vec<Row>, StoreError> {
-    match query {
-        Query::Get(tree, key) => {
-            let value = store.get(*tree, key)?;
-            Ok(value
-                .map(|value| (key.clone(), value))
-                .into_iter()
-                .collect())
-        }
-        Query::Range {
-            tree,
-            range,
-            limit,
-            backwards,
-        } => {
-            let direction = match backwards {
-                true => Direction::Backward,
-                false => Direction::Forward,
-            };
-            store.range(*tree, range, *limit, direction)
         }
     }
 }

@@ -64,7 +64,7 @@ pub struct Seat<'a> {
 }
 
 /// An extension's part in one Hub of a service. Every method may be left out.
-#[allow(unused_variables)]
+#[allow(unused_variables, reason = "the names tell what each is for")]
 pub trait ServiceRole: Send {
     /// A row of its loaded kinds, once each, before anything else; `rest` is the key behind the
     /// kind.

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use rookery::extensions::LIST;
-use rookery_actors::effect::{Effect, Effects, Marks, Origin, Query, Row};
+use rookery_actors::effect::{Effect, Effects, Marks, Origin};
 use rookery_actors::hub::devices::{Device, DeviceId, Devices};
 use rookery_actors::hub::mind::Mind;
 use rookery_actors::keys::AccountId;
@@ -16,7 +16,7 @@ use rookery_actors::site::Site;
 use rookery_config::Settings;
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
-use rookery_storage::{Direction, Frame, Options, Store};
+use rookery_storage::{Frame, Options, Store};
 
 const MESSAGES: usize = 100_000;
 const CONTACTS: usize = 50;
@@ -153,7 +153,10 @@ impl Alice {
                 }
                 Effect::Read(read) => {
                     self.syncs();
-                    let rows = read.queries.iter().flat_map(|it| self.finds(it)).collect();
+                    let rows = read.queries.iter();
+                    let rows = rows
+                        .flat_map(|it| it.rows(&self.store).expect("a read"))
+                        .collect();
                     let mut fx = Effects::new(now(), read.origin);
                     let (devices, site) = (&mut self.devices, &self.site);
                     self.mind.read_done(*read, rows, devices, site, &mut fx);
@@ -181,31 +184,6 @@ impl Alice {
     fn syncs(&mut self) {
         let frames = std::mem::take(&mut self.frames);
         self.store.commit(frames).expect("a commit");
-    }
-
-    fn finds(&self, query: &Query) -> Vec<Row> {
-        match query {
-            Query::Get(tree, key) => {
-                let value = self.store.get(*tree, key).expect("a read");
-                value
-                    .map(|value| (key.clone(), value))
-                    .into_iter()
-                    .collect()
-            }
-            Query::Range {
-                tree,
-                range,
-                limit,
-                backwards,
-            } => {
-                let direction = match backwards {
-                    true => Direction::Backward,
-                    false => Direction::Forward,
-                };
-                let rows = self.store.range(*tree, range, *limit, direction);
-                rows.expect("a read").into_iter().collect()
-            }
-        }
     }
 }
 

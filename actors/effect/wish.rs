@@ -1,9 +1,9 @@
 //! What an extension wishes of the store or of the server, and goes on with when it has it.
 
 use rookery_protocol::stanza::Stanza;
-use rookery_storage::{KeyRange, Tree};
+use rookery_storage::{Direction, KeyRange, Store, StoreError, Tree};
 
-use super::Origin;
+use super::{Origin, Row};
 use crate::admin::Command;
 use crate::receipt::Receipt;
 
@@ -26,6 +26,35 @@ impl Query {
     pub fn tree(&self) -> Tree {
         match self {
             Query::Get(tree, _) | Query::Range { tree, .. } => *tree,
+        }
+    }
+
+    /// What it finds in a store. Waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read, or holds damaged rows there.
+    pub fn rows(&self, store: &Store) -> Result<Vec<Row>, StoreError> {
+        match self {
+            Query::Get(tree, key) => {
+                let value = store.get(*tree, key)?;
+                Ok(value
+                    .map(|value| (key.clone(), value))
+                    .into_iter()
+                    .collect())
+            }
+            Query::Range {
+                tree,
+                range,
+                limit,
+                backwards,
+            } => {
+                let direction = match backwards {
+                    true => Direction::Backward,
+                    false => Direction::Forward,
+                };
+                store.range(*tree, range, *limit, direction)
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::hub::devices::Devices;
 use crate::site::Site;
 
 /// The struct that decides.
-#[allow(unused_variables)]
+#[allow(unused_variables, reason = "the names tell what each is for")]
 pub(super) trait Decider {
     /// A stanza for whom the Hub is of.
     fn incoming(

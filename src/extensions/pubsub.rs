@@ -115,7 +115,7 @@ impl Venue for Seat<'_> {
 }
 
 /// Where the nodes of an account and those of the service differ.
-#[allow(unused_variables)]
+#[allow(unused_variables, reason = "the names tell what each is for")]
 pub trait Face: Send + Sized + 'static {
     /// What it may look at.
     type View<'a>: Venue;

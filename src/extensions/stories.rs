@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rookery_actors::effect::{Effect, Effects, Envelope, Marks, Origin, Query, Row};
+use rookery_actors::effect::{Effect, Effects, Envelope, Marks, Origin, Row};
 use rookery_actors::hub::devices::{Device, DeviceId, Devices};
 use rookery_actors::hub::mind::Mind;
 use rookery_actors::keys::{self, AccountId};
@@ -214,7 +214,7 @@ impl World {
                     let rows = read
                         .queries
                         .iter()
-                        .flat_map(|query| self.look_up(query))
+                        .flat_map(|query| query.rows(&self.store).unwrap())
                         .collect();
                     self.decide(
                         name,
@@ -256,31 +256,6 @@ impl World {
             );
         } else {
             self.store.commit(vec![rows]).unwrap();
-        }
-    }
-
-    fn look_up(&self, query: &Query) -> Vec<Row> {
-        match query {
-            Query::Get(tree, key) => {
-                let value = self.store.get(*tree, key).unwrap();
-                value
-                    .map(|value| (key.clone(), value))
-                    .into_iter()
-                    .collect()
-            }
-            Query::Range {
-                tree,
-                range,
-                limit,
-                backwards,
-            } => {
-                let direction = match backwards {
-                    true => Direction::Backward,
-                    false => Direction::Forward,
-                };
-                let rows = self.store.range(*tree, range, *limit, direction);
-                rows.unwrap().into_iter().collect()
-            }
         }
     }
 }

@@ -123,7 +123,10 @@ impl Stage {
             let Some(read) = reads.pop() else {
                 return said;
             };
-            let rows = read.queries.iter().flat_map(|it| look_up(&self.store, it));
+            let rows = read
+                .queries
+                .iter()
+                .flat_map(|it| it.rows(&self.store).expect("it can be read"));
             let rows = rows.collect();
             let (step, request) = (read.step, read.request);
             ServiceRole::read_done(&mut self.board, step, request.as_ref(), rows, seat, &mut fx);
@@ -139,34 +142,9 @@ impl Stage {
             limit: usize::MAX,
             backwards: false,
         };
-        for (key, value) in look_up(&self.store, &query) {
+        for (key, value) in query.rows(&self.store).expect("it can be read") {
             let (_, kind, rest) = keys::split(&key).expect("a key");
             self.board.load(kind, rest, &value);
-        }
-    }
-}
-
-fn look_up(store: &Store, query: &Query) -> Vec<Row> {
-    match query {
-        Query::Get(tree, key) => {
-            let value = store.get(*tree, key).expect("it can be read");
-            value
-                .map(|value| (key.clone(), value))
-                .into_iter()
-                .collect()
-        }
-        Query::Range {
-            tree,
-            range,
-            limit,
-            backwards,
-        } => {
-            let direction = match backwards {
-                true => Direction::Backward,
-                false => Direction::Forward,
-            };
-            let rows = store.range(*tree, range, *limit, direction);
-            rows.expect("it can be read").into_iter().collect()
         }
     }
 }
