@@ -50,7 +50,7 @@ impl Before {
 }
 
 /// Whether this is a line of the log, not of the welcome.
-fn is_event(line: &str) -> bool {
+pub fn is_event(line: &str) -> bool {
     ["ERROR", "WARN", "INFO", "DEBUG"]
         .iter()
         .any(|level| line.contains(&format!(" {level} ")))
