@@ -1,4 +1,5 @@
-//! Who is alive: a sharded map from bare JID or domain to the mailbox of its Hub.
+//! Who is alive: a sharded map from bare JID or domain to the mailbox of its Hub, and another of
+//! the same kind from remote domain to the mailbox of its Link.
 //!
 //! A stanza is sent through the borrowed address while its shard is guarded, so that nobody else
 //! keeps a Hub's address. The entry counts what was sent and the Hub what it handled: over the
@@ -15,11 +16,24 @@ use parking_lot::RwLock;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
-use crate::hub::{Estate, Heritage, Hub};
 use crate::keeper::Committed;
 use crate::messages::Mail;
 
 const SHARDS: usize = 64;
+
+/// An actor that a directory holds: a Hub, or a Link.
+pub trait Resident: Actor<Context = Context<Self>> + Handler<Mail> {
+    /// What one that dies leaves to its successor.
+    type Estate: Send;
+}
+
+/// What the successor of one that died finds.
+pub struct Heritage<E> {
+    /// Comes while the dead one is dropped, if it leaves anything.
+    pub estate: oneshot::Receiver<Box<E>>,
+    /// The counters of the dead one.
+    pub load: Arc<Load>,
+}
 
 /// What a Hub may have before it unhandled; more is refused with `resource-constraint`.
 #[derive(Clone, Copy, Debug)]
@@ -81,11 +95,11 @@ impl Load {
     }
 }
 
-struct Entry {
-    address: Addr<Hub>,
+struct Entry<A: Resident> {
+    address: Addr<A>,
     load: Arc<Load>,
     /// Of what the Hub leaves, should it die.
-    estate: oneshot::Receiver<Box<Estate>>,
+    estate: oneshot::Receiver<Box<A::Estate>>,
 }
 
 /// Why mail came back.
@@ -100,27 +114,27 @@ pub enum Returned {
 }
 
 /// The mailbox of a Hub that is to be started, and its counters.
-pub struct Birth {
-    pub mailbox: AddressReceiver<Hub>,
+pub struct Birth<A: Resident> {
+    pub mailbox: AddressReceiver<A>,
     pub load: Arc<Load>,
     /// Its predecessor died.
-    pub heritage: Option<Heritage>,
+    pub heritage: Option<Heritage<A::Estate>>,
     /// For what it leaves, should it die.
-    pub will: oneshot::Sender<Box<Estate>>,
+    pub will: oneshot::Sender<Box<A::Estate>>,
 }
 
-type Shard = HashMap<SmolStr, Entry, ahash::RandomState>;
+type Shard<A> = HashMap<SmolStr, Entry<A>, ahash::RandomState>;
 
-/// All living Hubs of a server.
-pub struct Directory {
-    shards: Vec<RwLock<Shard>>,
+/// All living Hubs of a server, or all its Links.
+pub struct Directory<A: Resident> {
+    shards: Vec<RwLock<Shard<A>>>,
     hasher: ahash::RandomState,
     bounds: Bounds,
 }
 
-impl Directory {
+impl<A: Resident> Directory<A> {
     /// A directory without Hubs.
-    pub fn new(bounds: Bounds) -> Directory {
+    pub fn new(bounds: Bounds) -> Directory<A> {
         let hasher = ahash::RandomState::new();
         let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
         Directory {
@@ -145,7 +159,7 @@ impl Directory {
         &self,
         key: &str,
         mail: Mail,
-        start: impl FnOnce(Birth),
+        start: impl FnOnce(Birth<A>),
     ) -> Result<(), (Mail, Returned)> {
         let mail = match self.send(key, mail) {
             Err((mail, Returned::Absent | Returned::Dead)) => mail,
@@ -166,9 +180,9 @@ impl Directory {
 
     /// Starts the successor of a Hub that died and left sessions; `false`: it left none, or another
     /// has begun. Its mailbox may not even be closed yet.
-    pub fn succeed(&self, key: &str, load: &Arc<Load>, start: impl FnOnce(Birth)) -> bool {
+    pub fn succeed(&self, key: &str, load: &Arc<Load>, start: impl FnOnce(Birth<A>)) -> bool {
         let mut shard = self.shard(key).write();
-        let is_orphaned = |entry: &Entry| Arc::ptr_eq(&entry.load, load) && entry.is_orphaned();
+        let is_orphaned = |entry: &Entry<A>| Arc::ptr_eq(&entry.load, load) && entry.is_orphaned();
         if !shard.get(key).is_some_and(is_orphaned) {
             return false;
         }
@@ -227,13 +241,13 @@ impl Directory {
             .collect()
     }
 
-    fn shard(&self, key: &str) -> &RwLock<Shard> {
+    fn shard(&self, key: &str) -> &RwLock<Shard<A>> {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
     }
 }
 
 /// Puts in the entry of a Hub that is to be started.
-fn enter(shard: &mut Shard, key: &str) -> Birth {
+fn enter<A: Resident>(shard: &mut Shard<A>, key: &str) -> Birth<A> {
     let (sender, mailbox) = channel(0);
     let (will, estate) = oneshot::channel();
     let load = Arc::new(Load::default());
@@ -254,7 +268,7 @@ fn enter(shard: &mut Shard, key: &str) -> Birth {
     }
 }
 
-impl Entry {
+impl<A: Resident> Entry<A> {
     /// A closed mailbox gives the mail back, receipt and all.
     fn send(&self, mail: Mail, bounds: Bounds) -> Result<(), (Mail, Returned)> {
         let counted = mail.weight();

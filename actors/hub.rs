@@ -38,7 +38,7 @@ pub mod stranger;
 mod subscription;
 mod tidings;
 
-pub use estate::{Estate, Heritage};
+pub use estate::Estate;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,7 +56,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use crate::abroad::Abroad;
-use crate::directory::{Birth, Load};
+use crate::directory::{Birth, Heritage, Load};
 use crate::effect::{Effects, Envelope, Marks, Origin};
 use crate::hub::decider::{Decider, Domain};
 use crate::hub::devices::{Device, DeviceId, Devices};
@@ -120,7 +120,7 @@ pub struct Hub {
     shy: bool,
     /// A predecessor died: what it had handed to the disk may not be there yet, and its sessions
     /// may wait for this Hub.
-    heritage: Option<Heritage>,
+    heritage: Option<Heritage<Estate>>,
     /// Takes what this Hub leaves, should it die.
     will: Option<oneshot::Sender<Box<Estate>>>,
     /// The sessions of an earlier life of the server have been looked at.
@@ -165,7 +165,7 @@ impl State {
 
 impl Hub {
     /// Starts the Hub of `jid` on its lane.
-    pub fn start(realm: &Arc<Realm>, jid: Jid, birth: Birth) {
+    pub fn start(realm: &Arc<Realm>, jid: Jid, birth: Birth<Hub>) {
         let lane = realm.lanes.of(jid.as_str()).clone();
         let realm = Arc::clone(realm);
         let key = SmolStr::new(jid.as_str());

@@ -24,6 +24,7 @@ use crate::accounts::Accounts;
 use crate::admin::{Status, Stop};
 use crate::directory::Directory;
 use crate::gate::Gate;
+use crate::hub::Hub;
 use crate::keeper::Keeper;
 use crate::lane::Lanes;
 use crate::messages::Mail;
@@ -38,7 +39,7 @@ pub const HANDSHAKES: usize = 64;
 /// A server's shared parts.
 pub struct Realm {
     pub site: Site,
-    pub directory: Arc<Directory>,
+    pub directory: Arc<Directory<Hub>>,
     pub keeper: Keeper,
     pub lanes: Lanes,
     pub accounts: Accounts,

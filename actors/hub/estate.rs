@@ -3,16 +3,14 @@
 //! presence notices anything.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use actix::prelude::*;
 use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_storage::Frame;
-use tokio::sync::oneshot;
 
 use super::perform::{Held, What};
 use super::{Hub, Missed, State};
-use crate::directory::Load;
+use crate::directory::{Load, Resident};
 use crate::hub::devices::{DeviceId, Devices};
 use crate::hub::link::Link;
 use crate::messages::ToSession;
@@ -27,12 +25,8 @@ pub struct Estate {
     pub later: Frame,
 }
 
-/// What the successor of a Hub that died finds.
-pub struct Heritage {
-    /// Comes while the dead Hub is dropped, if it leaves anything.
-    pub estate: oneshot::Receiver<Box<Estate>>,
-    /// The counters of the dead one.
-    pub load: Arc<Load>,
+impl Resident for Hub {
+    type Estate = Estate;
 }
 
 impl Hub {
