@@ -27,6 +27,7 @@ use crate::gate::Gate;
 use crate::keeper::{Fatal, Keeper};
 use crate::keys;
 use crate::lane::{Lanes, Threads};
+use crate::link::{Roads, outbox};
 use crate::listener::{Listener, Port};
 use crate::messages::{Mail, Order};
 use crate::owners::Owners;
@@ -49,6 +50,8 @@ pub struct Start {
     pub tls: Arc<Tls>,
     /// The server's secret: stands behind the salts of accounts that do not exist, and tokens.
     pub secret: [u8; 32],
+    /// How other servers are reached, if they are.
+    pub roads: Option<Arc<dyn Roads>>,
     /// Called once if the disk fails: must end the process.
     pub fatal: Fatal,
 }
@@ -68,6 +71,7 @@ impl Engine {
             extensions,
             tls,
             secret,
+            roads,
             fatal,
         } = start;
         let accounts = Accounts::load(&store)?;
@@ -78,18 +82,24 @@ impl Engine {
         };
         let (lanes, threads) = Lanes::start(count);
         let (keeper, idle) = Keeper::new(Arc::new(store), settings.storage.readers.max(1));
-        let directory = Arc::new(Directory::new(Bounds {
+        let bounds = Bounds {
             stanzas: settings.engine.mailbox_stanzas as u64,
             bytes: settings.engine.mailbox_size.as_u64(),
-        }));
+        };
+        let directory = Arc::new(Directory::new(bounds));
+        let links = Arc::new(Directory::new(bounds));
         let site = Site::new(settings, extensions);
         site.notices.load(keeper.store())?;
-        let tell = Arc::clone(&directory);
+        let (hubs, others) = (Arc::clone(&directory), Arc::clone(&links));
         keeper.start(
             idle,
-            Box::new(move |hub, ticket, ended| {
-                // A Hub that is gone by now has nobody left who waits.
-                let _ = tell.send(hub, Mail::Committed(ticket, ended));
+            Box::new(move |key, ticket, ended| {
+                // The name of a Link is no address. Who is gone by now has nobody left who waits.
+                let mail = Mail::Committed(ticket, ended);
+                let _ = match key.contains(' ') {
+                    true => others.send(key, mail),
+                    false => hubs.send(key, mail),
+                };
             }),
             fatal,
         )?;
@@ -102,6 +112,8 @@ impl Engine {
             secret: Zeroizing::new(secret),
             site,
             directory,
+            links,
+            roads,
             keeper,
             lanes,
             accounts,
@@ -119,6 +131,7 @@ impl Engine {
         let registry = Registry::new(Arc::downgrade(&realm)).start();
         realm.registry.get_or_init(|| registry);
         recall(&realm)?;
+        rouse(&realm)?;
         Ok(Engine { realm, threads })
     }
 
@@ -144,6 +157,11 @@ impl Engine {
             // A Hub that retires meanwhile has no sessions to tell.
             let _ = realm
                 .directory
+                .send(&key, Mail::Order(Order::Drain(error.clone())));
+        }
+        for key in realm.links.keys() {
+            let _ = realm
+                .links
                 .send(&key, Mail::Order(Order::Drain(error.clone())));
         }
         let gauges = &realm.gauges;
@@ -188,6 +206,20 @@ fn recall(realm: &Arc<Realm>) -> Result<(), StoreError> {
     for jid in realm.accounts.with_ids(&accounts) {
         // Nobody waits for the answer.
         realm.post(&jid, Mail::Probe(oneshot::channel().0), true);
+    }
+    Ok(())
+}
+
+/// Starts the Links for which something waits.
+fn rouse(realm: &Arc<Realm>) -> Result<(), StoreError> {
+    let mut range = KeyRange::all();
+    let store = realm.keeper.store();
+    while realm.roads.is_some()
+        && let Some((key, _)) = store.range(Tree::Outbox, &range, 1, Forward)?.pop()
+        && let Some(pair) = outbox::pair_in(&key)
+    {
+        range = outbox::behind(&pair);
+        realm.rouse(&pair);
     }
     Ok(())
 }

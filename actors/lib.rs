@@ -68,6 +68,7 @@ pub mod keeper;
 pub mod keys;
 pub mod lane;
 mod lifeline;
+pub mod link;
 pub mod listener;
 pub mod lookalike;
 pub mod messages;

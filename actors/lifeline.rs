@@ -7,6 +7,7 @@ use actix::prelude::*;
 use smol_str::SmolStr;
 
 use crate::directory::Load;
+use crate::link::Pair;
 use crate::realm::Realm;
 use crate::registry::{Ended, Life, Registry};
 
@@ -22,6 +23,11 @@ impl Lifeline {
     /// The lifeline of a Hub.
     pub fn hub(realm: &Arc<Realm>, key: SmolStr, load: Arc<Load>) -> Lifeline {
         Lifeline::of(realm, Life::Hub { key, load }, &realm.gauges.hubs)
+    }
+
+    /// The lifeline of a Link.
+    pub fn link(realm: &Arc<Realm>, pair: Pair, load: Arc<Load>) -> Lifeline {
+        Lifeline::of(realm, Life::Link { pair, load }, &realm.gauges.links)
     }
 
     /// The lifeline of a Session.
@@ -41,9 +47,11 @@ impl Lifeline {
 
     fn of(realm: &Arc<Realm>, life: Life, count: &Arc<AtomicU64>) -> Lifeline {
         count.fetch_add(1, Ordering::Relaxed);
-        // Only the death of a Hub asks for something to be done: the others cost no address.
+        // Only the death of these asks for something to be done: the others cost no address.
         let registry = match life {
-            Life::Hub { .. } => realm.registry().map(Addr::<Registry>::recipient),
+            Life::Hub { .. } | Life::Link { .. } => {
+                realm.registry().map(Addr::<Registry>::recipient)
+            }
             Life::Listener { .. } | Life::Session | Life::Stream => None,
         };
         Lifeline {

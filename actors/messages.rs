@@ -17,6 +17,7 @@ use crate::clients::ClientKey;
 use crate::effect::{Envelope, Millis};
 use crate::hub::devices::DeviceId;
 use crate::keeper::Committed;
+use crate::link::course::Trouble;
 use crate::receipt::{Owner, Receipt};
 use crate::session::{Counting, Session};
 use crate::stream::Stream;
@@ -351,10 +352,42 @@ pub enum ToStream {
     Resume,
     /// Say this and close.
     Close(StreamError),
+    /// Close: nobody needs it any more.
+    End,
     /// The session died of a panic: its Hub must hear, and the client come back.
     SessionDied { jid: Jid, device: DeviceId },
 }
 
 impl Message for ToStream {
+    type Result = ();
+}
+
+/// Mail to a Link from its line, of which each has a number.
+pub enum FromLine {
+    /// The other server takes stanzas of the pair from here on; whether it acknowledges them
+    /// (XEP-0198).
+    Up { line: u32, acks: bool },
+    /// It has so many more of what was written.
+    Acked { line: u32, count: usize },
+    /// The stream has not written yet what it was given: no more for the moment.
+    Full { line: u32 },
+    /// Now it has.
+    Drained { line: u32 },
+    /// The line is gone, or never came about; none where it ended in peace.
+    Down { line: u32, trouble: Option<Trouble> },
+}
+
+impl FromLine {
+    /// The number of the line.
+    pub fn number(&self) -> u32 {
+        use FromLine::*;
+        match self {
+            Up { line, .. } | Acked { line, .. } | Full { line } | Drained { line } => *line,
+            Down { line, .. } => *line,
+        }
+    }
+}
+
+impl Message for FromLine {
     type Result = ();
 }

@@ -27,6 +27,7 @@ use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::keeper::Keeper;
 use crate::lane::Lanes;
+use crate::link::{Link, Roads};
 use crate::messages::Mail;
 use crate::owners::Owners;
 use crate::registry::Registry;
@@ -40,6 +41,9 @@ pub const HANDSHAKES: usize = 64;
 pub struct Realm {
     pub site: Site,
     pub directory: Arc<Directory<Hub>>,
+    pub links: Arc<Directory<Link>>,
+    /// How other servers are reached; none: they are not.
+    pub roads: Option<Arc<dyn Roads>>,
     pub keeper: Keeper,
     pub lanes: Lanes,
     pub accounts: Accounts,
@@ -72,6 +76,7 @@ pub struct Gauges {
     pub streams: Arc<AtomicU64>,
     pub sessions: Arc<AtomicU64>,
     pub hubs: Arc<AtomicU64>,
+    pub links: Arc<AtomicU64>,
     pub panics: AtomicU64,
 }
 
@@ -127,7 +132,7 @@ impl Realm {
             streams: self.gauges.streams.load(Ordering::Relaxed),
             sessions: self.gauges.sessions.load(Ordering::Relaxed),
             hubs,
-            links: 0,
+            links: self.gauges.links.load(Ordering::Relaxed),
             commits_waiting: self.keeper.waiting(),
             stanzas_waiting,
             store_bytes: store.sled_bytes,

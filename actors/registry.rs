@@ -14,6 +14,7 @@ use tracing::{error, warn};
 
 use crate::directory::Load;
 use crate::hub::Hub;
+use crate::link::Pair;
 use crate::listener::{Listener, Port};
 use crate::realm::Realm;
 
@@ -28,6 +29,7 @@ const REMEMBERED: usize = 1024;
 /// What ended.
 pub enum Life {
     Hub { key: SmolStr, load: Arc<Load> },
+    Link { pair: Pair, load: Arc<Load> },
     Listener { socket: Arc<Socket>, port: Port },
     Session,
     Stream,
@@ -63,18 +65,7 @@ impl Registry {
         let Some(realm) = self.realm.upgrade() else {
             return;
         };
-        if self.deaths.len() >= REMEMBERED {
-            self.deaths
-                .retain(|_, times| times.back().is_some_and(|last| now - *last < WINDOW));
-        }
-        let times = self.deaths.entry(key.clone()).or_default();
-        times.push_back(now);
-        while times.front().is_some_and(|first| now - *first >= WINDOW) {
-            times.pop_front();
-        }
-        if times.len() >= DEATHS {
-            error!(hub = %key, "died {DEATHS} times in a minute: kept down for a minute");
-            realm.keep_down(key.clone(), now + WINDOW);
+        if self.too_often(&realm, &key, now) {
             return bury(&realm, key, load);
         }
         warn!(hub = %key, "a hub died");
@@ -86,6 +77,47 @@ impl Registry {
             bury(&realm, key, load);
         }
     }
+
+    fn link_died(&mut self, pair: Pair, load: Arc<Load>, now: Instant) {
+        let Some(realm) = self.realm.upgrade() else {
+            return;
+        };
+        warn!(server = %pair.remote, from = %pair.local, "a link died");
+        let down = self.too_often(&realm, &pair.key(), now);
+        bury_link(&realm, pair, load, !down);
+    }
+
+    /// Counts a death; whether there were so many that the key is kept down.
+    fn too_often(&mut self, realm: &Realm, key: &SmolStr, now: Instant) -> bool {
+        if self.deaths.len() >= REMEMBERED {
+            self.deaths
+                .retain(|_, times| times.back().is_some_and(|last| now - *last < WINDOW));
+        }
+        let times = self.deaths.entry(key.clone()).or_default();
+        times.push_back(now);
+        while times.front().is_some_and(|first| now - *first >= WINDOW) {
+            times.pop_front();
+        }
+        let often = times.len() >= DEATHS;
+        if often {
+            error!(actor = %key, "died {DEATHS} times in a minute: kept down for a minute");
+            realm.keep_down(key.clone(), now + WINDOW);
+        }
+        often
+    }
+}
+
+/// The same of a Link. What it had handed to the disk is there by then; what waits there is sent by
+/// its successor.
+fn bury_link(realm: &Arc<Realm>, pair: Pair, load: Arc<Load>, again: bool) {
+    let realm = Arc::clone(realm);
+    actix_rt::spawn(async move {
+        realm.keeper.committed(Frame::new()).await;
+        realm.links.bury(&pair.key(), &load);
+        if again {
+            realm.rouse(&pair);
+        }
+    });
 }
 
 /// Takes the entry of a dead Hub out, once all it had handed to the disk is there: until then a
@@ -108,6 +140,7 @@ impl Handler<Ended> for Registry {
     fn handle(&mut self, ended: Ended, ctx: &mut Context<Registry>) {
         match ended.life {
             Life::Hub { key, load } if ended.died => self.died(key, load, Instant::now()),
+            Life::Link { pair, load } if ended.died => self.link_died(pair, load, Instant::now()),
             Life::Listener { socket, port } if ended.died => {
                 error!(?port, "a listener died; it is started again");
                 ctx.run_later(REBIRTH, move |registry, _| {
@@ -116,7 +149,8 @@ impl Handler<Ended> for Registry {
                     }
                 });
             }
-            Life::Hub { .. } | Life::Listener { .. } | Life::Session | Life::Stream => {}
+            Life::Hub { .. } | Life::Link { .. } | Life::Listener { .. } => {}
+            Life::Session | Life::Stream => {}
         }
     }
 }

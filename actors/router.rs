@@ -8,6 +8,7 @@ use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_storage::{Frame, Tree};
+use tokio::sync::oneshot;
 
 use crate::directory::Returned;
 use crate::effect::{Effect, Effects, Envelope, Origin, Query};
@@ -16,6 +17,7 @@ use crate::hub::mind::Mind;
 use crate::hub::{Hub, stranger};
 use crate::keeper::Tell;
 use crate::keys::{self, AccountId};
+use crate::link::{Link, Pair};
 use crate::messages::Mail;
 use crate::realm::Realm;
 use crate::receipt::Receipt;
@@ -31,7 +33,7 @@ impl Realm {
         if !self.site.serves(to.domain()) {
             return match self.site.host(to.domain()) {
                 Some(host) => self.to_service(host, &to, envelope),
-                None => self.refuse(envelope, Condition::RemoteServerNotFound),
+                None => self.to_elsewhere(envelope),
             };
         }
         let key = to.bare();
@@ -41,6 +43,31 @@ impl Realm {
         // Who is not there wants to hear of nothing.
         let wakes = wakes(&envelope.stanza) && envelope.marks.topic.is_none();
         self.post(&key, Mail::Incoming(Box::new(envelope)), wakes);
+    }
+
+    /// Sends a stanza to the Link to another server, in the name of the domain that it comes from.
+    fn to_elsewhere(self: &Arc<Realm>, envelope: Envelope) {
+        let pair = Pair::of(&envelope.stanza).filter(|it| self.site.is_here(&it.local));
+        let Some(pair) = pair.filter(|_| self.roads.is_some()) else {
+            return self.refuse(envelope, Condition::RemoteServerNotFound);
+        };
+        let key = pair.key();
+        if self.is_down(&key) {
+            return self.refuse(envelope, Condition::InternalServerError);
+        }
+        let mail = Mail::Incoming(Box::new(envelope));
+        let start = |birth| Link::start(self, pair, birth);
+        if let Err((mail, why)) = self.links.send_or_start(&key, mail, start) {
+            self.returned(mail, why, true);
+        }
+    }
+
+    /// Has the Link of `pair` live, as something waits for it.
+    pub(crate) fn rouse(self: &Arc<Realm>, pair: &Pair) {
+        // Nobody waits for the answer.
+        let probe = Mail::Probe(oneshot::channel().0);
+        let start = |birth| Link::start(self, pair.clone(), birth);
+        let _ = self.links.send_or_start(&pair.key(), probe, start);
     }
 
     /// Sends a stanza to the Hub of a service, or of one of its entities. Who comes wakes it: a
@@ -219,7 +246,7 @@ impl Realm {
 
     /// Nobody takes the stanza: what its sender's Hub wanted kept is kept all the same, and its
     /// receipt waits for the disk if what was written on the way must be there.
-    fn close(&self, lasting: bool, rows: Frame, receipt: Receipt) {
+    pub(crate) fn close(&self, lasting: bool, rows: Frame, receipt: Receipt) {
         match lasting || !rows.is_empty() {
             true => self.keeper.commit(rows, receipt, Tell::Nobody),
             false => receipt.settle(),

@@ -403,6 +403,7 @@ impl Handler<ToStream> for Stream {
             ToStream::Bound(answer) => self.bound(answer, ctx),
             ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
+            ToStream::End => self.close(None, ctx),
             ToStream::SessionDied { jid, device } => {
                 self.realm.post(&jid, Mail::Gone(device), false);
                 self.fail(StreamError::new(StreamCondition::InternalServerError), ctx);

@@ -4,6 +4,7 @@
 
 mod client;
 mod disk;
+pub mod far;
 pub mod ledger;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -29,6 +30,7 @@ use crate::effect::Row;
 use crate::engine::{Engine, Start};
 use crate::extension::List;
 use crate::keys::{self, AccountId, Kind, Part, SessionKey};
+use crate::link::Roads;
 use crate::realm::Realm;
 use crate::stream::{Arrival, Stream};
 use crate::transport::Tls;
@@ -49,6 +51,7 @@ pub struct World {
     shelf: MemoryShelf,
     settings: Settings,
     extensions: List,
+    roads: Option<Arc<dyn Roads>>,
 }
 
 /// Runs a test in an actix system of its own.
@@ -107,6 +110,16 @@ impl World {
         users: impl Iterator<Item = String>,
         extensions: List,
     ) -> World {
+        World::reaching(None, settings, users, extensions)
+    }
+
+    /// The same of a server that reaches others by these roads.
+    pub fn reaching(
+        roads: Option<Arc<dyn Roads>>,
+        settings: Settings,
+        users: impl Iterator<Item = String>,
+        extensions: List,
+    ) -> World {
         let (disk, shelf) = (SlowDisk::new(SimulatedDisk::new()), MemoryShelf::new());
         let store = open(&disk, &shelf);
         let password = Password::prepare(PASSWORD).expect("a password");
@@ -125,16 +138,23 @@ impl World {
         store.commit(vec![frame]).expect("a store in memory writes");
         store.close().expect("a store in memory closes");
         drop(store);
-        World::start(settings, extensions, disk, shelf)
+        World::start(settings, extensions, roads, disk, shelf)
     }
 
-    fn start(settings: Settings, extensions: List, disk: SlowDisk, shelf: MemoryShelf) -> World {
+    fn start(
+        settings: Settings,
+        extensions: List,
+        roads: Option<Arc<dyn Roads>>,
+        disk: SlowDisk,
+        shelf: MemoryShelf,
+    ) -> World {
         let engine = Engine::start(Start {
             settings: settings.clone(),
             store: open(&disk, &shelf),
             extensions,
             tls: mute(),
             secret: [0; 32],
+            roads: roads.clone(),
             fatal: Arc::new(|reason| panic!("the disk failed: {reason}")),
         });
         World {
@@ -143,6 +163,7 @@ impl World {
             shelf,
             settings,
             extensions,
+            roads,
         }
     }
 
@@ -249,9 +270,10 @@ impl World {
             shelf,
             settings,
             extensions,
+            roads,
         } = self;
         engine.stop().await;
-        World::start(settings, extensions, disk, shelf)
+        World::start(settings, extensions, roads, disk, shelf)
     }
 
     /// Kills the server, and starts another on what is left. Its clients hear nothing of use.
@@ -262,12 +284,13 @@ impl World {
             disk: old,
             settings,
             extensions,
+            roads,
             ..
         } = self;
         // Nobody sees any more what it does; its threads must end all the same.
         old.go_on();
         engine.stop().await;
-        World::start(settings, extensions, disk, shelf)
+        World::start(settings, extensions, roads, disk, shelf)
     }
 
     /// Rows of a kind of an account.
@@ -286,9 +309,10 @@ impl World {
     /// Ends the world, once every actor has ended by itself: the clients are gone by now.
     pub async fn end(self) {
         let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
-        self.until("all streams, sessions and hubs end", |realm| {
+        self.until("all streams, sessions, hubs and links end", |realm| {
             let gauges = &realm.gauges;
             count(&gauges.streams) + count(&gauges.sessions) + count(&gauges.hubs) == 0
+                && count(&gauges.links) == 0
         })
         .await;
         self.until("the directory is empty", |realm| {

@@ -175,6 +175,7 @@ fn times(settings: &Settings, broken: &mut Vec<Broken>) {
         ("limits.until_bind", limits.until_bind),
         ("limits.until_registered", limits.until_registered),
         ("acks.timeout", acks.timeout),
+        ("outbox.retry", settings.outbox.retry),
         ("storage.checkpoint", settings.storage.checkpoint),
         ("engine.retire", settings.engine.retire),
     ];

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 mod machinery;
 mod mobile;
+mod outbox;
 
 pub use machinery::{Engine, Storage};
 pub use mobile::{ClientState, Clients, Push};
+pub use outbox::Outbox;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -37,6 +39,8 @@ section! {
         pub tls: Tls = Tls::default(),
         /// Streams and sessions of clients.
         pub c2s: C2s = C2s::default(),
+        /// What waits for one other server.
+        pub outbox: Outbox = Outbox::default(),
         /// Registration in band (XEP-0077).
         pub register: Register = Register::default(),
         /// What one peer may send, how fast, and how long it may take.

@@ -61,6 +61,7 @@ impl Server {
                 }
             },
             secret: **folder.secret(),
+            roads: None,
             fatal: Arc::new(move |reason: &str| {
                 end.send_replace(Some(reason.to_owned()));
             }),

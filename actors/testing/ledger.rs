@@ -162,6 +162,7 @@ impl AccountRole for Ledger {
             let stanza = pass.stanza.to_bytes().to_vec();
             fx.travelling.put(Tree::Archive, row.clone(), stanza);
             pass.marks.kept = Some(row);
+            pass.marks.lasting = pass.stanza.has(ns::CLIENT, "body");
         }
         if pass.direction == Direction::In
             && let Some(body) = pass.stanza.child(ns::CLIENT, "body")

@@ -1,0 +1,501 @@
+//! The Link to another server: what we send from one of our domains to one of theirs. It calls that
+//! server when there is something to say, keeps what must last on the disk until the server has it,
+//! and tells senders what could not be delivered.
+//!
+//! It is the one actor that takes final care of a stanza for a remote address: one frame holds the
+//! sender's rows, the outbox row and the mark of the receipt, as a recipient's Hub has it for those
+//! who are here. The bytes themselves go over a [`Stream`](crate::stream) of its own, the *line*,
+//! which dials, secures and proves. Losing a line changes nobody's presence.
+
+pub mod course;
+pub mod outbox;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use rookery_protocol::error::{Condition, StanzaError, StreamCondition, StreamError};
+use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
+use rookery_storage::Frame;
+use smol_str::SmolStr;
+use tracing::{info, warn};
+
+use crate::directory::{Birth, Load, Resident};
+use crate::effect::{Envelope, Millis};
+use crate::keeper::{Committed, Tell};
+use crate::lifeline::Lifeline;
+use crate::messages::{FromLine, Mail, Order, ToStream};
+use crate::realm::Realm;
+use crate::receipt::Receipt;
+use crate::site::random;
+use course::{Course, Pace, Trouble};
+use outbox::{Bounds, Item, Outbox};
+
+/// Rows of what has arrived are deleted this long after, unless another frame takes them along.
+const TIDY: Duration = Duration::from_millis(50);
+/// How often a Link looks at its clock.
+const TICK: Duration = Duration::from_secs(5);
+/// Written and not acknowledged, at most; with more it waits.
+const WINDOW: usize = 256;
+/// A server without XEP-0198 has what stayed written for so long, in milliseconds.
+const SETTLED: Millis = 60_000;
+/// When the server stops: what is said last still goes out, and is acknowledged, within these.
+const LAST_WORDS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
+
+/// Which of our domains speaks to which domain elsewhere.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Pair {
+    /// Ours, prepared.
+    pub local: SmolStr,
+    /// Theirs, prepared.
+    pub remote: SmolStr,
+}
+
+impl Pair {
+    /// The pair of a stanza that goes elsewhere; `None`: it does not say who speaks, or to whom.
+    pub fn of(stanza: &Stanza) -> Option<Pair> {
+        Some(Pair {
+            local: stanza.from.as_ref()?.domain().into(),
+            remote: stanza.to.as_ref()?.domain().into(),
+        })
+    }
+
+    /// Its name in the directory. No domain has a space in it.
+    pub fn key(&self) -> SmolStr {
+        smol_str::format_smolstr!("{} {}", self.remote, self.local)
+    }
+}
+
+/// How a Link gets a line. What is called answers by [`FromLine`], with the number it is given.
+pub trait Roads: Send + Sync {
+    /// Calls the other server of `pair`.
+    fn call(
+        &self,
+        realm: &Arc<Realm>,
+        pair: &Pair,
+        number: u32,
+        link: Recipient<FromLine>,
+    ) -> Recipient<ToStream>;
+}
+
+/// A Link.
+pub struct Link {
+    realm: Arc<Realm>,
+    pair: Pair,
+    load: Arc<Load>,
+    outbox: Outbox,
+    course: Course,
+    line: Option<Line>,
+    /// How many lines there were.
+    lines: u32,
+    /// The number of the last frame that was handed to the Keeper.
+    ticket: u64,
+    /// Frames up to this one are on the disk.
+    durable: u64,
+    /// Deletions of rows, which may wait for the next frame.
+    later: Frame,
+    tidying: bool,
+    /// Something was sent or came for it.
+    used: Instant,
+    /// The server stops, since then.
+    draining: Option<Instant>,
+    _lifeline: Lifeline,
+}
+
+struct Line {
+    number: u32,
+    stream: Recipient<ToStream>,
+    /// Whether the other server acknowledges (XEP-0198); none before it takes stanzas.
+    acks: Option<bool>,
+    /// It has not written all that it was given: nothing more for the moment.
+    full: bool,
+}
+
+impl Resident for Link {
+    type Estate = ();
+}
+
+impl Link {
+    /// Starts the Link of `pair` on its lane.
+    pub fn start(realm: &Arc<Realm>, pair: Pair, birth: Birth<Link>) {
+        let lane = realm.lanes.of(&pair.remote).clone();
+        let realm = Arc::clone(realm);
+        let started = lane.spawn_fn(move || {
+            let settings = &realm.site.settings.outbox;
+            let bounds = Bounds {
+                memory_stanzas: settings.memory_stanzas,
+                memory_bytes: settings.memory_size.get(),
+                stanzas: settings.stanzas,
+                bytes: settings.size.get(),
+            };
+            let pace = Pace {
+                first: settings.retry,
+                longest: settings.retry_longest,
+            };
+            // Half of the number is the Link's own, so that tickets of a dead one are never met.
+            let ticket = realm.births.fetch_add(1, Ordering::Relaxed) << 32;
+            let lifeline = Lifeline::link(&realm, pair.clone(), Arc::clone(&birth.load));
+            let link = Link {
+                outbox: Outbox::new(&pair, bounds),
+                realm,
+                pair,
+                load: birth.load,
+                course: Course::new(pace),
+                line: None,
+                lines: 0,
+                ticket,
+                durable: ticket,
+                later: Frame::new(),
+                tidying: false,
+                used: Instant::now(),
+                draining: None,
+                _lifeline: lifeline,
+            };
+            Context::with_receiver(birth.mailbox).run(link);
+        });
+        if !started {
+            warn!("a link could not start: its lane has ended");
+        }
+    }
+
+    /// Reads what an earlier life left; until it is there no mail is handled.
+    fn begin(&mut self, ctx: &mut Context<Link>) {
+        let (realm, all) = (Arc::clone(&self.realm), Outbox::everything(&self.pair));
+        let read = async move {
+            // A predecessor's last frames come first.
+            realm.keeper.committed(Frame::new()).await;
+            realm.keeper.rows(vec![all]).await
+        };
+        ctx.wait(read.into_actor(self).map(|rows, link, ctx| match rows {
+            Some(rows) => {
+                link.outbox.load(rows);
+                link.go_on(ctx);
+            }
+            None => {
+                warn!(server = %link.pair.remote, "an outbox cannot be read");
+                ctx.stop();
+            }
+        }));
+    }
+
+    /// A stanza for the other server.
+    fn incoming(&mut self, envelope: Envelope, ctx: &mut Context<Link>) {
+        let Envelope {
+            stanza,
+            marks,
+            mut rows,
+            receipt,
+        } = envelope;
+        self.used = Instant::now();
+        let (lasting, now) = (marks.lasting, self.realm.site.now());
+        if let Some(trouble) = self.course.refuses(Instant::now())
+            && (!lasting || trouble.lasting)
+        {
+            let error = trouble.to_error();
+            return self.refuse(&stanza, &error, (lasting, rows, receipt));
+        }
+        let wrote = lasting || !rows.is_empty();
+        let ticket = if wrote { self.ticket + 1 } else { 0 };
+        let at = (now, ticket);
+        if self.outbox.take(&stanza, lasting, at, &mut rows).is_err() {
+            let error = StanzaError::new(Condition::ResourceConstraint)
+                .with_text(format!("too much waits for {}", self.pair.remote));
+            return self.refuse(&stanza, &error, (lasting, rows, receipt));
+        }
+        match wrote {
+            true => self.commit(rows, receipt),
+            false => receipt.settle(),
+        }
+        self.go_on(ctx);
+    }
+
+    /// A stanza that is not taken: what its sender's Hub wanted kept is kept all the same.
+    fn refuse(&mut self, stanza: &Stanza, error: &StanzaError, care: (bool, Frame, Receipt)) {
+        let (lasting, rows, receipt) = care;
+        self.realm.close(lasting, rows, receipt);
+        self.tell(stanza, error, Frame::new());
+    }
+
+    /// Tells who sent a stanza what became of it; `rows` go with the news. Who only showed presence
+    /// is told nothing (RFC 6121 §4.4.2).
+    fn tell(&mut self, stanza: &Stanza, error: &StanzaError, rows: Frame) {
+        let shows = matches!(
+            stanza.kind,
+            Kind::Presence(
+                PresenceType::Available | PresenceType::Unavailable | PresenceType::Probe
+            )
+        );
+        match stanza.error_reply(error).filter(|_| !shows) {
+            Some(reply) if rows.is_empty() => self.realm.route(Envelope::plain(reply)),
+            Some(reply) => {
+                let mut envelope = Envelope::plain(reply);
+                envelope.marks.stamp = self.realm.site.now();
+                envelope.marks.lasting = true;
+                envelope.rows = rows;
+                self.realm.route(envelope);
+            }
+            None => drop(self.later.append(rows)),
+        }
+    }
+
+    fn commit(&mut self, rows: Frame, receipt: Receipt) {
+        self.ticket += 1;
+        let mut all = std::mem::take(&mut self.later);
+        all.append(rows);
+        let tell = Tell::Hub(self.pair.key(), self.ticket);
+        self.realm.keeper.commit(all, receipt, tell);
+    }
+
+    /// Does what can be done now.
+    fn go_on(&mut self, ctx: &mut Context<Link>) {
+        if let Some(query) = self.outbox.due() {
+            self.read(query, ctx);
+        }
+        self.send();
+        let anything = !self.outbox.is_empty();
+        if anything && self.draining.is_none() && self.course.calls(Instant::now()) {
+            self.call(ctx);
+        }
+        if !self.later.is_empty() && !std::mem::replace(&mut self.tidying, true) {
+            ctx.run_later(TIDY, |link, _| link.tidy());
+        }
+    }
+
+    /// Commits what waited for the next frame.
+    fn tidy(&mut self) {
+        self.tidying = false;
+        if !self.later.is_empty() {
+            let rows = std::mem::take(&mut self.later);
+            self.realm
+                .keeper
+                .commit(rows, Receipt::none(), Tell::Nobody);
+        }
+    }
+
+    fn read(&mut self, query: crate::effect::Query, ctx: &mut Context<Link>) {
+        let realm = Arc::clone(&self.realm);
+        let read = async move {
+            realm.keeper.committed(Frame::new()).await;
+            realm.keeper.rows(vec![query]).await
+        };
+        ctx.spawn(read.into_actor(self).map(|rows, link, ctx| {
+            let given = rows.is_some();
+            link.outbox.read(rows);
+            // What the disk does not give now it may give at the next tick.
+            if given {
+                link.go_on(ctx);
+            }
+        }));
+    }
+
+    fn send(&mut self) {
+        let Some(line) = self.line.as_mut() else {
+            return;
+        };
+        let Some(acks) = line.acks else { return };
+        let now = self.realm.site.now();
+        while !line.full
+            && (!acks || self.outbox.unacked() < WINDOW)
+            && let Some(bytes) = self.outbox.next(self.durable, now)
+        {
+            self.used = Instant::now();
+            line.stream.do_send(ToStream::Write { bytes, ask: acks });
+        }
+    }
+
+    fn call(&mut self, ctx: &mut Context<Link>) {
+        self.lines = self.lines.wrapping_add(1);
+        let Some(roads) = &self.realm.roads else {
+            let trouble = Trouble {
+                lasting: true,
+                text: "this server does not speak to others".into(),
+            };
+            return self.failed(trouble, ctx);
+        };
+        let own = ctx.address().recipient();
+        let stream = roads.call(&self.realm, &self.pair, self.lines, own);
+        self.line = Some(Line {
+            number: self.lines,
+            stream,
+            acks: None,
+            full: false,
+        });
+    }
+
+    /// The other server cannot be reached now: what cannot wait is given up.
+    fn failed(&mut self, trouble: Trouble, ctx: &mut Context<Link>) {
+        let byte = f64::from(random::<1>()[0]) / 255.0;
+        let rest = self.course.failed(trouble.clone(), Instant::now(), byte);
+        info!(server = %self.pair.remote, from = %self.pair.local, trouble = trouble.text,
+            rest = rest.as_secs(), "a server cannot be reached");
+        let all = trouble.lasting;
+        self.give_up(&trouble, |item| all || item.number.is_none());
+        self.expire(ctx);
+        ctx.run_later(rest, |link, ctx| link.go_on(ctx));
+    }
+
+    /// Gives up what has waited for too long.
+    fn expire(&mut self, ctx: &mut Context<Link>) {
+        let settings = &self.realm.site.settings.outbox;
+        let now = self.realm.site.now();
+        let before = |time: Duration| now.saturating_sub(time.as_millis() as Millis);
+        let (passing, lasting) = (before(settings.patience), before(settings.give_up));
+        let last = self.course.refuses(Instant::now()).cloned();
+        let trouble = last
+            .unwrap_or_else(|| Trouble::passing(format!("{} does not answer", self.pair.remote)));
+        self.give_up(&trouble, |item| match item.number {
+            Some(_) => item.since <= lasting,
+            None => item.since <= passing,
+        });
+        self.go_on(ctx);
+    }
+
+    fn give_up(&mut self, trouble: &Trouble, condemned: impl Fn(&Item) -> bool) {
+        let error = trouble.to_error();
+        for item in self.outbox.give_up(condemned) {
+            let stanza = Stanza::parse_stored(item.bytes.clone());
+            let rows = self.outbox.done(vec![item]);
+            match stanza {
+                Ok(stanza) => self.tell(&stanza, &error, rows),
+                Err(_) => drop(self.later.append(rows)),
+            }
+        }
+    }
+
+    /// The line broke, or never came about.
+    fn broke(&mut self, trouble: Option<Trouble>, ctx: &mut Context<Link>) {
+        let Some(line) = self.line.take() else {
+            return;
+        };
+        self.outbox.broke(line.acks == Some(true));
+        match trouble {
+            Some(trouble) => self.failed(trouble, ctx),
+            None => {
+                self.course.ended();
+                self.go_on(ctx);
+            }
+        }
+    }
+
+    fn heard(&mut self, news: FromLine, ctx: &mut Context<Link>) {
+        let Some(line) = self.line.as_mut().filter(|it| it.number == news.number()) else {
+            return;
+        };
+        match news {
+            FromLine::Up { acks, .. } => {
+                line.acks = Some(acks);
+                self.course.came(Instant::now());
+            }
+            FromLine::Acked { count, .. } => drop(self.later.append(self.outbox.acked(count))),
+            FromLine::Full { .. } => line.full = true,
+            FromLine::Drained { .. } => line.full = false,
+            FromLine::Down { trouble, .. } => return self.broke(trouble, ctx),
+        }
+        self.go_on(ctx);
+    }
+
+    /// Looks at the clock.
+    fn tick(&mut self, ctx: &mut Context<Link>) {
+        if let Some(line) = &self.line
+            && line.acks == Some(false)
+        {
+            let settled = self.realm.site.now().saturating_sub(SETTLED);
+            self.later.append(self.outbox.settled(settled));
+        }
+        self.expire(ctx);
+        let idle = self.realm.site.settings.outbox.idle;
+        if !self.outbox.is_empty() || self.used.elapsed() < idle {
+            return;
+        }
+        match &self.line {
+            // It says when it is closed.
+            Some(line) => line.stream.do_send(ToStream::End),
+            None => self.retire(ctx),
+        }
+    }
+
+    fn retire(&mut self, ctx: &mut Context<Link>) {
+        self.tidy();
+        let rests = self
+            .course
+            .rests_until()
+            .is_some_and(|it| it > Instant::now());
+        let waits = rests || self.durable < self.ticket;
+        if !waits && self.realm.links.retire(&self.pair.key(), &self.load) {
+            ctx.stop();
+        }
+    }
+
+    fn commit_ended(&mut self, ticket: u64, ended: Committed, ctx: &mut Context<Link>) {
+        match ended {
+            // Its sender heard by the receipt.
+            Committed::Refused => {
+                self.load.forget_refusal();
+                self.outbox.refused(ticket);
+            }
+            Committed::Durable => {
+                self.durable = self.durable.max(ticket);
+                self.outbox.durable(ticket);
+            }
+        }
+        self.go_on(ctx);
+    }
+
+    /// The server stops. What its sessions say last goes out; what is not acknowledged by then is
+    /// sent again when it has started.
+    fn drain(&mut self, ctx: &mut Context<Link>) {
+        let since = *self.draining.get_or_insert_with(Instant::now);
+        let (least, most) = LAST_WORDS;
+        let said = self.outbox.is_empty() && since.elapsed() >= least;
+        if !said && since.elapsed() < most && self.course.is_up() {
+            ctx.run_later(least / 10, |link, ctx| link.drain(ctx));
+            return;
+        }
+        self.tidy();
+        if let Some(line) = &self.line {
+            let error = StreamError::new(StreamCondition::SystemShutdown);
+            line.stream.do_send(ToStream::Close(error));
+        }
+    }
+}
+
+impl Actor for Link {
+    type Context = Context<Link>;
+
+    fn started(&mut self, ctx: &mut Context<Link>) {
+        self.begin(ctx);
+        ctx.run_interval(TICK, |link, ctx| link.tick(ctx));
+    }
+}
+
+impl Handler<Mail> for Link {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail, ctx: &mut Context<Link>) {
+        let weight = mail.weight().unwrap_or(0);
+        match mail {
+            Mail::Incoming(envelope) => self.incoming(*envelope, ctx),
+            Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
+            Mail::Order(Order::Drain(_)) => self.drain(ctx),
+            Mail::Probe(answer) => {
+                // It was only to wake up; nobody need wait for the answer.
+                let _ = answer.send(());
+            }
+            // Nothing else is sent to a server.
+            _ => {}
+        }
+        self.load.handled(weight);
+    }
+}
+
+impl Handler<FromLine> for Link {
+    type Result = ();
+
+    fn handle(&mut self, news: FromLine, ctx: &mut Context<Link>) {
+        self.heard(news, ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests;

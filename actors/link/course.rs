@@ -1,0 +1,225 @@
+//! When another server is called, and when it is left alone for a while. Pure: time and chance are
+//! arguments.
+
+use std::time::{Duration, Instant};
+
+use rookery_protocol::error::{Condition, StanzaError};
+
+/// Why a server cannot be reached, in words for whoever wrote to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Trying again later would not help: the domain does not exist, or offers no XMPP.
+    pub lasting: bool,
+    /// What happened.
+    pub text: String,
+}
+
+impl Trouble {
+    /// Something that may pass.
+    pub fn passing(text: impl Into<String>) -> Trouble {
+        Trouble {
+            lasting: false,
+            text: text.into(),
+        }
+    }
+
+    /// The error for who sent the stanza (RFC 6120 §8.3.3.15, §8.3.3.16).
+    pub fn to_error(&self) -> StanzaError {
+        let condition = match self.lasting {
+            true => Condition::RemoteServerNotFound,
+            false => Condition::RemoteServerTimeout,
+        };
+        StanzaError::new(condition).with_text(self.text.clone())
+    }
+}
+
+/// How long to wait between tries.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// After the first failure.
+    pub first: Duration,
+    /// Never longer than this.
+    pub longest: Duration,
+}
+
+/// Where a Link stands with its server.
+#[derive(Debug)]
+pub struct Course {
+    pace: Pace,
+    state: State,
+    /// Failures in a row.
+    failures: u32,
+    /// The last one.
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody has called.
+    Idle,
+    /// Being called.
+    Calling,
+    /// Stanzas may be written.
+    Up(Instant),
+    /// Left alone until then.
+    Resting(Instant),
+}
+
+impl Course {
+    /// A server that nobody has called yet.
+    pub fn new(pace: Pace) -> Course {
+        Course {
+            pace,
+            state: State::Idle,
+            failures: 0,
+            trouble: None,
+        }
+    }
+
+    /// Whether to call it now; if so, it is being called from here on.
+    pub fn calls(&mut self, now: Instant) -> bool {
+        let free = match self.state {
+            State::Idle => true,
+            State::Resting(until) => until <= now,
+            State::Calling | State::Up(_) => false,
+        };
+        if free {
+            self.state = State::Calling;
+        }
+        free
+    }
+
+    /// Stanzas may be written.
+    pub fn came(&mut self, now: Instant) {
+        self.state = State::Up(now);
+        self.trouble = None;
+    }
+
+    /// Whether stanzas may be written.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
+    /// It could not be reached, or the line broke. `chance` is from 0 to 1, so that not all who
+    /// lost a server call it at once. Answers how long it is left alone.
+    pub fn failed(&mut self, trouble: Trouble, now: Instant, chance: f64) -> Duration {
+        // A line that held for a while says that the server is well.
+        if let State::Up(since) = self.state
+            && now.saturating_duration_since(since) >= self.pace.first
+        {
+            self.failures = 0;
+        }
+        let doubled = self.pace.first.saturating_mul(1 << self.failures.min(16));
+        // The first try after a line that held comes soon: servers restart.
+        let rest = match self.state {
+            State::Up(_) if self.failures == 0 => self.pace.first / 10,
+            _ => doubled.min(self.pace.longest),
+        };
+        let rest = rest.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
+        self.failures = self.failures.saturating_add(1);
+        self.trouble = Some(trouble);
+        self.state = State::Resting(now + rest);
+        rest
+    }
+
+    /// The line ended in peace: nobody needs it.
+    pub fn ended(&mut self) {
+        self.state = State::Idle;
+        self.failures = 0;
+    }
+
+    /// An administrator wants it tried at once.
+    pub fn hurry(&mut self) {
+        if let State::Resting(_) = self.state {
+            self.state = State::Idle;
+        }
+    }
+
+    /// What went wrong, while the server is left alone: stanzas that cannot wait need not.
+    pub fn refuses(&self, now: Instant) -> Option<&Trouble> {
+        match self.state {
+            State::Resting(until) if until > now => self.trouble.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Until when it is left alone.
+    pub fn rests_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Resting(until) => Some(until),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace {
+        first: Duration::from_secs(30),
+        longest: Duration::from_secs(3600),
+    };
+
+    fn trouble() -> Trouble {
+        Trouble::passing("nobody answers")
+    }
+
+    #[test]
+    fn a_dead_server_is_called_less_and_less_often() {
+        let mut now = Instant::now();
+        let mut course = Course::new(PACE);
+        let mut rests = Vec::new();
+        for _ in 0..9 {
+            assert!(course.calls(now) && !course.calls(now));
+            let rest = course.failed(trouble(), now, 1.0);
+            assert!(!course.calls(now + rest - Duration::from_millis(1)));
+            assert_eq!(course.refuses(now), Some(&trouble()));
+            now += rest;
+            assert_eq!(course.refuses(now), None);
+            rests.push(rest.as_secs());
+        }
+        assert_eq!(rests, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+    }
+
+    #[test]
+    fn not_all_call_at_once() {
+        let now = Instant::now();
+        let rest = |chance| Course::new(PACE).failed(trouble(), now, chance);
+        assert_eq!(rest(0.0), Duration::from_secs(15));
+        assert_eq!(rest(1.0), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_line_that_held_is_called_again_soon_and_one_that_did_not_is_not() {
+        let now = Instant::now();
+        let mut course = Course::new(PACE);
+        course.failed(trouble(), now, 1.0);
+        course.came(now);
+        assert!(course.is_up() && course.refuses(now).is_none());
+        let held = now + PACE.first;
+        assert_eq!(course.failed(trouble(), held, 1.0), PACE.first / 10);
+        course.came(held);
+        assert_eq!(course.failed(trouble(), held, 1.0), PACE.first * 2);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_not_found_and_the_rest_may_pass() {
+        let condition = |lasting| {
+            let text = String::new();
+            Trouble { lasting, text }.to_error().condition
+        };
+        assert_eq!(condition(true), Condition::RemoteServerNotFound);
+        assert_eq!(condition(false), Condition::RemoteServerTimeout);
+    }
+
+    #[test]
+    fn an_administrator_may_hurry() {
+        let now = Instant::now();
+        let mut course = Course::new(PACE);
+        course.failed(trouble(), now, 1.0);
+        assert!(!course.calls(now));
+        course.hurry();
+        assert!(course.calls(now));
+    }
+}

@@ -1,0 +1,230 @@
+//! What is sent to another server reaches it once, in order, or its sender hears why not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rookery_config::Settings;
+use rookery_storage::{KeyRange, Tree};
+
+use super::Roads;
+use super::course::Trouble;
+use crate::testing::far::{Far, Mood};
+use crate::testing::ledger::LIST;
+use crate::testing::{Client, PATIENCE, World, run, settings};
+
+fn message(id: &str) -> String {
+    format!("<message to='x@far.test' id='{id}'><body>{id}</body></message>")
+}
+
+fn question(id: &str) -> String {
+    format!("<iq type='get' to='far.test' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>")
+}
+
+/// A server with `ann`, who is online, and another one.
+async fn world(mood: Mood, change: impl FnOnce(&mut Settings)) -> (World, Arc<Far>, Client) {
+    let far = Far::new(mood);
+    let mut settings = settings();
+    settings.outbox.retry = Duration::from_millis(20);
+    settings.outbox.retry_longest = Duration::from_millis(20);
+    change(&mut settings);
+    let users = ["ann"].into_iter().map(str::to_owned);
+    let roads: Arc<dyn Roads> = Arc::<Far>::clone(&far);
+    let world = World::reaching(Some(roads), settings, users, LIST);
+    let ann = world.online("ann", "a").await;
+    (world, far, ann)
+}
+
+async fn until(what: &str, so: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !so() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn rows(world: &World) -> usize {
+    world.range(Tree::Outbox, &KeyRange::all()).len()
+}
+
+async fn all_taken(world: &World) {
+    until("no row is left", || rows(world) == 0).await;
+}
+
+#[test]
+fn what_another_server_has_is_forgotten_here() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Takes, |_| {}).await;
+        ann.say(&message("1")).await;
+        ann.say(&question("2")).await;
+        ann.say(&message("3")).await;
+        until("all came", || far.heard() == ["1", "2", "3"]).await;
+        assert_eq!((far.calls(), rows(&world)), (1, 2));
+        far.acknowledge(2);
+        until("one row is left", || rows(&world) == 1).await;
+        far.acknowledge(1);
+        all_taken(&world).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn what_was_not_acknowledged_is_sent_again_when_the_line_broke() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Takes, |_| {}).await;
+        for id in ["1", "2", "3"] {
+            ann.say(&message(id)).await;
+        }
+        until("all came", || far.heard().len() == 3).await;
+        far.acknowledge(1);
+        far.hang_up();
+        until("the rest came again", || far.heard()[3..] == ["2", "3"]).await;
+        far.acknowledge(2);
+        all_taken(&world).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_server_that_was_killed_sends_what_it_had_promised() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Silent, |_| {}).await;
+        ann.say("<enable xmlns='urn:xmpp:sm:3'/>").await;
+        ann.hear("<enabled").await;
+        for id in ["1", "2"] {
+            ann.say(&message(id)).await;
+        }
+        until("it is promised", || rows(&world) == 2).await;
+        ann.say("<r xmlns='urn:xmpp:sm:3'/>").await;
+        ann.hear("h='2'").await;
+        far.turn(Mood::Takes);
+        let world = world.kill().await;
+        until("all came", || far.heard() == ["1", "2"]).await;
+        far.acknowledge(2);
+        all_taken(&world).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn who_cannot_wait_is_told_and_what_must_last_waits() {
+    run(async {
+        let away = Mood::Away(Trouble::passing("far.test is asleep"));
+        let (world, far, mut ann) = world(away, |it| {
+            it.outbox.retry = Duration::from_secs(3600);
+            it.outbox.retry_longest = Duration::from_secs(3600);
+        })
+        .await;
+        ann.say(&message("1")).await;
+        ann.say(&question("2")).await;
+        let error = ann.hear("id='2'").await;
+        assert!(error.contains("remote-server-timeout"), "{error}");
+        assert!(error.contains("far.test is asleep"), "{error}");
+        assert!(error.contains("type='wait'"), "{error}");
+        // Presence is nobody's loss.
+        ann.say("<presence to='x@far.test' id='3'/>").await;
+        let rest = ann.settle().await;
+        assert!(rest.iter().all(|it| !it.contains("id='3'")), "{rest:?}");
+        assert_eq!((far.calls(), rows(&world)), (1, 1));
+        // It is tried again when the server starts again.
+        far.turn(Mood::Takes);
+        let world = world.restart().await;
+        until("it came", || far.heard() == ["1"]).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_server_is_tried_again_by_itself() {
+    run(async {
+        let (world, far, mut ann) =
+            world(Mood::Away(Trouble::passing("it is asleep")), |_| {}).await;
+        ann.say(&message("1")).await;
+        until("it was called twice", || far.calls() > 2).await;
+        far.turn(Mood::TakesOnly);
+        until("it came", || far.heard() == ["1"]).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn what_can_never_arrive_comes_back_with_the_reason() {
+    run(async {
+        let trouble = Trouble {
+            lasting: true,
+            text: "there is no far.test".into(),
+        };
+        let (world, _, mut ann) = world(Mood::Away(trouble), |_| {}).await;
+        ann.say(&message("1")).await;
+        let error = ann.hear("id='1'").await;
+        assert!(error.contains("remote-server-not-found"), "{error}");
+        assert!(error.contains("there is no far.test"), "{error}");
+        assert!(error.contains("from='x@far.test'"), "{error}");
+        all_taken(&world).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn what_waited_for_too_long_comes_back() {
+    run(async {
+        let away = Mood::Away(Trouble::passing("it is asleep"));
+        let (world, _, mut ann) = world(away, |it| {
+            it.outbox.give_up = Duration::from_millis(50);
+        })
+        .await;
+        ann.say(&message("1")).await;
+        let error = ann.hear("id='1'").await;
+        assert!(error.contains("remote-server-timeout"), "{error}");
+        all_taken(&world).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn over_the_bound_the_sender_hears_that_too_much_waits() {
+    run(async {
+        let (world, _, mut ann) = world(Mood::Silent, |it| it.outbox.stanzas = 2).await;
+        for id in ["1", "2", "3"] {
+            ann.say(&message(id)).await;
+        }
+        let error = ann.hear("id='3'").await;
+        assert!(error.contains("resource-constraint"), "{error}");
+        assert_eq!(rows(&world), 2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_what_must_last_and_nothing_else() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Takes, |_| {}).await;
+        ann.say(&question("0")).await;
+        until("the line is there", || far.heard() == ["0"]).await;
+        world.disk.fill(true);
+        ann.say(&message("1")).await;
+        let error = ann.hear("id='1'").await;
+        assert!(error.contains("resource-constraint"), "{error}");
+        ann.say(&question("2")).await;
+        until("it came", || far.heard() == ["0", "2"]).await;
+        world.disk.fill(false);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn an_idle_line_is_closed_and_the_link_goes() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::TakesOnly, |it| {
+            it.outbox.idle = Duration::ZERO;
+        })
+        .await;
+        ann.say(&question("1")).await;
+        until("it came", || far.heard() == ["1"]).await;
+        // Its rows are settled by time alone.
+        drop(ann);
+        world
+            .until("the link is gone", |realm| realm.links.census().0 == 0)
+            .await;
+        world.end().await;
+    });
+}

@@ -1,0 +1,156 @@
+//! Another server, as a Link sees it: it takes what comes, answers when it is told to, and can be
+//! out of reach.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use parking_lot::Mutex;
+use rookery_protocol::stanza::Stanza;
+
+use crate::link::course::Trouble;
+use crate::link::{Pair, Roads};
+use crate::messages::{FromLine, ToStream};
+use crate::realm::Realm;
+
+/// How it meets who calls.
+#[derive(Clone)]
+pub enum Mood {
+    /// It takes stanzas, and acknowledges those it is told to.
+    Takes,
+    /// It takes stanzas and acknowledges none: it has no XEP-0198.
+    TakesOnly,
+    /// It is called and says nothing.
+    Silent,
+    /// It cannot be reached.
+    Away(Trouble),
+}
+
+/// Another server.
+pub struct Far {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    mood: Mood,
+    calls: Vec<Pair>,
+    heard: Vec<Stanza>,
+    /// The last line.
+    line: Option<(u32, Recipient<FromLine>)>,
+}
+
+impl Far {
+    /// A server in this mood.
+    pub fn new(mood: Mood) -> Arc<Far> {
+        let state = State {
+            mood,
+            calls: Vec::new(),
+            heard: Vec::new(),
+            line: None,
+        };
+        Arc::new(Far {
+            state: Arc::new(Mutex::new(state)),
+        })
+    }
+
+    /// From now on it is like this.
+    pub fn turn(&self, mood: Mood) {
+        self.state.lock().mood = mood;
+    }
+
+    /// The ids of what it heard.
+    pub fn heard(&self) -> Vec<String> {
+        let state = self.state.lock();
+        let ids = state.heard.iter().filter_map(|it| it.id.as_ref());
+        ids.map(ToString::to_string).collect()
+    }
+
+    /// How often it was called.
+    pub fn calls(&self) -> usize {
+        self.state.lock().calls.len()
+    }
+
+    /// It says that it has so many more.
+    pub fn acknowledge(&self, count: usize) {
+        self.say(|line| FromLine::Acked { line, count });
+    }
+
+    /// The line breaks.
+    pub fn hang_up(&self) {
+        let trouble = Some(Trouble::passing("the line broke"));
+        self.say(|line| FromLine::Down { line, trouble });
+    }
+
+    fn say(&self, news: impl FnOnce(u32) -> FromLine) {
+        let line = self.state.lock().line.clone();
+        let (number, link) = line.expect("it was called");
+        link.do_send(news(number));
+    }
+}
+
+impl Roads for Far {
+    fn call(
+        &self,
+        _: &Arc<Realm>,
+        pair: &Pair,
+        number: u32,
+        link: Recipient<FromLine>,
+    ) -> Recipient<ToStream> {
+        let mut state = self.state.lock();
+        state.calls.push(pair.clone());
+        let news = match &state.mood {
+            Mood::Takes => Some(FromLine::Up {
+                line: number,
+                acks: true,
+            }),
+            Mood::TakesOnly => Some(FromLine::Up {
+                line: number,
+                acks: false,
+            }),
+            Mood::Silent => None,
+            Mood::Away(trouble) => Some(FromLine::Down {
+                line: number,
+                trouble: Some(trouble.clone()),
+            }),
+        };
+        if let Some(news) = news {
+            link.do_send(news);
+        }
+        state.line = Some((number, link.clone()));
+        let line = FarLine {
+            state: Arc::clone(&self.state),
+            number,
+            link,
+        };
+        line.start().recipient()
+    }
+}
+
+/// A line to it.
+struct FarLine {
+    state: Arc<Mutex<State>>,
+    number: u32,
+    link: Recipient<FromLine>,
+}
+
+impl Actor for FarLine {
+    type Context = Context<FarLine>;
+}
+
+impl Handler<ToStream> for FarLine {
+    type Result = ();
+
+    fn handle(&mut self, message: ToStream, ctx: &mut Context<FarLine>) {
+        match message {
+            ToStream::Write { bytes, .. } => {
+                let stanza = Stanza::parse_stored(bytes).expect("a stanza");
+                self.state.lock().heard.push(stanza);
+            }
+            ToStream::End | ToStream::Close(_) => {
+                let (line, trouble) = (self.number, None);
+                self.link.do_send(FromLine::Down { line, trouble });
+                ctx.stop();
+            }
+            _ => panic!("nothing else is said to a line"),
+        }
+    }
+}
