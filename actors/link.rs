@@ -7,6 +7,7 @@
 //! who are here. The bytes themselves go over a [`Stream`](crate::stream) of its own, the *line*,
 //! which dials, secures and proves. Losing a line changes nobody's presence.
 
+mod bounce;
 pub mod course;
 pub mod outbox;
 
@@ -16,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rookery_protocol::error::{Condition, StanzaError, StreamCondition, StreamError};
-use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
+use rookery_protocol::stanza::Stanza;
 use rookery_storage::Frame;
 use smol_str::SmolStr;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
@@ -28,9 +29,8 @@ use crate::lifeline::Lifeline;
 use crate::messages::{FromLine, Mail, Order, ToStream};
 use crate::realm::Realm;
 use crate::receipt::Receipt;
-use crate::site::random;
 use course::{Course, Pace, Trouble};
-use outbox::{Bounds, Item, Outbox};
+use outbox::{Bounds, Outbox};
 
 /// Rows of what has arrived are deleted this long after, unless another frame takes them along.
 const TIDY: Duration = Duration::from_millis(50);
@@ -210,35 +210,6 @@ impl Link {
         self.go_on(ctx);
     }
 
-    /// A stanza that is not taken: what its sender's Hub wanted kept is kept all the same.
-    fn refuse(&mut self, stanza: &Stanza, error: &StanzaError, care: (bool, Frame, Receipt)) {
-        let (lasting, rows, receipt) = care;
-        self.realm.close(lasting, rows, receipt);
-        self.tell(stanza, error, Frame::new());
-    }
-
-    /// Tells who sent a stanza what became of it; `rows` go with the news. Who only showed presence
-    /// is told nothing (RFC 6121 §4.4.2).
-    fn tell(&mut self, stanza: &Stanza, error: &StanzaError, rows: Frame) {
-        let shows = matches!(
-            stanza.kind,
-            Kind::Presence(
-                PresenceType::Available | PresenceType::Unavailable | PresenceType::Probe
-            )
-        );
-        match stanza.error_reply(error).filter(|_| !shows) {
-            Some(reply) if rows.is_empty() => self.realm.route(Envelope::plain(reply)),
-            Some(reply) => {
-                let mut envelope = Envelope::plain(reply);
-                envelope.marks.stamp = self.realm.site.now();
-                envelope.marks.lasting = true;
-                envelope.rows = rows;
-                self.realm.route(envelope);
-            }
-            None => drop(self.later.append(rows)),
-        }
-    }
-
     fn commit(&mut self, rows: Frame, receipt: Receipt) {
         self.ticket += 1;
         let mut all = std::mem::take(&mut self.later);
@@ -321,46 +292,6 @@ impl Link {
             acks: None,
             full: false,
         });
-    }
-
-    /// The other server cannot be reached now: what cannot wait is given up.
-    fn failed(&mut self, trouble: Trouble, ctx: &mut Context<Link>) {
-        let byte = f64::from(random::<1>()[0]) / 255.0;
-        let rest = self.course.failed(trouble.clone(), Instant::now(), byte);
-        info!(server = %self.pair.remote, from = %self.pair.local, trouble = trouble.text,
-            rest = rest.as_secs(), "a server cannot be reached");
-        let all = trouble.lasting;
-        self.give_up(&trouble, |item| all || item.number.is_none());
-        self.expire(ctx);
-        ctx.run_later(rest, |link, ctx| link.go_on(ctx));
-    }
-
-    /// Gives up what has waited for too long.
-    fn expire(&mut self, ctx: &mut Context<Link>) {
-        let settings = &self.realm.site.settings.outbox;
-        let now = self.realm.site.now();
-        let before = |time: Duration| now.saturating_sub(time.as_millis() as Millis);
-        let (passing, lasting) = (before(settings.patience), before(settings.give_up));
-        let last = self.course.refuses(Instant::now()).cloned();
-        let trouble = last
-            .unwrap_or_else(|| Trouble::passing(format!("{} does not answer", self.pair.remote)));
-        self.give_up(&trouble, |item| match item.number {
-            Some(_) => item.since <= lasting,
-            None => item.since <= passing,
-        });
-        self.go_on(ctx);
-    }
-
-    fn give_up(&mut self, trouble: &Trouble, condemned: impl Fn(&Item) -> bool) {
-        let error = trouble.to_error();
-        for item in self.outbox.give_up(condemned) {
-            let stanza = Stanza::parse_stored(item.bytes.clone());
-            let rows = self.outbox.done(vec![item]);
-            match stanza {
-                Ok(stanza) => self.tell(&stanza, &error, rows),
-                Err(_) => drop(self.later.append(rows)),
-            }
-        }
     }
 
     /// The line broke, or never came about.

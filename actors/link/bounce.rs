@@ -1,0 +1,92 @@
+//! What cannot be delivered to another server, and how its senders hear of it.
+
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use rookery_protocol::error::StanzaError;
+use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
+use rookery_storage::Frame;
+use tracing::info;
+
+use super::Link;
+use super::course::Trouble;
+use super::outbox::Item;
+use crate::effect::{Envelope, Millis};
+use crate::receipt::Receipt;
+use crate::site::random;
+
+impl Link {
+    /// A stanza that is not taken: what its sender's Hub wanted kept is kept all the same.
+    pub(super) fn refuse(
+        &mut self,
+        stanza: &Stanza,
+        error: &StanzaError,
+        care: (bool, Frame, Receipt),
+    ) {
+        let (lasting, rows, receipt) = care;
+        self.realm.close(lasting, rows, receipt);
+        self.tell(stanza, error, Frame::new());
+    }
+
+    /// Tells who sent a stanza what became of it; `rows` go with the news. Who only showed presence
+    /// is told nothing (RFC 6121 §4.4.2).
+    fn tell(&mut self, stanza: &Stanza, error: &StanzaError, rows: Frame) {
+        let shows = matches!(
+            stanza.kind,
+            Kind::Presence(
+                PresenceType::Available | PresenceType::Unavailable | PresenceType::Probe
+            )
+        );
+        match stanza.error_reply(error).filter(|_| !shows) {
+            Some(reply) if rows.is_empty() => self.realm.route(Envelope::plain(reply)),
+            Some(reply) => {
+                let mut envelope = Envelope::plain(reply);
+                envelope.marks.stamp = self.realm.site.now();
+                envelope.marks.lasting = true;
+                envelope.rows = rows;
+                self.realm.route(envelope);
+            }
+            None => drop(self.later.append(rows)),
+        }
+    }
+
+    /// The other server cannot be reached now: what cannot wait is given up.
+    pub(super) fn failed(&mut self, trouble: Trouble, ctx: &mut Context<Link>) {
+        let byte = f64::from(random::<1>()[0]) / 255.0;
+        let rest = self.course.failed(trouble.clone(), Instant::now(), byte);
+        info!(server = %self.pair.remote, from = %self.pair.local, trouble = trouble.text,
+            rest = rest.as_secs(), "a server cannot be reached");
+        let all = trouble.lasting;
+        self.give_up(&trouble, |item| all || item.number.is_none());
+        self.expire(ctx);
+        ctx.run_later(rest, |link, ctx| link.go_on(ctx));
+    }
+
+    /// Gives up what has waited for too long.
+    pub(super) fn expire(&mut self, ctx: &mut Context<Link>) {
+        let settings = &self.realm.site.settings.outbox;
+        let now = self.realm.site.now();
+        let before = |time: Duration| now.saturating_sub(time.as_millis() as Millis);
+        let (passing, lasting) = (before(settings.patience), before(settings.give_up));
+        let last = self.course.refuses(Instant::now()).cloned();
+        let trouble = last
+            .unwrap_or_else(|| Trouble::passing(format!("{} does not answer", self.pair.remote)));
+        self.give_up(&trouble, |item| match item.number {
+            Some(_) => item.since <= lasting,
+            None => item.since <= passing,
+        });
+        self.go_on(ctx);
+    }
+
+    pub(super) fn give_up(&mut self, trouble: &Trouble, condemned: impl Fn(&Item) -> bool) {
+        let error = trouble.to_error();
+        for item in self.outbox.give_up(condemned) {
+            let stanza = Stanza::parse_stored(item.bytes.clone());
+            let rows = self.outbox.done(vec![item]);
+            match stanza {
+                Ok(stanza) => self.tell(&stanza, &error, rows),
+                Err(_) => drop(self.later.append(rows)),
+            }
+        }
+    }
+}
