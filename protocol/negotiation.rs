@@ -5,6 +5,7 @@ use crate::error::StreamError;
 use crate::ns;
 use crate::xml::{Element, escape_attr};
 
+mod actions;
 pub mod client;
 
 /// The version of XMPP that this is (RFC 6120 §4.7.5).

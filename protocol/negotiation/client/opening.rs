@@ -6,8 +6,7 @@ use super::{Action, Actions, Client, Opened, Plaintext, Waiting};
 use crate::error::{StreamCondition, StreamError};
 use crate::jid::Jid;
 use crate::negotiation::{
-    Random, ResponseHeader, STREAM_END, answered_version, features, limits_feature,
-    starttls_feature, stream_id,
+    Random, ResponseHeader, answered_version, features, limits_feature, starttls_feature, stream_id,
 };
 use crate::ns;
 use crate::reader::Header;
@@ -99,7 +98,7 @@ impl Client {
         if self.secured.is_some() || self.account.is_some() {
             // It was not offered (§5.4.2.2).
             out.element(&Element::new(ns::TLS, "failure"));
-            out.write(|bytes| bytes.extend_from_slice(STREAM_END));
+            out.end(None);
             self.over = true;
             return out.push(Action::Close(None));
         }
