@@ -6,7 +6,7 @@ use super::{Action, Actions, Client, Opened, Plaintext, Waiting};
 use crate::error::{StreamCondition, StreamError};
 use crate::jid::Jid;
 use crate::negotiation::{
-    Random, ResponseHeader, answered_version, features, limits_feature, starttls_feature, stream_id,
+    OwnHeader, Random, answered_version, features, limits_feature, starttls_feature, stream_id,
 };
 use crate::ns;
 use crate::reader::Header;
@@ -82,11 +82,11 @@ impl Client {
             .domains
             .first()
             .map_or("", |domain| domain.name.as_str());
-        let header = ResponseHeader {
+        let header = OwnHeader {
             content_ns: ns::CLIENT,
-            from: from.unwrap_or(ours),
+            from: Some(from.unwrap_or(ours)),
             to: to.map(Jid::as_str),
-            id: &id,
+            id: Some(&id),
             version,
         };
         out.write(|bytes| header.write(bytes));
