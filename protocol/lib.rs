@@ -3,6 +3,7 @@
 
 pub mod datetime;
 pub mod delivery;
+pub mod dialback;
 pub mod error;
 pub mod forms;
 pub mod framer;

@@ -3,9 +3,11 @@
 
 use crate::error::StreamError;
 use crate::ns;
-use crate::xml::{Element, escape_attr};
+use crate::xml::{Element, attribute};
 
+mod actions;
 pub mod client;
+pub mod component;
 
 /// The version of XMPP that this is (RFC 6120 §4.7.5).
 pub const VERSION: (u32, u32) = (1, 0);
@@ -16,42 +18,48 @@ pub const STREAM_END: &[u8] = b"</stream:stream>";
 /// Fills a slice with bytes that nobody can foretell.
 pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
 
-/// A response stream header (RFC 6120 §4.7).
+/// A stream header of ours (RFC 6120 §4.7): an initial one has no id, a response always has one.
 #[derive(Clone, Copy, Debug)]
-pub struct ResponseHeader<'a> {
-    /// `jabber:client` or `jabber:server`.
+pub struct OwnHeader<'a> {
+    /// `jabber:client`, `jabber:server` or `jabber:component:accept`.
     pub content_ns: &'a str,
     /// One of our domains, also where the peer named none of them (§4.9.1.3).
-    pub from: &'a str,
-    /// What the peer called itself, if it did (§4.7.2).
+    pub from: Option<&'a str>,
+    /// What the peer called itself, if it did (§4.7.2), or whom we called.
     pub to: Option<&'a str>,
     /// See [`stream_id`].
-    pub id: &'a str,
+    pub id: Option<&'a str>,
     /// What [`answered_version`] says.
     pub version: Option<(u32, u32)>,
 }
 
-impl ResponseHeader<'_> {
+impl OwnHeader<'_> {
     /// Writes the XML declaration and the header.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
-        let mut attribute = |name: &str, value: &str| {
-            out.extend_from_slice(format!(" {name}='").as_bytes());
-            escape_attr(value, out);
-            out.push(b'\'');
-        };
-        attribute("from", self.from);
-        attribute("id", self.id);
-        if let Some(to) = self.to {
-            attribute("to", to);
+        let version = self
+            .version
+            .map(|(major, minor)| format!("{major}.{minor}"));
+        let attributes = [
+            ("from", self.from),
+            ("id", self.id),
+            ("to", self.to),
+            ("version", version.as_deref()),
+            // The language of our own texts (§4.7.4).
+            ("xml:lang", Some("en")),
+            ("xmlns", Some(self.content_ns)),
+            // What servers know dialback by (XEP-0220 §2.4.1).
+            (
+                "xmlns:db",
+                (self.content_ns == ns::SERVER).then_some(ns::DIALBACK),
+            ),
+            ("xmlns:stream", Some(ns::STREAM)),
+        ];
+        for (name, value) in attributes {
+            if let Some(value) = value {
+                attribute(out, "", name, value);
+            }
         }
-        if let Some((major, minor)) = self.version {
-            attribute("version", &format!("{major}.{minor}"));
-        }
-        // The language of our own texts (§4.7.4).
-        attribute("xml:lang", "en");
-        attribute("xmlns", self.content_ns);
-        attribute("xmlns:stream", ns::STREAM);
         out.push(b'>');
     }
 }
@@ -125,11 +133,11 @@ mod tests {
     #[test]
     fn headers_escape_what_the_peer_wrote() {
         let mut out = Vec::new();
-        let header = ResponseHeader {
+        let header = OwnHeader {
             content_ns: ns::CLIENT,
-            from: "a.test",
+            from: Some("a.test"),
             to: Some("o'neill&co@a.test"),
-            id: "x",
+            id: Some("x"),
             version: Some(VERSION),
         };
         header.write(&mut out);

@@ -29,6 +29,8 @@ namespaces! {
     AUTH_FEATURE = "http://jabber.org/features/iq-auth";
     AVATAR_DATA = "urn:xmpp:avatar:data";
     AVATAR_METADATA = "urn:xmpp:avatar:metadata";
+    BIDI = "urn:xmpp:bidi";
+    BIDI_FEATURE = "urn:xmpp:features:bidi";
     BIND = "urn:ietf:params:xml:ns:xmpp-bind";
     BIND2 = "urn:xmpp:bind:0";
     BLOCKING = "urn:xmpp:blocking";

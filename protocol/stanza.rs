@@ -1,14 +1,17 @@
 //! Message, presence and IQ (RFC 6120 §8): an envelope that is read, and a payload that is carried.
 //!
 //! The payload is bytes that stand inside a stanza of `jabber:client` without any declaration from
-//! outside, so they can be written behind any new start tag. On a stream of `jabber:server` the
-//! same bytes are right too: what has no `xmlns` of its own follows the stream (§4.8.3).
+//! outside, so they can be written behind any new start tag. On a stream of another content
+//! namespace the same bytes are right too: what has no `xmlns` of its own follows the stream
+//! (§4.8.3), and what has one, such as a forwarded message, stays where it was. Only where a part
+//! of the stanza itself says `jabber:client` again does [`Stanza::write_for`] write it anew.
 
 pub(crate) mod read;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use memchr::memmem;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -18,7 +21,7 @@ pub use read::Unreadable;
 use crate::error::StanzaError;
 use crate::jid::Jid;
 use crate::ns;
-use crate::xml::{Element, XmlError, attribute};
+use crate::xml::{Element, XmlError, attribute, walk};
 
 /// Which of the three stanzas it is, and its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -257,9 +260,19 @@ impl Stanza {
         envelope + self.others.as_ref().map_or(0, |others| others.len()) + 40 + self.payload.len()
     }
 
-    /// Writes the stanza for a place where the content namespace is the default one.
+    /// Writes the stanza for a place where `jabber:client` is the default namespace.
     pub fn write(&self, out: &mut Vec<u8>) {
         self.write_in(out, "");
+    }
+
+    /// Writes the stanza for a stream of this content namespace, which is the default one there.
+    pub fn write_for(&self, out: &mut Vec<u8>, content: &str) {
+        if content == ns::CLIENT || !self.names_client() {
+            return self.write(out);
+        }
+        let mut moved = self.to_element();
+        moved.rescope(ns::CLIENT, content);
+        moved.write(out, content);
     }
 
     /// Writes the stanza with a declaration of the default namespace `xmlns`, for a place that has
@@ -315,6 +328,21 @@ impl Stanza {
         (answer.to, answer.from) = (self.from.clone(), self.to.clone());
         answer.id = self.id.clone();
         answer
+    }
+
+    /// Whether a part of the stanza itself, not of what it carries, names `jabber:client` in its
+    /// start tag, and so would not follow the stream. It may mean something else by it.
+    fn names_client(&self) -> bool {
+        let name = memmem::Finder::new(ns::CLIENT);
+        name.find(&self.payload).is_some()
+            && self.children.iter().any(|child| {
+                let bytes = self.payload.get(child.start as usize..child.end as usize);
+                let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+                child.ns == ns::CLIENT
+                    && text.is_none_or(|text| {
+                        name.find(text.as_bytes()).is_some() && walk::names_client(text)
+                    })
+            })
     }
 
     fn write_in(&self, out: &mut Vec<u8>, xmlns: &str) {

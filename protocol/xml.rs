@@ -262,14 +262,14 @@ impl Element {
         tree::tree(text, context)
     }
 
-    /// Moves the element, and below it what follows it without a break, from a content namespace
-    /// to `jabber:client` (RFC 6120 §4.8.3).
-    pub(crate) fn rescope(&mut self, content: &str) {
+    /// Moves the element, and below it what follows it without a break, from one content
+    /// namespace to another (RFC 6120 §4.8.3).
+    pub(crate) fn rescope(&mut self, content: &str, other: &str) {
         if self.ns == content {
-            self.ns = ns::shared(ns::CLIENT);
+            self.ns = ns::shared(other);
             for node in &mut self.nodes {
                 if let Node::Element(child) = node {
-                    child.rescope(content);
+                    child.rescope(content, other);
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use super::{Random, STREAM_END};
+use super::Random;
 use crate::error::{Condition, StreamCondition, StreamError};
 use crate::jid::Jid;
 use crate::ns;
@@ -318,7 +318,7 @@ impl Client {
             if self.opened.is_none() && !out.has_header() {
                 self.write_header(None, None, Some(super::VERSION), random, out);
             }
-            out.write(|bytes| super::write_error(&error, bytes));
+            out.end(Some(&error));
         }
         out.push(Action::Close(Some(error)));
     }
@@ -326,7 +326,7 @@ impl Client {
     /// Ends the stream as the client did.
     fn end(&mut self, out: &mut Actions) {
         self.over = true;
-        out.write(|bytes| bytes.extend_from_slice(STREAM_END));
+        out.end(None);
         out.push(Action::Close(None));
     }
 

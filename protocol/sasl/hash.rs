@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// Bytes that a client could log in with if it had them: wiped when dropped.
-pub(super) type SecretBytes = Zeroizing<Vec<u8>>;
+pub(crate) type SecretBytes = Zeroizing<Vec<u8>>;
 
 /// `H()` of RFC 5802 §2.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Hash {
     }
 
     /// `HMAC(key, str)`.
-    pub(super) fn hmac(self, key: &[u8], data: &[u8]) -> SecretBytes {
+    pub(crate) fn hmac(self, key: &[u8], data: &[u8]) -> SecretBytes {
         match self {
             Hash::Sha1 => keyed::<Hmac<Sha1>>(key, data),
             Hash::Sha256 => keyed::<Hmac<Sha256>>(key, data),

@@ -48,7 +48,8 @@ pub(crate) fn wire(
 ) -> Result<Stanza, Unreadable> {
     let stream_error = |condition| Unreadable::Stream(StreamError::new(condition));
     if found.ns != content {
-        let is_content = [ns::CLIENT, ns::SERVER].contains(&found.ns.as_str());
+        let all = [ns::CLIENT, ns::SERVER, ns::COMPONENT_ACCEPT];
+        let is_content = all.contains(&found.ns.as_str());
         // RFC 6120 §4.8.3 for the other content namespace, §4.8.4 for the rest.
         return Err(stream_error(
             match is_content && is_stanza_name(&found.name) {
@@ -67,7 +68,7 @@ pub(crate) fn wire(
         Some(head) => noted(tag, head),
         None => envelope(tag).map_err(|_| not_well_formed())?,
     };
-    let stanza = addressed(&found.name, &envelope, content == ns::SERVER)?;
+    let stanza = addressed(&found.name, &envelope, content != ns::CLIENT)?;
     check_children(&stanza, found)?;
     let (payload, children) = match found.is_portable {
         true => (slice(bytes, found), found.children.clone()),
@@ -187,7 +188,8 @@ pub(crate) fn kind(name: &str, written: Option<&str>) -> Option<Kind> {
     })
 }
 
-/// The envelope with its addresses and type read, without payload.
+/// The envelope with its addresses and type read, without payload. A server, and so a component
+/// (XEP-0114 §3), says itself from whom to whom.
 fn addressed(name: &str, envelope: &Envelope, is_server: bool) -> Result<Stanza, Unreadable> {
     let improper = || Unreadable::Stream(StreamError::new(StreamCondition::ImproperAddressing));
     let from = match envelope.from.as_deref().map(Jid::parse) {
@@ -256,7 +258,7 @@ fn rewritten(
     content: &str,
 ) -> Result<(Bytes, Arc<[Child]>), XmlError> {
     let mut root = Element::read(text, context)?;
-    root.rescope(content);
+    root.rescope(content, ns::CLIENT);
     let mut payload = Vec::with_capacity(text.len());
     let mut children = Vec::new();
     for node in root.nodes() {

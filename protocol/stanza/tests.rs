@@ -1,5 +1,7 @@
 //! Stanzas built, written, read back and answered.
 
+mod namespaces;
+
 use super::*;
 use crate::error::Condition;
 

@@ -119,7 +119,12 @@ pub(crate) fn outline(text: &str, context: &Context, content: &str) -> Result<Ou
     if !children.is_empty() {
         found.children = Arc::from(children.as_slice());
     }
-    let is_rescoped = !is_client && walk.declared_content;
-    found.is_portable = !walk.used_outer_prefix && !walk.left_content && !is_rescoped;
+    // A client's own `jabber:client` stays as it is, but is looked for in one spelling only.
+    let is_rescoped = match is_client {
+        true => walk.escaped_content,
+        false => walk.declared_content,
+    };
+    let is_bound = walk.used_outer_prefix || walk.left_content || walk.detached_content;
+    found.is_portable = !is_bound && !is_rescoped;
     Ok(found)
 }

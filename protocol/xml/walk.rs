@@ -75,6 +75,8 @@ struct Level<'a> {
     default: u16,
     /// How many declarations of the text were in force outside.
     bindings: u16,
+    /// Whether the element is in `content`.
+    in_content: bool,
 }
 
 /// The pass. After an [`Token::Open`] its name, namespace and attributes can be asked for.
@@ -103,14 +105,18 @@ pub(crate) struct Walk<'a> {
     /// Whether something below the root lies in a default namespace bound outside or by the root
     /// that differs from `content`.
     pub(crate) left_content: bool,
-    /// Whether something below the root declares `content` itself.
+    /// Whether something below the root declares `content` itself, and is in it.
     pub(crate) declared_content: bool,
+    /// Whether something below the root declares `content` in a spelling with references.
+    pub(crate) escaped_content: bool,
+    /// Whether something is in `content` by the default namespace outside, but its parent is not.
+    pub(crate) detached_content: bool,
     content: &'a str,
 }
 
 impl<'a> Walk<'a> {
-    /// A pass over the text, which begins with `<`. `content` is the namespace that `left_content`
-    /// and `declared_content` speak of.
+    /// A pass over the text, which begins with `<`. `content` is the namespace that the public
+    /// fields speak of.
     pub(crate) fn new(text: &'a str, context: &'a Context, content: &'a str) -> Walk<'a> {
         let given = DEFAULT_BINDING + 1 + context.prefixes.len() as u16;
         Walk {
@@ -131,6 +137,8 @@ impl<'a> Walk<'a> {
             used_outer_prefix: false,
             left_content: false,
             declared_content: false,
+            escaped_content: false,
+            detached_content: false,
             content,
         }
     }
@@ -253,6 +261,7 @@ impl<'a> Walk<'a> {
         let outside = self.bindings.len() as u16;
         let above = self.levels.last();
         let is_root = above.is_none();
+        let above_in_content = above.is_none_or(|level| level.in_content);
         let mut default = above.map_or(DEFAULT_BINDING, |level| level.default);
         let mut tag = Tag::new(rest)?;
         self.attributes.clear();
@@ -282,21 +291,25 @@ impl<'a> Walk<'a> {
         }
         let (prefix, local) = tag.name.split();
         self.local = local;
-        if prefix.is_empty() {
-            self.binding = default;
-            if !is_root {
-                self.note_default(default);
-            }
-        } else {
-            self.binding = self.lookup(prefix)?;
-            self.used_outer_prefix |= !is_root && self.is_outer_prefix(self.binding);
+        self.binding = match prefix.is_empty() {
+            true => default,
+            false => self.lookup(prefix)?,
+        };
+        let in_content = self.is_content(self.binding);
+        if !is_root && prefix.is_empty() {
+            self.left_content |= default < self.outer && !in_content;
+            self.detached_content |= default < self.outer && in_content && !above_in_content;
+        } else if !is_root {
+            self.used_outer_prefix |= self.is_outer_prefix(self.binding);
         }
+        self.declared_content |= !is_root && in_content && self.binding >= self.outer;
         (self.is_empty, self.outside) = (tag.is_empty(), outside);
         if !self.is_empty {
             self.levels.push(Level {
                 name: tag.name.text,
                 default,
                 bindings: outside,
+                in_content,
             });
         }
         let at = self.at;
@@ -304,13 +317,18 @@ impl<'a> Walk<'a> {
         Ok(Token::Open { at, end: self.at })
     }
 
-    fn note_default(&mut self, default: u16) {
-        let is_content = match default {
+    fn is_content(&self, binding: u16) -> bool {
+        match binding {
+            XML_BINDING => false,
             DEFAULT_BINDING => self.is_default_content,
-            declared => self.bindings[usize::from(declared - self.given)].is_content,
-        };
-        self.left_content |= default < self.outer && !is_content;
-        self.declared_content |= default >= self.outer && is_content;
+            declared if declared >= self.given => {
+                self.bindings[usize::from(declared - self.given)].is_content
+            }
+            of_header => {
+                let at = usize::from(of_header - DEFAULT_BINDING - 1);
+                self.context.prefixes[at].1 == self.content
+            }
+        }
     }
 
     /// Whether a prefix was bound outside the root or by it.
@@ -340,11 +358,13 @@ impl<'a> Walk<'a> {
         if usize::from(binding) >= BINDINGS_MAX {
             return Err(XmlError::TooComplex);
         }
+        let is_content = uri == self.content;
+        self.escaped_content |= is_content && !is_plain;
         self.bindings.push(Binding {
             prefix,
             raw,
             is_escaped: !is_plain,
-            is_content: uri == self.content,
+            is_content,
         });
         Ok(binding)
     }
@@ -388,6 +408,32 @@ pub(crate) fn check(text: &str, context: &Context) -> Result<(), XmlError> {
     let mut walk = Walk::new(text, context, "");
     while walk.step()?.is_some() {}
     Ok(())
+}
+
+/// Whether a start tag in this child of a stanza names `jabber:client`, its own or one that follows
+/// it in that namespace without a break. Attributes count, too: it is right to be too careful here.
+pub(crate) fn names_client(text: &str) -> bool {
+    let context = Context::plain(ns::CLIENT);
+    let mut walk = Walk::new(text, &context, ns::CLIENT);
+    // How many of the open elements follow the stanza.
+    let mut following = 0;
+    loop {
+        match walk.step() {
+            Ok(Some(Token::Open { at, end })) if walk.depth() == following + 1 => {
+                if walk.is_content(walk.binding) {
+                    following += 1;
+                    let tag = &text.as_bytes()[at..end];
+                    if memmem::find(tag, ns::CLIENT.as_bytes()).is_some() {
+                        return true;
+                    }
+                }
+            }
+            Ok(Some(Token::Close { .. })) => following = following.min(walk.depth()),
+            Ok(Some(_)) => {}
+            Ok(None) => return false,
+            Err(_) => return true,
+        }
+    }
 }
 
 /// Whether a byte may stand in a namespace name: those of RFC 3986 §2, and all beyond ASCII. XML

@@ -6,8 +6,7 @@ use super::{Action, Actions, Client, Opened, Plaintext, Waiting};
 use crate::error::{StreamCondition, StreamError};
 use crate::jid::Jid;
 use crate::negotiation::{
-    Random, ResponseHeader, STREAM_END, answered_version, features, limits_feature,
-    starttls_feature, stream_id,
+    OwnHeader, Random, answered_version, features, limits_feature, starttls_feature, stream_id,
 };
 use crate::ns;
 use crate::reader::Header;
@@ -83,11 +82,11 @@ impl Client {
             .domains
             .first()
             .map_or("", |domain| domain.name.as_str());
-        let header = ResponseHeader {
+        let header = OwnHeader {
             content_ns: ns::CLIENT,
-            from: from.unwrap_or(ours),
+            from: Some(from.unwrap_or(ours)),
             to: to.map(Jid::as_str),
-            id: &id,
+            id: Some(&id),
             version,
         };
         out.write(|bytes| header.write(bytes));
@@ -99,7 +98,7 @@ impl Client {
         if self.secured.is_some() || self.account.is_some() {
             // It was not offered (§5.4.2.2).
             out.element(&Element::new(ns::TLS, "failure"));
-            out.write(|bytes| bytes.extend_from_slice(STREAM_END));
+            out.end(None);
             self.over = true;
             return out.push(Action::Close(None));
         }

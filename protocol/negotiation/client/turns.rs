@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 use super::wish::{Admission, Bind2, ClientId, Issued};
 use crate::error::{Condition, StanzaError, StreamError};
 use crate::jid::Jid;
+use crate::negotiation::actions::{self, Writing};
 use crate::ns;
 use crate::reader::Header;
 use crate::sasl::{ChannelBindings, Failure, Hash, Lookup, PasswordCheck, ScramKeys, Verdict};
@@ -147,36 +148,28 @@ pub enum Action {
     Close(Option<StreamError>),
 }
 
-/// The actions of one event; writes are joined as they come.
-#[derive(Default)]
-pub(super) struct Actions(pub Vec<Action>);
+pub(super) type Actions = actions::Actions<Action>;
+
+impl Writing for Action {
+    fn of_bytes(bytes: Vec<u8>) -> Action {
+        Action::Write(bytes)
+    }
+
+    fn bytes(&mut self) -> Option<&mut Vec<u8>> {
+        match self {
+            Action::Write(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
 
 impl Actions {
-    pub fn push(&mut self, action: Action) {
-        self.0.push(action);
-    }
-
-    /// Adds bytes, to the last write if nothing was done since.
-    pub fn write(&mut self, into: impl FnOnce(&mut Vec<u8>)) {
-        if !matches!(self.0.last(), Some(Action::Write(_))) {
-            self.0.push(Action::Write(Vec::with_capacity(256)));
-        }
-        if let Some(Action::Write(bytes)) = self.0.last_mut() {
-            into(bytes);
-        }
-    }
-
     pub fn element(&mut self, element: &Element) {
-        self.write(|bytes| element.write(bytes, ns::CLIENT));
+        self.say(element, ns::CLIENT);
     }
 
     pub fn stanza(&mut self, stanza: &Stanza) {
         self.write(|bytes| stanza.write(bytes));
-    }
-
-    /// A header is only ever the first thing that one event makes us say.
-    pub fn has_header(&self) -> bool {
-        matches!(self.0.first(), Some(Action::Write(bytes)) if bytes.starts_with(b"<?xml"))
     }
 }
 
