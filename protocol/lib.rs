@@ -17,4 +17,5 @@ pub mod sasl;
 pub mod stanza;
 pub mod stream_management;
 pub mod subscription;
+pub mod targets;
 pub mod xml;
