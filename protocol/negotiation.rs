@@ -1,6 +1,9 @@
 //! How a stream comes about (RFC 6120 §4 to §7): machines that take events and answer with
 //! actions, and what their two ends have in common. Whoever owns the socket performs the actions.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::error::StreamError;
 use crate::ns;
 use crate::xml::{Element, attribute};
@@ -8,6 +11,9 @@ use crate::xml::{Element, attribute};
 mod actions;
 pub mod client;
 pub mod component;
+pub mod peer_in;
+#[cfg(test)]
+mod transcript;
 
 /// The version of XMPP that this is (RFC 6120 §4.7.5).
 pub const VERSION: (u32, u32) = (1, 0);
@@ -17,6 +23,19 @@ pub const STREAM_END: &[u8] = b"</stream:stream>";
 
 /// Fills a slice with bytes that nobody can foretell.
 pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
+
+/// What the other server's certificate and our policy for its domain come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Its certificate is good for the domain (RFC 6120 §13.7): that is proof enough.
+    Certified,
+    /// It is not, but for this domain dialback will do.
+    Dialback,
+    /// It is not, and for this domain nothing else will do.
+    Uncertified,
+    /// We want nothing to do with this domain.
+    Blocked,
+}
 
 /// A stream header of ours (RFC 6120 §4.7): an initial one has no id, a response always has one.
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +83,12 @@ impl OwnHeader<'_> {
     }
 }
 
-/// A new stream id: 144 random bits (RFC 6120 §4.7.3 wants it unpredictable and never repeated).
+/// A new stream id: 144 random bits (RFC 6120 §4.7.3 wants it unpredictable and never repeated), in
+/// letters that an NMTOKEN may have, as XEP-0220's schema wants it.
 pub fn stream_id(random: Random<'_>) -> String {
     let mut bytes = [0; 18];
     random(&mut bytes);
-    crate::sasl::encode(&bytes)
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The lower of the two versions, compared as numbers; none for a peer that has none (§4.7.5).
