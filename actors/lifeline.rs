@@ -7,9 +7,9 @@ use actix::prelude::*;
 use smol_str::SmolStr;
 
 use crate::directory::Load;
-use crate::link::Pair;
 use crate::realm::Realm;
 use crate::registry::{Ended, Life, Registry};
+use rookery_protocol::dialback::Pair;
 
 /// Tells the Registry when its actor is gone, and keeps the count of the living.
 pub struct Lifeline {

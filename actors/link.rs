@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use rookery_protocol::dialback::Pair;
 use rookery_protocol::error::{Condition, StanzaError, StreamCondition, StreamError};
 use rookery_protocol::stanza::Stanza;
 use rookery_storage::Frame;
@@ -43,28 +44,17 @@ const SETTLED: Millis = 60_000;
 /// When the server stops: what is said last still goes out, and is acknowledged, within these.
 const LAST_WORDS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
 
-/// Which of our domains speaks to which domain elsewhere.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Pair {
-    /// Ours, prepared.
-    pub local: SmolStr,
-    /// Theirs, prepared.
-    pub remote: SmolStr,
+/// Which of our domains speaks to which domain elsewhere; `None`: the stanza does not say.
+pub fn pair_of(stanza: &Stanza) -> Option<Pair> {
+    Some(Pair::new(
+        stanza.from.as_ref()?.domain(),
+        stanza.to.as_ref()?.domain(),
+    ))
 }
 
-impl Pair {
-    /// The pair of a stanza that goes elsewhere; `None`: it does not say who speaks, or to whom.
-    pub fn of(stanza: &Stanza) -> Option<Pair> {
-        Some(Pair {
-            local: stanza.from.as_ref()?.domain().into(),
-            remote: stanza.to.as_ref()?.domain().into(),
-        })
-    }
-
-    /// Its name in the directory. No domain has a space in it.
-    pub fn key(&self) -> SmolStr {
-        smol_str::format_smolstr!("{} {}", self.remote, self.local)
-    }
+/// The name of a pair's Link in the directory. No domain has a space in it.
+pub fn key_of(pair: &Pair) -> SmolStr {
+    smol_str::format_smolstr!("{} {}", pair.to, pair.from)
 }
 
 /// How a Link gets a line. What is called answers by [`FromLine`], with the number it is given.
@@ -119,7 +109,7 @@ impl Resident for Link {
 impl Link {
     /// Starts the Link of `pair` on its lane.
     pub fn start(realm: &Arc<Realm>, pair: Pair, birth: Birth<Link>) {
-        let lane = realm.lanes.of(&pair.remote).clone();
+        let lane = realm.lanes.of(&pair.to).clone();
         let realm = Arc::clone(realm);
         let started = lane.spawn_fn(move || {
             let settings = &realm.site.settings.outbox;
@@ -173,7 +163,7 @@ impl Link {
                 link.go_on(ctx);
             }
             None => {
-                warn!(server = %link.pair.remote, "an outbox cannot be read");
+                warn!(server = %link.pair.to, "an outbox cannot be read");
                 ctx.stop();
             }
         }));
@@ -200,7 +190,7 @@ impl Link {
         let at = (now, ticket);
         if self.outbox.take(&stanza, lasting, at, &mut rows).is_err() {
             let error = StanzaError::new(Condition::ResourceConstraint)
-                .with_text(format!("too much waits for {}", self.pair.remote));
+                .with_text(format!("too much waits for {}", self.pair.to));
             return self.refuse(&stanza, &error, (lasting, rows, receipt));
         }
         match wrote {
@@ -214,7 +204,7 @@ impl Link {
         self.ticket += 1;
         let mut all = std::mem::take(&mut self.later);
         all.append(rows);
-        let tell = Tell::Hub(self.pair.key(), self.ticket);
+        let tell = Tell::Hub(key_of(&self.pair), self.ticket);
         self.realm.keeper.commit(all, receipt, tell);
     }
 
@@ -353,7 +343,7 @@ impl Link {
             .rests_until()
             .is_some_and(|it| it > Instant::now());
         let waits = rests || self.durable < self.ticket;
-        if !waits && self.realm.links.retire(&self.pair.key(), &self.load) {
+        if !waits && self.realm.links.retire(&key_of(&self.pair), &self.load) {
             ctx.stop();
         }
     }

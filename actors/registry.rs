@@ -14,9 +14,10 @@ use tracing::{error, warn};
 
 use crate::directory::Load;
 use crate::hub::Hub;
-use crate::link::Pair;
+use crate::link::key_of;
 use crate::listener::{Listener, Port};
 use crate::realm::Realm;
+use rookery_protocol::dialback::Pair;
 
 /// Deaths within [`WINDOW`] after which a key is kept down.
 const DEATHS: usize = 10;
@@ -82,8 +83,8 @@ impl Registry {
         let Some(realm) = self.realm.upgrade() else {
             return;
         };
-        warn!(server = %pair.remote, from = %pair.local, "a link died");
-        let down = self.too_often(&realm, &pair.key(), now);
+        warn!(server = %pair.to, from = %pair.from, "a link died");
+        let down = self.too_often(&realm, &key_of(&pair), now);
         bury_link(&realm, pair, load, !down);
     }
 
@@ -113,7 +114,7 @@ fn bury_link(realm: &Arc<Realm>, pair: Pair, load: Arc<Load>, again: bool) {
     let realm = Arc::clone(realm);
     actix_rt::spawn(async move {
         realm.keeper.committed(Frame::new()).await;
-        realm.links.bury(&pair.key(), &load);
+        realm.links.bury(&key_of(&pair), &load);
         if again {
             realm.rouse(&pair);
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rookery_protocol::dialback::Pair;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
@@ -17,7 +18,7 @@ use crate::hub::mind::Mind;
 use crate::hub::{Hub, stranger};
 use crate::keeper::Tell;
 use crate::keys::{self, AccountId};
-use crate::link::{Link, Pair};
+use crate::link::{Link, key_of, pair_of};
 use crate::messages::Mail;
 use crate::realm::Realm;
 use crate::receipt::Receipt;
@@ -47,11 +48,11 @@ impl Realm {
 
     /// Sends a stanza to the Link to another server, in the name of the domain that it comes from.
     fn to_elsewhere(self: &Arc<Realm>, envelope: Envelope) {
-        let pair = Pair::of(&envelope.stanza).filter(|it| self.site.is_here(&it.local));
+        let pair = pair_of(&envelope.stanza).filter(|it| self.site.is_here(&it.from));
         let Some(pair) = pair.filter(|_| self.roads.is_some()) else {
             return self.refuse(envelope, Condition::RemoteServerNotFound);
         };
-        let key = pair.key();
+        let key = key_of(&pair);
         if self.is_down(&key) {
             return self.refuse(envelope, Condition::InternalServerError);
         }
@@ -67,7 +68,7 @@ impl Realm {
         // Nobody waits for the answer.
         let probe = Mail::Probe(oneshot::channel().0);
         let start = |birth| Link::start(self, pair.clone(), birth);
-        let _ = self.links.send_or_start(&pair.key(), probe, start);
+        let _ = self.links.send_or_start(&key_of(pair), probe, start);
     }
 
     /// Sends a stanza to the Hub of a service, or of one of its entities. Who comes wakes it: a

@@ -54,7 +54,7 @@ impl Link {
     pub(super) fn failed(&mut self, trouble: Trouble, ctx: &mut Context<Link>) {
         let byte = f64::from(random::<1>()[0]) / 255.0;
         let rest = self.course.failed(trouble.clone(), Instant::now(), byte);
-        info!(server = %self.pair.remote, from = %self.pair.local, trouble = trouble.text,
+        info!(server = %self.pair.to, from = %self.pair.from, trouble = trouble.text,
             rest = rest.as_secs(), "a server cannot be reached");
         let all = trouble.lasting;
         self.give_up(&trouble, |item| all || item.number.is_none());
@@ -69,8 +69,8 @@ impl Link {
         let before = |time: Duration| now.saturating_sub(time.as_millis() as Millis);
         let (passing, lasting) = (before(settings.patience), before(settings.give_up));
         let last = self.course.refuses(Instant::now()).cloned();
-        let trouble = last
-            .unwrap_or_else(|| Trouble::passing(format!("{} does not answer", self.pair.remote)));
+        let trouble =
+            last.unwrap_or_else(|| Trouble::passing(format!("{} does not answer", self.pair.to)));
         self.give_up(&trouble, |item| match item.number {
             Some(_) => item.since <= lasting,
             None => item.since <= passing,

@@ -14,8 +14,8 @@ use rookery_storage::record::{self, Record, RecordError};
 use rookery_storage::{Frame, KeyRange, Tree};
 use serde::{Deserialize, Serialize};
 
-use super::Pair;
 use crate::effect::{Millis, Query, Row};
+use rookery_protocol::dialback::Pair;
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -374,14 +374,14 @@ pub fn pair_in(key: &[u8]) -> Option<Pair> {
     let (remote, local) = (parts.next()?, parts.next()?);
     let text = |part: &[u8]| std::str::from_utf8(part).ok().map(Into::into);
     Some(Pair {
-        local: text(local)?,
-        remote: text(remote)?,
+        from: text(local)?,
+        to: text(remote)?,
     })
 }
 
 /// The beginning of the keys of a pair's rows: no domain has a zero in it.
 fn prefix(pair: &Pair) -> Vec<u8> {
-    [pair.remote.as_bytes(), &[0], pair.local.as_bytes(), &[0]].concat()
+    [pair.to.as_bytes(), &[0], pair.from.as_bytes(), &[0]].concat()
 }
 
 /// All keys behind those of a pair.

@@ -7,10 +7,11 @@ use actix::prelude::*;
 use parking_lot::Mutex;
 use rookery_protocol::stanza::Stanza;
 
+use crate::link::Roads;
 use crate::link::course::Trouble;
-use crate::link::{Pair, Roads};
 use crate::messages::{FromLine, ToStream};
 use crate::realm::Realm;
+use rookery_protocol::dialback::Pair;
 
 /// How it meets who calls.
 #[derive(Clone)]

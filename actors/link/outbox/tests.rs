@@ -13,10 +13,7 @@ const ROOMY: Bounds = Bounds {
 };
 
 fn pair() -> Pair {
-    Pair {
-        local: "a.test".into(),
-        remote: "b.test".into(),
-    }
+    Pair::new("a.test", "b.test")
 }
 
 fn stanza(id: &str) -> Stanza {
@@ -241,7 +238,7 @@ fn pairs_do_not_meet() {
     let mut desk = Desk::new(ROOMY);
     desk.take("1", true).expect("there is room");
     let longer = Pair {
-        remote: "b.test.more".into(),
+        to: "b.test.more".into(),
         ..pair()
     };
     let rows = Outbox::everything(&longer).rows(&desk.store);
