@@ -31,6 +31,7 @@ use crate::link::{Roads, outbox};
 use crate::listener::{Listener, Port};
 use crate::messages::{Mail, Order};
 use crate::owners::Owners;
+use crate::peers::{Abroad, Peers};
 use crate::realm::{Gauges, HANDSHAKES, Realm};
 use crate::receipt::Receipt;
 use crate::registry::Registry;
@@ -50,7 +51,7 @@ pub struct Start {
     pub tls: Arc<Tls>,
     /// The server's secret: stands behind the salts of accounts that do not exist, and tokens.
     pub secret: [u8; 32],
-    /// How other servers are reached, if they are.
+    /// How other servers are reached, where it is otherwise than by the settings: for tests.
     pub roads: Option<Arc<dyn Roads>>,
     /// Called once if the disk fails: must end the process.
     pub fatal: Fatal,
@@ -89,6 +90,11 @@ impl Engine {
         let directory = Arc::new(Directory::new(bounds));
         let links = Arc::new(Directory::new(bounds));
         let site = Site::new(settings, extensions);
+        let peers = site.settings.speaks_to_servers().then(|| {
+            let hosts = site.hosts.iter().map(|it| it.name.clone());
+            let domains = site.domains.iter().cloned().chain(hosts).collect();
+            Arc::new(Peers::new(&site.settings, domains, &secret))
+        });
         site.notices.load(keeper.store())?;
         let (hubs, others) = (Arc::clone(&directory), Arc::clone(&links));
         keeper.start(
@@ -113,7 +119,8 @@ impl Engine {
             site,
             directory,
             links,
-            roads,
+            roads: roads.or_else(|| peers.clone().map(|it| Arc::new(Abroad(it)) as _)),
+            peers,
             keeper,
             lanes,
             accounts,

@@ -74,6 +74,7 @@ pub mod lookalike;
 pub mod messages;
 pub mod notices;
 pub mod owners;
+pub mod peers;
 pub mod realm;
 pub mod receipt;
 pub mod registry;

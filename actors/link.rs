@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use rookery_protocol::dialback::Pair;
 use rookery_protocol::error::{Condition, StanzaError, StreamCondition, StreamError};
+use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::stanza::Stanza;
 use rookery_storage::Frame;
 use smol_str::SmolStr;
@@ -30,7 +31,7 @@ use crate::lifeline::Lifeline;
 use crate::messages::{FromLine, Mail, Order, ToStream};
 use crate::realm::Realm;
 use crate::receipt::Receipt;
-use course::{Course, Pace, Trouble};
+use course::{Course, Pace};
 use outbox::{Bounds, Outbox};
 
 /// Rows of what has arrived are deleted this long after, unless another frame takes them along.
@@ -179,10 +180,10 @@ impl Link {
         } = envelope;
         self.used = Instant::now();
         let (lasting, now) = (marks.lasting, self.realm.site.now());
-        if let Some(trouble) = self.course.refuses(Instant::now())
-            && (!lasting || trouble.lasting)
+        if let Some(refusal) = self.course.refuses(Instant::now())
+            && (!lasting || refusal.is_lasting())
         {
-            let error = trouble.to_error();
+            let error = refusal.to_error(&self.pair.to);
             return self.refuse(&stanza, &error, (lasting, rows, receipt));
         }
         let wrote = lasting || !rows.is_empty();
@@ -268,11 +269,7 @@ impl Link {
     fn call(&mut self, ctx: &mut Context<Link>) {
         self.lines = self.lines.wrapping_add(1);
         let Some(roads) = &self.realm.roads else {
-            let trouble = Trouble {
-                lasting: true,
-                text: "this server does not speak to others".into(),
-            };
-            return self.failed(trouble, ctx);
+            return self.failed(Refusal::NoServer, ctx);
         };
         let own = ctx.address().recipient();
         let stream = roads.call(&self.realm, &self.pair, self.lines, own);
@@ -285,13 +282,13 @@ impl Link {
     }
 
     /// The line broke, or never came about.
-    fn broke(&mut self, trouble: Option<Trouble>, ctx: &mut Context<Link>) {
+    fn broke(&mut self, refusal: Option<Refusal>, ctx: &mut Context<Link>) {
         let Some(line) = self.line.take() else {
             return;
         };
         self.outbox.broke(line.acks == Some(true));
-        match trouble {
-            Some(trouble) => self.failed(trouble, ctx),
+        match refusal {
+            Some(refusal) => self.failed(refusal, ctx),
             None => {
                 self.course.ended();
                 self.go_on(ctx);
@@ -311,7 +308,7 @@ impl Link {
             FromLine::Acked { count, .. } => drop(self.later.append(self.outbox.acked(count))),
             FromLine::Full { .. } => line.full = true,
             FromLine::Drained { .. } => line.full = false,
-            FromLine::Down { trouble, .. } => return self.broke(trouble, ctx),
+            FromLine::Down { refusal, .. } => return self.broke(refusal, ctx),
         }
         self.go_on(ctx);
     }

@@ -1,6 +1,6 @@
 //! The Listener of a port: takes connections, asks the gate, and deals them to the lanes in turn.
 
-use std::net::TcpListener as Socket;
+use std::net::{IpAddr, TcpListener as Socket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use actix::prelude::*;
 use tokio::net::TcpListener;
 use tracing::warn;
 
+use crate::gate::Pending;
 use crate::realm::Realm;
 use crate::registry::{Ended, Life};
 use crate::stream::{Arrival, Stream};
@@ -23,6 +24,10 @@ pub enum Port {
     Clients,
     /// Clients, direct TLS (XEP-0368).
     ClientsTls,
+    /// Other servers, STARTTLS.
+    Servers,
+    /// Other servers, direct TLS (XEP-0368).
+    ServersTls,
 }
 
 /// A Listener.
@@ -101,11 +106,13 @@ async fn take(realm: Arc<Realm>, socket: Arc<Socket>, port: Port) {
             let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else {
                 return;
             };
-            let arrival = match port {
-                Port::Clients => Arrival::Plain(tcp),
-                Port::ClientsTls => Arrival::Direct(tcp),
+            let (arrival, open): (_, fn(&Arc<Realm>, Arrival, IpAddr, Pending)) = match port {
+                Port::Clients => (Arrival::Plain(tcp), Stream::open),
+                Port::ClientsTls => (Arrival::Direct(tcp), Stream::open),
+                Port::Servers => (Arrival::Plain(tcp), Stream::welcome),
+                Port::ServersTls => (Arrival::Direct(tcp), Stream::welcome),
             };
-            Stream::open(&realm, arrival, peer.ip(), pending);
+            open(&realm, arrival, peer.ip(), pending);
         });
     }
 }

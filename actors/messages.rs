@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
+use rookery_protocol::dialback::Verdict;
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
+use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_protocol::xml::Element;
@@ -17,8 +19,8 @@ use crate::clients::ClientKey;
 use crate::effect::{Envelope, Millis};
 use crate::hub::devices::DeviceId;
 use crate::keeper::Committed;
-use crate::link::course::Trouble;
-use crate::receipt::{Owner, Receipt};
+use crate::peers::Query;
+use crate::receipt::{Notice, Owner, Receipt};
 use crate::session::{Counting, Session};
 use crate::stream::Stream;
 
@@ -354,6 +356,10 @@ pub enum ToStream {
     Close(StreamError),
     /// Close: nobody needs it any more.
     End,
+    /// News of the ledger of what another server sent.
+    Ledger(Notice),
+    /// What was found out of a key.
+    Verified { query: Query, verdict: Verdict },
     /// The session died of a panic: its Hub must hear, and the client come back.
     SessionDied { jid: Jid, device: DeviceId },
 }
@@ -374,7 +380,7 @@ pub enum FromLine {
     /// Now it has.
     Drained { line: u32 },
     /// The line is gone, or never came about; none where it ended in peace.
-    Down { line: u32, trouble: Option<Trouble> },
+    Down { line: u32, refusal: Option<Refusal> },
 }
 
 impl FromLine {

@@ -30,6 +30,7 @@ use crate::lane::Lanes;
 use crate::link::{Link, Roads};
 use crate::messages::Mail;
 use crate::owners::Owners;
+use crate::peers::Peers;
 use crate::registry::Registry;
 use crate::site::{Site, VERSION};
 use crate::transport::Tls;
@@ -44,6 +45,8 @@ pub struct Realm {
     pub links: Arc<Directory<Link>>,
     /// How other servers are reached; none: they are not.
     pub roads: Option<Arc<dyn Roads>>,
+    /// What it takes to speak with other servers, if this one does.
+    pub peers: Option<Arc<Peers>>,
     pub keeper: Keeper,
     pub lanes: Lanes,
     pub accounts: Accounts,

@@ -37,15 +37,26 @@ pub struct Head {
     pub kind: Kind,
     pub id: Option<SmolStr>,
     pub to: Option<Jid>,
+    /// Of a stanza that came from elsewhere; whose it is otherwise the owner knows.
+    pub from: Option<Box<Jid>>,
 }
 
 impl Head {
-    /// The head of `stanza`.
+    /// The head of `stanza`, of the owner's own.
     pub fn of(stanza: &Stanza) -> Head {
         Head {
             kind: stanza.kind,
             id: stanza.id.clone(),
             to: stanza.to.clone(),
+            from: None,
+        }
+    }
+
+    /// The head of a stanza of another server's.
+    pub fn from_elsewhere(stanza: &Stanza) -> Head {
+        Head {
+            from: stanza.from.clone().map(Box::new),
+            ..Head::of(stanza)
         }
     }
 
@@ -58,6 +69,7 @@ impl Head {
         };
         stanza.id = self.id.clone();
         stanza.to = self.to.clone();
+        stanza.from = self.from.as_deref().cloned();
         stanza
     }
 }
@@ -407,6 +419,7 @@ mod tests {
             kind: Kind::Message(MessageType::Chat),
             id: None,
             to: None,
+            from: None,
         };
         (owner.receipt(head, size), go_on)
     }

@@ -8,6 +8,7 @@ mod live;
 mod negotiate;
 mod outbox;
 mod patience;
+pub mod peer;
 mod pump;
 
 use std::net::IpAddr;
@@ -33,6 +34,7 @@ use crate::realm::Realm;
 use crate::stream::outbox::Outbox;
 use crate::transport::{Transport, secure};
 use live::Live;
+use peer::Peer;
 
 /// After our last word the peer has this long to take it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -86,6 +88,8 @@ pub struct Stream {
 enum State {
     Negotiating(Box<Negotiation>),
     Live(Live),
+    /// Another server's, from its first byte.
+    Peer(Box<Peer>),
     /// The last word is said; hang up when it is written, or soon anyway.
     Closing,
 }
@@ -141,28 +145,9 @@ impl Stream {
                 closing: Stream::await_closing(&realm, ctx),
                 _pending: pending,
             };
-            let mut stream = Stream {
-                _lifeline: Lifeline::stream(&realm),
-                reader: StreamReader::new(negotiate::limits_before(&realm), StreamKind::Client),
-                realm,
-                peer,
-                transport: Transport::None,
-                out: Outbox::default(),
-                unread: Vec::new(),
-                state: State::Negotiating(Box::new(negotiation)),
-                rates,
-                paused: false,
-                heard: now,
-                asked: false,
-                stuck: None,
-                behind: None,
-                flush: false,
-                shut: false,
-                dropped: 0,
-                ask_due: false,
-                upgrade_due: false,
-                waker: None,
-            };
+            let mut stream = Stream::bare(&realm, peer, StreamKind::Client);
+            stream.rates = rates;
+            stream.state = State::Negotiating(Box::new(negotiation));
             match arrival {
                 Arrival::Plain(tcp) => stream.transport = Transport::Tcp(tcp),
                 Arrival::Other(other) => stream.transport = Transport::Other(other),
@@ -170,6 +155,32 @@ impl Stream {
             }
             stream
         });
+    }
+
+    /// A stream without a connection, on which nothing was said yet.
+    fn bare(realm: &Arc<Realm>, peer: IpAddr, kind: StreamKind) -> Stream {
+        Stream {
+            _lifeline: Lifeline::stream(realm),
+            reader: StreamReader::new(negotiate::limits_before(realm), kind),
+            realm: Arc::clone(realm),
+            peer,
+            transport: Transport::None,
+            out: Outbox::default(),
+            unread: Vec::new(),
+            state: State::Closing,
+            rates: None,
+            paused: false,
+            heard: Instant::now(),
+            asked: false,
+            stuck: None,
+            behind: None,
+            flush: false,
+            shut: false,
+            dropped: 0,
+            ask_due: false,
+            upgrade_due: false,
+            waker: None,
+        }
     }
 
     /// Before there is a session nobody else tells a stream that the server stops.
@@ -186,6 +197,9 @@ impl Stream {
 
     /// TLS, with its own time limit; the stream goes on when it is done.
     fn handshake(&mut self, tcp: tokio::net::TcpStream, direct: bool, ctx: &mut Context<Stream>) {
+        if let State::Peer(_) = self.state {
+            return self.handshake_with_peer(tcp, direct, ctx);
+        }
         let tls = self.realm.tls.load_full();
         let limit = self.realm.site.settings.limits.handshake;
         let permits = Arc::clone(&self.realm.handshakes);
@@ -236,9 +250,7 @@ impl Stream {
         self.heard = Instant::now();
         self.asked = false;
         if let Some(rates) = &mut self.rates {
-            let limits = &self.realm.site.settings.limits;
-            let (rate, burst) = (limits.rate.get() as f64, limits.burst.get() as f64);
-            if let Some(wait) = rates
+    XX            if let Some(wait) = rates
                 .bytes
                 .take(bytes.len() as f64, rate, burst, self.heard)
             {
@@ -296,6 +308,9 @@ impl Stream {
                     negotiation.client.waiting() || self.upgrade_due || self.transport.is_none()
                 }
                 State::Live(_) => false,
+                State::Peer(peer) => {
+                    peer.waiting() || self.upgrade_due || self.transport.is_none()
+                }
                 State::Closing => true,
             }
     }
@@ -325,6 +340,7 @@ impl Stream {
         match &mut self.state {
             State::Negotiating(_) => self.negotiate(event, behind, ctx),
             State::Live(_) => self.live(event, ctx),
+            State::Peer(_) => self.peer_said(event, behind, ctx),
             State::Closing => {}
         }
     }
@@ -348,6 +364,7 @@ impl Stream {
         match &self.state {
             State::Negotiating(_) => self.happened(Happened::Fail(error), ctx),
             State::Live(_) => self.close(Some(error), ctx),
+            State::Peer(_) => self.fail_peer(error, ctx),
             State::Closing => {}
         }
     }
@@ -395,15 +412,22 @@ impl Handler<ToStream> for Stream {
     fn handle(&mut self, message: ToStream, ctx: &mut Context<Stream>) {
         match message {
             ToStream::Write { bytes, ask } => {
-                self.write(&bytes);
-                self.ask_due |= ask;
+                match self.state {
+                    State::Peer(_) => self.write_to_peer(&bytes, ask),
+                    _ => {
+                        self.write(&bytes);
+                        self.ask_due |= ask;
+                    }
+                }
                 self.bounded(ctx);
             }
             ToStream::Resume => self.resume(ctx),
             ToStream::Bound(answer) => self.bound(answer, ctx),
             ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
-            ToStream::End => self.close(None, ctx),
+            ToStream::End => self.finish_peer(ctx),
+            ToStream::Ledger(notice) => self.ledger(notice, ctx),
+            ToStream::Verified { query, verdict } => self.verified(query, verdict, ctx),
             ToStream::SessionDied { jid, device } => {
                 self.realm.post(&jid, Mail::Gone(device), false);
                 self.fail(StreamError::new(StreamCondition::InternalServerError), ctx);

@@ -10,8 +10,7 @@ use rookery_protocol::sasl::ChannelBindings;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
 /// RFC 9266 §2: the label of the exported key.
 const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
@@ -116,5 +115,5 @@ pub async fn secure(
         tls_server_end_point: tls.end_point.clone(),
         tls_version: connection.protocol_version().map(u16::from),
     };
-    Ok((Transport::Tls(Box::new(stream)), bindings))
+    Ok((Transport::Tls(Box::new(stream.into())), bindings))
 }

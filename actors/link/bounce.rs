@@ -9,7 +9,7 @@ use rookery_storage::Frame;
 use tracing::info;
 
 use super::Link;
-use super::course::Trouble;
+use rookery_protocol::negotiation::Refusal;
 use super::outbox::Item;
 use crate::effect::{Envelope, Millis};
 use crate::receipt::Receipt;
@@ -51,13 +51,13 @@ impl Link {
     }
 
     /// The other server cannot be reached now: what cannot wait is given up.
-    pub(super) fn failed(&mut self, trouble: Trouble, ctx: &mut Context<Link>) {
+    pub(super) fn failed(&mut self, refusal: Refusal, ctx: &mut Context<Link>) {
         let byte = f64::from(random::<1>()[0]) / 255.0;
-        let rest = self.course.failed(trouble.clone(), Instant::now(), byte);
-        info!(server = %self.pair.to, from = %self.pair.from, trouble = trouble.text,
+        let rest = self.course.failed(refusal.clone(), Instant::now(), byte);
+        info!(server = %self.pair.to, from = %self.pair.from, %refusal,
             rest = rest.as_secs(), "a server cannot be reached");
-        let all = trouble.lasting;
-        self.give_up(&trouble, |item| all || item.number.is_none());
+        let all = refusal.is_lasting();
+        self.give_up(&refusal, |item| all || item.number.is_none());
         self.expire(ctx);
         ctx.run_later(rest, |link, ctx| link.go_on(ctx));
     }
@@ -69,17 +69,16 @@ impl Link {
         let before = |time: Duration| now.saturating_sub(time.as_millis() as Millis);
         let (passing, lasting) = (before(settings.patience), before(settings.give_up));
         let last = self.course.refuses(Instant::now()).cloned();
-        let trouble =
-            last.unwrap_or_else(|| Trouble::passing(format!("{} does not answer", self.pair.to)));
-        self.give_up(&trouble, |item| match item.number {
+        let refusal = last.unwrap_or(Refusal::Timeout);
+        self.give_up(&refusal, |item| match item.number {
             Some(_) => item.since <= lasting,
             None => item.since <= passing,
         });
         self.go_on(ctx);
     }
 
-    pub(super) fn give_up(&mut self, trouble: &Trouble, condemned: impl Fn(&Item) -> bool) {
-        let error = trouble.to_error();
+    pub(super) fn give_up(&mut self, refusal: &Refusal, condemned: impl Fn(&Item) -> bool) {
+        let error = refusal.to_error(&self.pair.to);
         for item in self.outbox.give_up(condemned) {
             let stanza = Stanza::parse_stored(item.bytes.clone());
             let rows = self.outbox.done(vec![item]);

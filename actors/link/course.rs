@@ -3,35 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use rookery_protocol::error::{Condition, StanzaError};
-
-/// Why a server cannot be reached, in words for whoever wrote to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// Trying again later would not help: the domain does not exist, or offers no XMPP.
-    pub lasting: bool,
-    /// What happened.
-    pub text: String,
-}
-
-impl Trouble {
-    /// Something that may pass.
-    pub fn passing(text: impl Into<String>) -> Trouble {
-        Trouble {
-            lasting: false,
-            text: text.into(),
-        }
-    }
-
-    /// The error for who sent the stanza (RFC 6120 §8.3.3.15, §8.3.3.16).
-    pub fn to_error(&self) -> StanzaError {
-        let condition = match self.lasting {
-            true => Condition::RemoteServerNotFound,
-            false => Condition::RemoteServerTimeout,
-        };
-        StanzaError::new(condition).with_text(self.text.clone())
-    }
-}
+use rookery_protocol::negotiation::Refusal;
 
 /// How long to wait between tries.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +22,7 @@ pub struct Course {
     /// Failures in a row.
     failures: u32,
     /// The last one.
-    trouble: Option<Trouble>,
+    refusal: Option<Refusal>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +44,7 @@ impl Course {
             pace,
             state: State::Idle,
             failures: 0,
-            trouble: None,
+            refusal: None,
         }
     }
 
@@ -92,7 +64,7 @@ impl Course {
     /// Stanzas may be written.
     pub fn came(&mut self, now: Instant) {
         self.state = State::Up(now);
-        self.trouble = None;
+        self.refusal = None;
     }
 
     /// Whether stanzas may be written.
@@ -102,7 +74,7 @@ impl Course {
 
     /// It could not be reached, or the line broke. `chance` is from 0 to 1, so that not all who
     /// lost a server call it at once. Answers how long it is left alone.
-    pub fn failed(&mut self, trouble: Trouble, now: Instant, chance: f64) -> Duration {
+    pub fn failed(&mut self, refusal: Refusal, now: Instant, chance: f64) -> Duration {
         // A line that held for a while says that the server is well.
         if let State::Up(since) = self.state
             && now.saturating_duration_since(since) >= self.pace.first
@@ -117,7 +89,7 @@ impl Course {
         };
         let rest = rest.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
         self.failures = self.failures.saturating_add(1);
-        self.trouble = Some(trouble);
+        self.refusal = Some(refusal);
         self.state = State::Resting(now + rest);
         rest
     }
@@ -136,9 +108,9 @@ impl Course {
     }
 
     /// What went wrong, while the server is left alone: stanzas that cannot wait need not.
-    pub fn refuses(&self, now: Instant) -> Option<&Trouble> {
+    pub fn refuses(&self, now: Instant) -> Option<&Refusal> {
         match self.state {
-            State::Resting(until) if until > now => self.trouble.as_ref(),
+            State::Resting(until) if until > now => self.refusal.as_ref(),
             _ => None,
         }
     }
@@ -161,8 +133,8 @@ mod tests {
         longest: Duration::from_secs(3600),
     };
 
-    fn trouble() -> Trouble {
-        Trouble::passing("nobody answers")
+    fn refusal() -> Refusal {
+        Refusal::Timeout
     }
 
     #[test]
@@ -172,9 +144,9 @@ mod tests {
         let mut rests = Vec::new();
         for _ in 0..9 {
             assert!(course.calls(now) && !course.calls(now));
-            let rest = course.failed(trouble(), now, 1.0);
+            let rest = course.failed(refusal(), now, 1.0);
             assert!(!course.calls(now + rest - Duration::from_millis(1)));
-            assert_eq!(course.refuses(now), Some(&trouble()));
+            assert_eq!(course.refuses(now), Some(&refusal()));
             now += rest;
             assert_eq!(course.refuses(now), None);
             rests.push(rest.as_secs());
@@ -185,7 +157,7 @@ mod tests {
     #[test]
     fn not_all_call_at_once() {
         let now = Instant::now();
-        let rest = |chance| Course::new(PACE).failed(trouble(), now, chance);
+        let rest = |chance| Course::new(PACE).failed(refusal(), now, chance);
         assert_eq!(rest(0.0), Duration::from_secs(15));
         assert_eq!(rest(1.0), Duration::from_secs(30));
     }
@@ -194,30 +166,20 @@ mod tests {
     fn a_line_that_held_is_called_again_soon_and_one_that_did_not_is_not() {
         let now = Instant::now();
         let mut course = Course::new(PACE);
-        course.failed(trouble(), now, 1.0);
+        course.failed(refusal(), now, 1.0);
         course.came(now);
         assert!(course.is_up() && course.refuses(now).is_none());
         let held = now + PACE.first;
-        assert_eq!(course.failed(trouble(), held, 1.0), PACE.first / 10);
+        assert_eq!(course.failed(refusal(), held, 1.0), PACE.first / 10);
         course.came(held);
-        assert_eq!(course.failed(trouble(), held, 1.0), PACE.first * 2);
-    }
-
-    #[test]
-    fn what_does_not_exist_is_not_found_and_the_rest_may_pass() {
-        let condition = |lasting| {
-            let text = String::new();
-            Trouble { lasting, text }.to_error().condition
-        };
-        assert_eq!(condition(true), Condition::RemoteServerNotFound);
-        assert_eq!(condition(false), Condition::RemoteServerTimeout);
+        assert_eq!(course.failed(refusal(), held, 1.0), PACE.first * 2);
     }
 
     #[test]
     fn an_administrator_may_hurry() {
         let now = Instant::now();
         let mut course = Course::new(PACE);
-        course.failed(trouble(), now, 1.0);
+        course.failed(refusal(), now, 1.0);
         assert!(!course.calls(now));
         course.hurry();
         assert!(course.calls(now));

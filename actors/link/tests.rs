@@ -7,7 +7,7 @@ use rookery_config::Settings;
 use rookery_storage::{KeyRange, Tree};
 
 use super::Roads;
-use super::course::Trouble;
+use rookery_protocol::negotiation::Refusal;
 use crate::testing::far::{Far, Mood};
 use crate::testing::ledger::LIST;
 use crate::testing::{Client, PATIENCE, World, run, settings};
@@ -108,7 +108,7 @@ fn a_server_that_was_killed_sends_what_it_had_promised() {
 #[test]
 fn who_cannot_wait_is_told_and_what_must_last_waits() {
     run(async {
-        let away = Mood::Away(Trouble::passing("far.test is asleep"));
+        let away = Mood::Away(Refusal::Unreachable);
         let (world, far, mut ann) = world(away, |it| {
             it.outbox.retry = Duration::from_secs(3600);
             it.outbox.retry_longest = Duration::from_secs(3600);
@@ -118,7 +118,7 @@ fn who_cannot_wait_is_told_and_what_must_last_waits() {
         ann.say(&question("2")).await;
         let error = ann.hear("id='2'").await;
         assert!(error.contains("remote-server-timeout"), "{error}");
-        assert!(error.contains("far.test is asleep"), "{error}");
+        assert!(error.contains("far.test: its server cannot be reached"), "{error}");
         assert!(error.contains("type='wait'"), "{error}");
         // Presence is nobody's loss.
         ann.say("<presence to='x@far.test' id='3'/>").await;
@@ -137,7 +137,7 @@ fn who_cannot_wait_is_told_and_what_must_last_waits() {
 fn a_server_is_tried_again_by_itself() {
     run(async {
         let (world, far, mut ann) =
-            world(Mood::Away(Trouble::passing("it is asleep")), |_| {}).await;
+            world(Mood::Away(Refusal::Unreachable), |_| {}).await;
         ann.say(&message("1")).await;
         until("it was called twice", || far.calls() > 2).await;
         far.turn(Mood::TakesOnly);
@@ -149,15 +149,11 @@ fn a_server_is_tried_again_by_itself() {
 #[test]
 fn what_can_never_arrive_comes_back_with_the_reason() {
     run(async {
-        let trouble = Trouble {
-            lasting: true,
-            text: "there is no far.test".into(),
-        };
-        let (world, _, mut ann) = world(Mood::Away(trouble), |_| {}).await;
+        let (world, _, mut ann) = world(Mood::Away(Refusal::NoDomain), |_| {}).await;
         ann.say(&message("1")).await;
         let error = ann.hear("id='1'").await;
         assert!(error.contains("remote-server-not-found"), "{error}");
-        assert!(error.contains("there is no far.test"), "{error}");
+        assert!(error.contains("the domain does not exist"), "{error}");
         assert!(error.contains("from='x@far.test'"), "{error}");
         all_taken(&world).await;
         world.stop().await;
@@ -167,7 +163,7 @@ fn what_can_never_arrive_comes_back_with_the_reason() {
 #[test]
 fn what_waited_for_too_long_comes_back() {
     run(async {
-        let away = Mood::Away(Trouble::passing("it is asleep"));
+        let away = Mood::Away(Refusal::Unreachable);
         let (world, _, mut ann) = world(away, |it| {
             it.outbox.give_up = Duration::from_millis(50);
         })

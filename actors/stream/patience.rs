@@ -54,6 +54,14 @@ impl Stream {
                     live.session.do_send(ToSession::Idle);
                 }
             }
+            State::Peer(peer) => {
+                let settings = &self.realm.site.settings;
+                // Servers close a stream that they do not need; one that breaks off does not say so.
+                let silent = now - self.heard > settings.outbox.idle * 2;
+                if peer.is_late(now) || peer.is_deaf(now, settings.acks.timeout) || silent {
+                    self.fail(StreamError::new(StreamCondition::ConnectionTimeout), ctx);
+                }
+            }
             State::Closing => {}
         }
     }

@@ -137,6 +137,7 @@ fn write(stream: &mut Stream, task: &mut task::Context<'_>) -> Flow {
             }
         }
     }
+    stream.drained();
     if stream.flush {
         match stream.transport.poll_flush(task) {
             Poll::Ready(Ok(())) => {

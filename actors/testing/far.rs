@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rookery_protocol::stanza::Stanza;
 
 use crate::link::Roads;
-use crate::link::course::Trouble;
+use rookery_protocol::negotiation::Refusal;
 use crate::messages::{FromLine, ToStream};
 use crate::realm::Realm;
 use rookery_protocol::dialback::Pair;
@@ -23,7 +23,7 @@ pub enum Mood {
     /// It is called and says nothing.
     Silent,
     /// It cannot be reached.
-    Away(Trouble),
+    Away(Refusal),
 }
 
 /// Another server.
@@ -77,8 +77,8 @@ impl Far {
 
     /// The line breaks.
     pub fn hang_up(&self) {
-        let trouble = Some(Trouble::passing("the line broke"));
-        self.say(|line| FromLine::Down { line, trouble });
+        let refusal = Some(Refusal::Lost);
+        self.say(|line| FromLine::Down { line, refusal });
     }
 
     fn say(&self, news: impl FnOnce(u32) -> FromLine) {
@@ -108,9 +108,9 @@ impl Roads for Far {
                 acks: false,
             }),
             Mood::Silent => None,
-            Mood::Away(trouble) => Some(FromLine::Down {
+            Mood::Away(refusal) => Some(FromLine::Down {
                 line: number,
-                trouble: Some(trouble.clone()),
+                refusal: Some(refusal.clone()),
             }),
         };
         if let Some(news) = news {
@@ -147,8 +147,8 @@ impl Handler<ToStream> for FarLine {
                 self.state.lock().heard.push(stanza);
             }
             ToStream::End | ToStream::Close(_) => {
-                let (line, trouble) = (self.number, None);
-                self.link.do_send(FromLine::Down { line, trouble });
+                let (line, refusal) = (self.number, None);
+                self.link.do_send(FromLine::Down { line, refusal });
                 ctx.stop();
             }
             _ => panic!("nothing else is said to a line"),

@@ -1,0 +1,367 @@
+//! Another server's stream, whichever side began it: who it is, what it may send, what it is sent.
+//!
+//! The machines of the protocol say what to do; here it is done. A stanza that they admit goes
+//! straight to the router, with a receipt of the stream's own ledger, which is the XEP-0198 `h` and
+//! the back-pressure as it is for a client's session.
+
+mod acks;
+mod inbound;
+mod outbound;
+mod stanzas;
+
+use std::io::Error;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use rookery_protocol::dialback::Verdict;
+use rookery_protocol::error::{StreamCondition, StreamError};
+use rookery_protocol::framer::Limits;
+use rookery_protocol::negotiation::peer_in::{self, PeerIn};
+use rookery_protocol::negotiation::Refusal;
+use rookery_protocol::negotiation::peer_out::{self, Errand, PeerOut};
+use rookery_protocol::ns;
+use rookery_protocol::reader::{Event, RawElement, StreamKind};
+use smol_str::SmolStr;
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use super::{Arrival, Rates, State, Stream, negotiate};
+use crate::gate::{Bucket, Pending};
+use crate::messages::{FromLine, ToStream};
+use crate::peer_tls::{Beginning, Presented};
+use crate::peers::{Peers, Place, Query, standing};
+use crate::realm::Realm;
+use crate::receipt::{Bounds, Owner};
+use acks::Acks;
+
+/// How long another server may take until the first pair is proved.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The address of a server that is not dialled yet.
+const UNKNOWN: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// Another server's stream.
+pub(in crate::stream) struct Peer {
+    side: Side,
+    peers: Arc<Peers>,
+    /// The certificates that it showed.
+    shown: Presented,
+    /// What was found out of it before.
+    place: Place,
+    /// The ledger of what it sent.
+    owner: Arc<Owner>,
+    /// Stream management, once it is on.
+    acks: Option<Acks>,
+    began: Instant,
+    /// Something is proved.
+    proved: bool,
+    /// The language of what says none.
+    lang: Option<SmolStr>,
+    /// The Link was told that it gives too much.
+    full: bool,
+    /// Its place among those who have not proved anything.
+    pending: Option<Pending>,
+}
+
+enum Side {
+    In(PeerIn),
+    Out(PeerOut, Caller),
+}
+
+/// Whom to call, and for whom.
+pub struct Call {
+    pub errand: Errand,
+    pub caller: Caller,
+}
+
+/// For whom we called.
+pub enum Caller {
+    /// For a Link, whose line this is.
+    Link(LinesEnd),
+    /// For a stream that wants to know of a key.
+    Asker {
+        /// What it wants to know.
+        query: Query,
+        /// Which stream.
+        asker: Addr<Stream>,
+    },
+}
+
+/// The Link's end of a line. Whatever becomes of the stream, the Link hears that it is gone.
+pub struct LinesEnd {
+    line: u32,
+    link: Option<Recipient<FromLine>>,
+}
+
+impl Caller {
+    /// For this Link, as the line with this number.
+    pub fn link(line: u32, link: Recipient<FromLine>) -> Caller {
+        let link = Some(link);
+        Caller::Link(LinesEnd { line, link })
+    }
+
+    fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
+        if let Caller::Link(LinesEnd { line, link }) = self
+            && let Some(link) = link
+        {
+            link.do_send(news(*line));
+        }
+    }
+
+    /// The line is gone.
+    fn down(&mut self, refusal: Option<Refusal>) {
+        if let Caller::Link(LinesEnd { line, link }) = self
+            && let Some(link) = link.take()
+        {
+            let line = *line;
+            link.do_send(FromLine::Down { line, refusal });
+        }
+    }
+}
+
+impl Drop for LinesEnd {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take() {
+            let (line, refusal) = (self.line, Some(Refusal::Lost));
+            link.do_send(FromLine::Down { line, refusal });
+        }
+    }
+}
+
+impl Stream {
+    /// Takes a connection of another server, on the current lane.
+    pub fn welcome(realm: &Arc<Realm>, arrival: Arrival, address: IpAddr, pending: Pending) {
+        let Some(peers) = realm.peers.clone() else {
+            return;
+        };
+        let s2s = &realm.site.settings.s2s;
+        let now = Instant::now();
+        let trusted = realm.gate.trusts(address);
+        let rates = (!trusted).then(|| {
+            Box::new(Rates {
+                bytes: Bucket::full(s2s.burst.get() as f64, now),
+                stanzas: Bucket::full(f64::MAX, now),
+            })
+        });
+        let secured = matches!(arrival, Arrival::Other(_));
+        let machine = PeerIn::new(Arc::clone(&peers.inbound), secured);
+        let realm = Arc::clone(realm);
+        Stream::create(move |ctx| {
+            let (side, place) = (Side::In(machine), Place::default());
+            let peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            Stream::await_closing(&realm, ctx);
+            let mut stream = Stream::bare(&realm, address, StreamKind::Server);
+            stream.rates = rates;
+            stream.state = State::Peer(Box::new(peer));
+            match arrival {
+                Arrival::Plain(tcp) => stream.transport = super::Transport::Tcp(tcp),
+                Arrival::Other(other) => stream.transport = super::Transport::Other(other),
+                Arrival::Direct(tcp) => stream.handshake(tcp, true, ctx),
+            }
+            stream
+        });
+    }
+
+    /// Calls another server, from the lane of the caller.
+    pub fn call(realm: &Arc<Realm>, peers: &Arc<Peers>, call: Call) -> Addr<Stream> {
+        let (realm, peers) = (Arc::clone(realm), Arc::clone(peers));
+        Stream::create(move |ctx| {
+            let Call { errand, caller } = call;
+            let place = Place::default();
+            let machine = PeerOut::new(Arc::clone(&peers.outbound), errand.clone());
+            let side = Side::Out(machine, caller);
+            let peer = Peer::new(side, place, None, (&realm, &peers), ctx);
+            let mut stream = Stream::bare(&realm, UNKNOWN, StreamKind::Server);
+            stream.state = State::Peer(Box::new(peer));
+            stream.dial(errand.pair, ctx);
+            stream
+        })
+    }
+
+    /// Something was read.
+    pub(super) fn peer_said(&mut self, event: Event, behind: usize, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
+        if let Event::Open(header) = &event {
+            peer.lang.clone_from(&header.lang);
+        }
+        match (event, &peer.side) {
+            (Event::Element(element), _) if peer.proved && is_stanza(&element) => {
+                self.stanza(&element, ctx);
+            }
+            (Event::Oversized(oversized), _) if peer.proved => self.oversized(&oversized, ctx),
+            (event, Side::In(_)) => self.tell_in(inbound::event(event, behind), ctx),
+            (event, Side::Out(..)) => self.tell_out(outbound::event(event, behind), ctx),
+        }
+    }
+
+    /// The stream must end with this error.
+    pub(super) fn fail_peer(&mut self, error: StreamError, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        match peer.side {
+            Side::In(_) => self.tell_in(peer_in::Event::Fail(error), ctx),
+            Side::Out(..) => self.tell_out(peer_out::Event::Fail(error), ctx),
+        }
+    }
+
+    /// Nobody needs it any more.
+    pub(super) fn finish_peer(&mut self, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        match peer.side {
+            Side::In(_) => self.close(None, ctx),
+            Side::Out(..) => self.tell_out(peer_out::Event::Finish, ctx),
+        }
+    }
+
+    /// What became of a key that was asked about.
+    pub(super) fn verified(&mut self, query: Query, verdict: Verdict, ctx: &mut Context<Stream>) {
+        let Query { pair, id, .. } = query;
+        self.tell_in(peer_in::Event::Verified { pair, id, verdict }, ctx);
+    }
+
+    /// TLS with another server, with its own time limit.
+    pub(super) fn handshake_with_peer(
+        &mut self,
+        tcp: TcpStream,
+        direct: bool,
+        ctx: &mut Context<Stream>,
+    ) {
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        let pair = match &peer.side {
+            Side::In(_) => None,
+            Side::Out(machine, _) => Some(machine.errand().pair.clone()),
+        };
+        let realm = Arc::clone(&self.realm);
+        let beginning = match direct {
+            true => Beginning::Direct,
+            false => Beginning::StartTls,
+        };
+        let work = async move {
+            let _permit = realm.handshakes.acquire().await.map_err(Error::other)?;
+            match pair {
+                Some(pair) => outbound::secure(&realm, tcp, beginning, &pair).await,
+                None => inbound::secure(&realm, tcp, beginning).await,
+            }
+        };
+        ctx.spawn(work.into_actor(self).map(move |done, stream, ctx| match done {
+            Ok((transport, shown)) => {
+                stream.transport = transport;
+                stream.secured_by(shown, direct, ctx);
+            }
+            Err(why) => {
+                debug!(peer = %stream.peer, %why, "no TLS with a server");
+                stream.tell_out(peer_out::Event::Lost(Refusal::TlsFailed), ctx);
+                ctx.stop();
+            }
+        }));
+    }
+
+    /// TLS is there, and this is what the server showed.
+    fn secured_by(&mut self, shown: Presented, direct: bool, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
+        peer.shown = shown;
+        // RFC 6120 §5.4.3.3: nothing of before TLS is known any more.
+        self.unread = Vec::new();
+        self.reader.restart();
+        match &mut peer.side {
+            Side::In(machine) if direct => {
+                *machine = PeerIn::new(Arc::clone(&peer.peers.inbound), true);
+                self.nudge();
+            }
+            Side::In(_) => self.tell_in(peer_in::Event::Secured, ctx),
+            Side::Out(machine, _) => {
+                let domain = &machine.errand().pair.to;
+                let standing = standing(&self.realm, &peer.shown, domain, &peer.place);
+                self.tell_out(peer_out::Event::Secured(standing), ctx);
+            }
+        }
+    }
+
+    /// A first pair is proved: it is a server, and may send what servers send.
+    fn prove_peer(&mut self) {
+        let limits = limits_of_servers(&self.realm);
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
+        if !std::mem::replace(&mut peer.proved, true) {
+            peer.pending = None;
+            self.reader.set_limits(limits);
+        }
+    }
+}
+
+impl Peer {
+    fn new(
+        side: Side,
+        place: Place,
+        pending: Option<Pending>,
+        (realm, peers): (&Realm, &Arc<Peers>),
+        ctx: &mut Context<Stream>,
+    ) -> Peer {
+        let s2s = &realm.site.settings.s2s;
+        let bounds = Bounds {
+            stanzas: s2s.unsettled_stanzas,
+            bytes: s2s.unsettled_size.get(),
+        };
+        let to_self = ctx.address();
+        let owner = Owner::new(bounds, move |notice| to_self.do_send(ToStream::Ledger(notice)));
+        Peer {
+            side,
+            peers: Arc::clone(peers),
+            shown: Presented::default(),
+            place,
+            owner,
+            acks: None,
+            began: Instant::now(),
+            proved: false,
+            lang: None,
+            full: false,
+            pending,
+        }
+    }
+
+    /// Whether nothing that was read may be looked at now.
+    pub(super) fn waiting(&self) -> bool {
+        match &self.side {
+            Side::In(machine) => machine.waiting(),
+            Side::Out(machine, _) => machine.waiting(),
+        }
+    }
+
+    /// How the connection begins TLS.
+    pub(super) fn is_inbound(&self) -> bool {
+        matches!(self.side, Side::In(_))
+    }
+
+    /// It has proved nothing for too long.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        !self.proved && now - self.began > PATIENCE
+    }
+
+    /// Stanzas of ours that it has not acknowledged for too long.
+    pub(super) fn is_deaf(&self, now: Instant, timeout: Duration) -> bool {
+        self.acks.as_ref().is_some_and(|acks| acks.is_deaf(now, timeout))
+    }
+}
+
+fn is_stanza(element: &RawElement) -> bool {
+    element.ns() == ns::SERVER && matches!(element.name(), "message" | "presence" | "iq")
+}
+
+/// What a server may send once it has proved a domain.
+fn limits_of_servers(realm: &Realm) -> Limits {
+    Limits {
+        bytes: realm.site.settings.s2s.stanza.get() as u32,
+        ..negotiate::limits_after(realm)
+    }
+}

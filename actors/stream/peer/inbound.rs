@@ -1,0 +1,113 @@
+//! The machine of a server that connected to us: what happened, and what it says to do.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::prelude::*;
+use rookery_protocol::error::{Condition, StreamCondition, StreamError};
+use rookery_protocol::negotiation::peer_in::{Action, Event as Happened};
+use rookery_protocol::reader::Event;
+use tokio::net::TcpStream;
+use tracing::{debug, info};
+
+use super::acks::Acks;
+use super::{Side, State, Stream};
+use crate::peer_tls::{Beginning, Presented};
+use crate::peers::{Query, standing};
+use crate::realm::Realm;
+use crate::transport::Transport;
+
+/// What was read, as the machine hears it.
+pub(super) fn event(event: Event, behind: usize) -> Happened {
+    match event {
+        Event::Open(header) => Happened::Open(header),
+        Event::Element(element) => Happened::Element {
+            element: element.to_element(),
+            behind,
+        },
+        Event::Whitespace => Happened::Whitespace,
+        Event::Close => Happened::Close,
+        Event::Oversized(_) => Happened::Fail(StreamError::new(StreamCondition::PolicyViolation)),
+    }
+}
+
+impl Stream {
+    /// Tells the machine what happened, and does what it answers.
+    pub(in crate::stream) fn tell_in(&mut self, happened: Happened, ctx: &mut Context<Stream>) {
+        let mut random = |bytes: &mut [u8]| {
+            getrandom::fill(bytes).expect("the operating system gives randomness");
+        };
+        let mut news = VecDeque::from([happened]);
+        while let Some(happened) = news.pop_front() {
+            let State::Peer(peer) = &mut self.state else {
+                return;
+            };
+            let Side::In(machine) = &mut peer.side else {
+                return;
+            };
+            for action in machine.handle(happened, &mut random) {
+                news.extend(self.act_in(action, ctx));
+            }
+        }
+        self.go_on(ctx);
+        self.nudge();
+    }
+
+    /// Does one thing; answers what the machine hears of it at once.
+    fn act_in(&mut self, action: Action, ctx: &mut Context<Stream>) -> Option<Happened> {
+        let State::Peer(peer) = &mut self.state else {
+            return None;
+        };
+        match action {
+            Action::Write(bytes) => self.write(&bytes),
+            Action::StartTls(_) => self.upgrade_due = true,
+            Action::Restart => self.reader.restart(),
+            Action::Judge(domain) => {
+                let standing = standing(&self.realm, &peer.shown, &domain, &peer.place);
+                return Some(Happened::Judged(standing));
+            }
+            Action::Verify { pair, id, key } => {
+                let peers = Arc::clone(&peer.peers);
+                let query = Query { pair, id, key };
+                peers.verify(&self.realm, query, ctx.address());
+            }
+            Action::Proved { pair, .. } => {
+                info!(server = %pair.from, to = %pair.to, address = %self.peer, "a server came");
+                self.prove_peer();
+            }
+            Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
+            Action::Managed(command) => self.managed(command, ctx),
+            // Sessions of servers are not kept: no stream of theirs is told that it can be resumed.
+            Action::Resume { .. } => {
+                let condition = Condition::ItemNotFound;
+                let handled = None;
+                return Some(Happened::NotResumed { condition, handled });
+            }
+            Action::Close(error) => {
+                if let Some(error) = error {
+                    let condition = error.condition.as_str();
+                    debug!(peer = %self.peer, condition, "a server's stream ends");
+                    if !peer.proved {
+                        self.realm.gate.failed(self.peer, Instant::now());
+                    }
+                }
+                self.hang_up(ctx);
+            }
+        }
+        None
+    }
+}
+
+/// The handshake with a server that connected to us.
+pub(super) async fn secure(
+    realm: &Realm,
+    tcp: TcpStream,
+    beginning: Beginning,
+) -> std::io::Result<(Transport, Presented)> {
+    let tls = Arc::clone(&realm.tls.load().peers);
+    let limit = realm.site.settings.limits.handshake;
+    let work = tls.accept(tcp, beginning);
+    let (stream, shown) = tokio::time::timeout(limit, work).await??;
+    Ok((Transport::Tls(Box::new(stream.into())), shown))
+}

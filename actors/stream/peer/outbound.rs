@@ -1,0 +1,191 @@
+//! The machine of a server that we called: how it is reached, what happened, and what it says to
+//! do.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use rookery_protocol::dialback::Pair;
+use rookery_protocol::error::{Condition, StreamCondition, StreamError};
+use rookery_protocol::negotiation::Refusal;
+use rookery_protocol::negotiation::peer_out::{Action, Event as Happened};
+use rookery_protocol::reader::Event;
+use rookery_protocol::targets::Tls;
+use tokio::net::TcpStream;
+use tracing::{debug, info};
+
+use super::acks::Acks;
+use super::{Caller, Peers, Side, State, Stream};
+use crate::messages::{FromLine, ToStream};
+use crate::peer_tls::{Beginning, Presented, Reference};
+use crate::peers::Place;
+use crate::realm::Realm;
+use crate::transport::Transport;
+
+/// What was read, as the machine hears it.
+pub(super) fn event(event: Event, behind: usize) -> Happened {
+    match event {
+        Event::Open(header) => Happened::Open(header),
+        Event::Element(element) => Happened::Element {
+            element: element.to_element(),
+            behind,
+        },
+        Event::Whitespace => Happened::Whitespace,
+        Event::Close => Happened::Close,
+        Event::Oversized(_) => Happened::Fail(StreamError::new(StreamCondition::PolicyViolation)),
+    }
+}
+
+/// A connection to another server.
+struct Reached {
+    transport: Transport,
+    place: Place,
+    address: std::net::IpAddr,
+    /// Where it began with TLS: what it showed.
+    shown: Option<Presented>,
+}
+
+impl Stream {
+    /// Looks for the server, and connects.
+    pub(super) fn dial(&mut self, pair: Pair, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        let (realm, peers) = (Arc::clone(&self.realm), Arc::clone(&peer.peers));
+        let work = async move { reach(&realm, &peers, &pair).await };
+        ctx.spawn(work.into_actor(self).map(|reached, stream, ctx| match reached {
+            Ok(reached) => stream.reached(reached, ctx),
+            Err(refusal) => stream.tell_out(Happened::Lost(refusal), ctx),
+        }));
+    }
+
+    fn reached(&mut self, reached: Reached, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
+        self.peer = reached.address;
+        self.transport = reached.transport;
+        peer.place = reached.place;
+        match reached.shown {
+            Some(shown) => self.secured_by(shown, true, ctx),
+            None => self.tell_out(Happened::Connected, ctx),
+        }
+    }
+
+    /// Tells the machine what happened, and does what it answers.
+    pub(in crate::stream) fn tell_out(&mut self, happened: Happened, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
+        let Side::Out(machine, _) = &mut peer.side else {
+            return;
+        };
+        for action in machine.handle(happened) {
+            self.act_out(action, ctx);
+        }
+        self.go_on(ctx);
+        self.nudge();
+    }
+
+    fn act_out(&mut self, action: Action, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
+        let Side::Out(machine, caller) = &mut peer.side else {
+            return;
+        };
+        match action {
+            Action::Write(bytes) => self.write(&bytes),
+            Action::StartTls(_) => self.upgrade_due = true,
+            Action::Restart => self.reader.restart(),
+            Action::Proved(pair) => {
+                let external = machine.is_external();
+                info!(server = %pair.to, from = %pair.from, external, "a server was reached");
+                let acks = peer.acks.is_some();
+                caller.tell(|line| FromLine::Up { line, acks });
+                self.prove_peer();
+            }
+            Action::Denied { refusal, .. } => caller.down(Some(refusal)),
+            Action::Verified { verdict, .. } => {
+                if let Caller::Asker { query, asker } = caller {
+                    let query = query.clone();
+                    asker.do_send(ToStream::Verified { query, verdict });
+                }
+            }
+            Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
+            // No session was asked for again.
+            Action::Resumed(_) | Action::NotResumed(_) => {}
+            Action::Managed(command) => self.managed(command, ctx),
+            Action::Close(refusal) => {
+                if let Some(refusal) = &refusal {
+                    debug!(peer = %self.peer, %refusal, "a stream to a server ends");
+                }
+                caller.down(refusal);
+                self.hang_up(ctx);
+            }
+        }
+    }
+}
+
+/// Connects to one of the places where the domain is found; where TLS comes first, with it.
+async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Refusal> {
+    // Never closed.
+    let _permit = peers.calls.acquire().await.map_err(|_| Refusal::Lost)?;
+    let unresolved = |why: crate::resolver::Unresolved| {
+        debug!(server = %pair.to, %why, "a server is not found");
+        not_reached(why.condition())
+    };
+    let mut route = peers.dialer.route(&pair.to).await.map_err(unresolved)?;
+    while let Some(line) = route.connect().await {
+        let place = Place {
+            target: line.target.proved.then(|| line.target.host.clone().into()),
+            pins: line.pins.clone(),
+        };
+        let address = line.address.ip();
+        if line.target.tls == Tls::StartTls {
+            return Ok(Reached {
+                transport: Transport::Tcp(line.tcp),
+                place,
+                address,
+                shown: None,
+            });
+        }
+        match secure(realm, line.tcp, Beginning::Direct, pair).await {
+            Ok((transport, shown)) => {
+                return Ok(Reached {
+                    transport,
+                    place,
+                    address,
+                    shown: Some(shown),
+                });
+            }
+            Err(why) => debug!(server = %pair.to, %address, %why, "no TLS with a server"),
+        }
+    }
+    for attempt in route.tries() {
+        debug!(server = %pair.to, %attempt, "tried in vain");
+    }
+    Err(not_reached(route.condition()))
+}
+
+fn not_reached(condition: Condition) -> Refusal {
+    match condition {
+        Condition::RemoteServerNotFound => Refusal::NoServer,
+        _ => Refusal::Unreachable,
+    }
+}
+
+/// The handshake with a server that we called.
+pub(super) async fn secure(
+    realm: &Realm,
+    tcp: TcpStream,
+    beginning: Beginning,
+    pair: &Pair,
+) -> std::io::Result<(Transport, Presented)> {
+    let tls = Arc::clone(&realm.tls.load().peers);
+    let names = Reference::new(&pair.from).zip(Reference::new(&pair.to));
+    let (own, theirs) = names.ok_or_else(|| std::io::Error::other("no name for TLS"))?;
+    let limit = realm.site.settings.limits.handshake;
+    let work = tls.connect(tcp, beginning, &own, &theirs);
+    let (stream, shown) = tokio::time::timeout(limit, work).await??;
+    Ok((Transport::Tls(Box::new(stream.into())), shown))
+}

@@ -1,0 +1,164 @@
+//! Stanzas of another server and for it.
+
+use actix::prelude::*;
+use bytes::Bytes;
+use rookery_protocol::error::{StanzaError, StreamCondition, StreamError};
+use rookery_protocol::ns;
+use rookery_protocol::reader::{Oversized, RawElement};
+use rookery_protocol::stanza::{IqType, Stanza, Unreadable};
+use rookery_storage::Frame;
+use tracing::warn;
+
+use super::{Peer, Side, State, Stream};
+use crate::effect::{Envelope, Marks};
+use crate::messages::FromLine;
+use crate::receipt::{Head, Notice};
+
+/// With more than this unwritten a Link gives no more.
+const FULL: usize = 256 * 1024;
+
+impl Stream {
+    /// A stanza, from a server that has proved something.
+    pub(super) fn stanza(&mut self, element: &RawElement, ctx: &mut Context<Stream>) {
+        let size = element.wire_len();
+        let stanza = match element.to_stanza() {
+            Ok(stanza) => stanza,
+            Err(Unreadable::Reply(reply)) => return self.answered(Some(*reply), size),
+            Err(Unreadable::Ignore) => return self.answered(None, size),
+            Err(Unreadable::Stream(error)) => return self.fail_peer(error, ctx),
+        };
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        // RFC 6120 §8.1.1.2, §8.1.2.2: between servers both are always there.
+        let admitted = match (&stanza.from, &stanza.to) {
+            (Some(from), Some(to)) => peer.admits(from, to),
+            _ => Err(StreamError::new(StreamCondition::ImproperAddressing)),
+        };
+        match admitted {
+            Ok(()) => self.let_in(stanza, size),
+            Err(error) => self.fail_peer(error, ctx),
+        }
+    }
+
+    fn let_in(&mut self, mut stanza: Stanza, size: usize) {
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        if stanza.lang.is_none() {
+            stanza.lang.clone_from(&peer.lang);
+        }
+        let go_on = peer.owner.admit(size);
+        let receipt = peer.owner.receipt(Head::from_elsewhere(&stanza), size);
+        let marks = Marks {
+            stamp: self.realm.site.now(),
+            ..Marks::default()
+        };
+        self.realm.route(Envelope {
+            stanza,
+            marks,
+            rows: Frame::new(),
+            receipt,
+        });
+        self.paused |= !go_on;
+    }
+
+    /// A stanza that nobody gets: it is handled as soon as it is answered.
+    fn answered(&mut self, reply: Option<Stanza>, size: usize) {
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        let go_on = peer.owner.admit(size);
+        // It is settled, so nobody will need its head.
+        let head = Head::of(reply.as_ref().unwrap_or(&Stanza::iq(IqType::Result, "")));
+        peer.owner.receipt(head, size).settle();
+        // Only to whom this stream is from.
+        if let Some(reply) = reply
+            && let (Some(from), Some(to)) = (&reply.from, &reply.to)
+            && peer.admits(to, from).is_ok()
+        {
+            self.realm.route(Envelope::plain(reply));
+        }
+        self.paused |= !go_on;
+    }
+
+    /// A stanza over the limit went by.
+    pub(super) fn oversized(&mut self, oversized: &Oversized, _: &mut Context<Stream>) {
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        let size = peer.owner.size_of_skipped(oversized.len);
+        self.answered(oversized.reply(), size);
+    }
+
+    /// News of the ledger.
+    pub(in crate::stream) fn ledger(&mut self, notice: Notice, ctx: &mut Context<Stream>) {
+        match notice {
+            Notice::Settled => self.settled(),
+            Notice::Lost => self.lost(),
+            Notice::Resume => self.resume(ctx),
+        }
+    }
+
+    /// What was lost here its senders are told of.
+    fn lost(&mut self) {
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        for (head, condition) in peer.owner.take_lost() {
+            let error = StanzaError::new(condition);
+            if let Some(reply) = head.to_stanza().error_reply(&error) {
+                self.realm.route(Envelope::plain(reply));
+            }
+        }
+    }
+
+    /// Writes a stanza of ours, as it is stored.
+    pub(in crate::stream) fn write_to_peer(&mut self, bytes: &Bytes, ask: bool) {
+        let Ok(stanza) = Stanza::parse_stored(bytes.clone()) else {
+            return warn!("a stanza that waited cannot be read");
+        };
+        let mut out = Vec::with_capacity(bytes.len() + 32);
+        stanza.write_for(&mut out, ns::SERVER);
+        self.write(&out);
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
+        if let Some(acks) = &mut peer.acks {
+            acks.sent.send();
+            if ask {
+                acks.ask(std::time::Instant::now());
+            }
+        }
+        self.ask_due |= ask;
+        if self.out.len() > FULL
+            && let Side::Out(_, caller) = &peer.side
+            && !std::mem::replace(&mut peer.full, true)
+        {
+            caller.tell(|line| FromLine::Full { line });
+        }
+    }
+
+    /// All is written.
+    pub(in crate::stream) fn drained(&mut self) {
+        if let State::Peer(peer) = &mut self.state
+            && std::mem::take(&mut peer.full)
+            && let Side::Out(_, caller) = &peer.side
+        {
+            caller.tell(|line| FromLine::Drained { line });
+        }
+    }
+}
+
+impl Peer {
+    fn admits(
+        &self,
+        from: &rookery_protocol::jid::Jid,
+        to: &rookery_protocol::jid::Jid,
+    ) -> Result<(), StreamError> {
+        match &self.side {
+            Side::In(machine) => machine.admits(from, to),
+            Side::Out(machine, _) => machine.admits(from, to),
+        }
+    }
+}
