@@ -273,6 +273,12 @@ impl Problem {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
 impl Secret {
     /// From 256 bits that nobody can foretell. All processes that answer for one domain need the
     /// same.

@@ -12,6 +12,8 @@ mod actions;
 pub mod client;
 pub mod component;
 pub mod peer_in;
+pub mod peer_out;
+mod refusal;
 #[cfg(test)]
 mod transcript;
 
@@ -20,6 +22,8 @@ pub const VERSION: (u32, u32) = (1, 0);
 
 /// The end of every stream.
 pub const STREAM_END: &[u8] = b"</stream:stream>";
+
+pub use refusal::Refusal;
 
 /// Fills a slice with bytes that nobody can foretell.
 pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
@@ -117,6 +121,27 @@ pub fn limits_feature(max_bytes: u64, idle_seconds: Option<u32>) -> Element {
     Element::new(ns::STREAM_LIMITS, "limits")
         .with_child(number("max-bytes", max_bytes))
         .with_children(idle_seconds.map(|seconds| number("idle-seconds", seconds.into())))
+}
+
+/// What a peer announces by XEP-0478, as far as it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// The largest stanza that it takes, in bytes.
+    pub max_bytes: Option<u64>,
+    /// The seconds of silence after which it may end the stream.
+    pub idle_seconds: Option<u32>,
+}
+
+impl Announced {
+    /// Reads `<limits/>` in `<stream:features/>`.
+    pub fn parse(features: &Element) -> Announced {
+        let limits = features.child(ns::STREAM_LIMITS, "limits");
+        let text = |name| Some(limits?.child(ns::STREAM_LIMITS, name)?.text());
+        Announced {
+            max_bytes: text("max-bytes").and_then(|text| text.trim().parse().ok()),
+            idle_seconds: text("idle-seconds").and_then(|text| text.trim().parse().ok()),
+        }
+    }
 }
 
 /// The answer to XEP-0138's `<compress/>`, which is never offered: it makes cheap bombs.

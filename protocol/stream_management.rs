@@ -228,6 +228,27 @@ pub fn feature() -> Element {
     Element::new(ns::STREAM_MANAGEMENT, "sm")
 }
 
+/// `<enable/>`, to ask for it.
+pub fn enable(resume: bool) -> Element {
+    let element = Element::new(ns::STREAM_MANAGEMENT, "enable");
+    match resume {
+        true => element.with_attr("resume", "true"),
+        false => element,
+    }
+}
+
+/// `<resume/>`, to ask for a session of ours with what we have handled of it.
+pub fn resume(previd: &str, handled: u32) -> Element {
+    Element::new(ns::STREAM_MANAGEMENT, "resume")
+        .with_attr("h", handled.to_string())
+        .with_attr("previd", previd)
+}
+
+/// The `h` of an answer to either, if there is one.
+pub fn count(element: &Element) -> Option<u32> {
+    element.attr("h").and_then(unsigned)
+}
+
 /// `<enabled/>`; with an id and the seconds it is kept, the session can be resumed.
 pub fn enabled(resumable: Option<(&str, u32)>) -> Element {
     let element = Element::new(ns::STREAM_MANAGEMENT, "enabled");
