@@ -76,6 +76,7 @@ pub mod owners;
 pub mod realm;
 pub mod receipt;
 pub mod registry;
+pub mod resolver;
 mod router;
 pub mod service;
 pub mod session;

@@ -4,6 +4,7 @@
 
 mod client;
 mod disk;
+pub mod dns;
 pub mod ledger;
 
 use std::net::{IpAddr, Ipv4Addr};
