@@ -5,6 +5,7 @@
 mod client;
 mod disk;
 pub mod far;
+pub mod dns;
 pub mod ledger;
 
 use std::net::{IpAddr, Ipv4Addr};

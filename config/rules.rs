@@ -18,6 +18,7 @@ pub(crate) fn check(settings: &mut Settings) -> Vec<Broken> {
     let mut broken = vec![];
     domains(settings, &mut broken);
     admins(settings, &mut broken);
+    overrides(settings, &mut broken);
     certificate(settings, &mut broken);
     addresses(settings, &mut broken);
     hosts(settings, &mut broken);
@@ -64,6 +65,27 @@ fn admins(settings: &mut Settings, broken: &mut Vec<Broken>) {
                 format!("{admin:?} is not the address of an account"),
                 "write it as alice@example.org",
             ),
+        }
+    }
+}
+
+/// Domains as addresses have them, each with a place.
+fn overrides(settings: &mut Settings, broken: &mut Vec<Broken>) {
+    const KEY: &str = "dns.overrides";
+    let written = std::mem::take(&mut settings.dns.overrides);
+    for (domain, places) in written {
+        if places.is_empty() {
+            let what = format!("{domain:?} has no place");
+            break_rule(broken, KEY, what, "write one, or leave the domain out");
+        }
+        match prepare_domain(&domain).map(Cow::into_owned) {
+            Ok(prepared) => {
+                settings.dns.overrides.insert(prepared, places);
+            }
+            Err(error) => {
+                let what = format!("{domain:?} is not a domain: {error}");
+                break_rule(broken, KEY, what, "write it as in an address");
+            }
         }
     }
 }
@@ -176,6 +198,7 @@ fn times(settings: &Settings, broken: &mut Vec<Broken>) {
         ("limits.until_registered", limits.until_registered),
         ("acks.timeout", acks.timeout),
         ("outbox.retry", settings.outbox.retry),
+        ("dns.timeout", settings.dns.timeout),
         ("storage.checkpoint", settings.storage.checkpoint),
         ("engine.retire", settings.engine.retire),
     ];

@@ -9,10 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod federation;
 mod machinery;
 mod mobile;
 mod outbox;
 
+pub use federation::{Dns, NameServer, Place, S2s};
 pub use machinery::{Engine, Storage};
 pub use mobile::{ClientState, Clients, Push};
 pub use outbox::Outbox;
@@ -41,6 +43,10 @@ section! {
         pub c2s: C2s = C2s::default(),
         /// What waits for one other server.
         pub outbox: Outbox = Outbox::default(),
+        /// How other servers are found.
+        pub dns: Dns = Dns::default(),
+        /// Connections with other servers.
+        pub s2s: S2s = S2s::default(),
         /// Registration in band (XEP-0077).
         pub register: Register = Register::default(),
         /// What one peer may send, how fast, and how long it may take.

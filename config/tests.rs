@@ -222,7 +222,7 @@ fn unknown_keys_name_the_nearest() {
 }
 
 /// What is wrong, and a part of what is said about it.
-const WRONG: [(&str, &str); 26] = [
+const WRONG: [(&str, &str); 31] = [
     ("x = [", "rookery.toml, line 1: this is not TOML"),
     (
         "\n\ndata = 'a'\ndata = 'b'",
@@ -306,6 +306,26 @@ const WRONG: [(&str, &str); 26] = [
         "line 2: limits.after_login.size: 9999 B is less",
     ),
     (
+        "[dns.overrides]\n'a.lan' = []",
+        "line 1: dns.overrides: \"a.lan\" has no place",
+    ),
+    (
+        "[dns.overrides]\n'a b' = ['c']",
+        "line 1: dns.overrides: \"a b\" is not a domain",
+    ),
+    (
+        "[dns.overrides]\nb = ['c:x']",
+        "line 1: dns.overrides: \"c:x\" is not a place",
+    ),
+    (
+        "[dns]\nservers = ['ns.example']",
+        "line 2: dns.servers: \"ns.example\": a name server is an address",
+    ),
+    (
+        "[dns]\nvalidate = 1\n[s2s]\nprivate = ['x']",
+        "line 4: s2s.private: \"x\"",
+    ),
+    (
         "[accounts]\niterations = 4095",
         "line 2: accounts.iterations: 4095 is too little",
     ),
@@ -317,6 +337,24 @@ fn wrong_values_say_where_and_what_to_write() {
         let refusal = World::new(toml).refusal();
         assert!(refusal.contains(what), "{toml}:\n{refusal}");
     }
+}
+
+#[test]
+fn places_of_domains_are_one_setting() {
+    let toml = "[dns.overrides]\n'Chat.lan' = ['tls://10.0.0.5', 'a.lan:1']\nb = ['c']";
+    let overrides = World::new(toml).settings().dns.overrides;
+    let shown: Vec<_> = overrides
+        .into_iter()
+        .map(|(domain, places)| (domain, places.into_iter().map(String::from).collect()))
+        .collect::<Vec<(String, Vec<String>)>>();
+    let expected = [
+        ("b".into(), vec!["c:5269".into()]),
+        (
+            "chat.lan".into(),
+            vec!["tls://10.0.0.5:5270".into(), "a.lan:1".into()],
+        ),
+    ];
+    assert_eq!(shown, expected);
 }
 
 #[test]

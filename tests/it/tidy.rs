@@ -1,5 +1,6 @@
 //! The style of the project as a test: lines of 100 columns, functions of 70 lines, files of 500,
-//! a `//!` on every file, who may name actix, sled and quick-xml, and the names nobody may use.
+//! a `//!` on every file, who may name actix, sled, quick-xml and the resolver, and the names that
+//! nobody may use.
 
 mod source;
 
@@ -18,6 +19,10 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("actix_rt", &["actors/", "src/"]),
     ("sled", &["storage/"]),
     ("quick_xml", &["protocol/"]),
+    (
+        "trust_dns_resolver",
+        &["actors/resolver/", "actors/testing/dns"],
+    ),
 ];
 
 /// What `protocol` does without: it does no IO, reads no clock, makes no randomness.
@@ -290,6 +295,11 @@ fn faulty() -> Vec<(&'static str, String, &'static str)> {
             "by subtle",
         ),
         ("actors/a.rs", plain("use fxhash::FxHashMap;"), "keyed hash"),
+        (
+            "actors/a.rs",
+            plain("use trust_dns_resolver::Hosts;"),
+            "trust_dns_resolver is named only",
+        ),
     ]
 }
 
