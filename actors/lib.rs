@@ -73,6 +73,7 @@ pub mod lookalike;
 pub mod messages;
 pub mod notices;
 pub mod owners;
+pub mod peer_tls;
 pub mod realm;
 pub mod receipt;
 pub mod registry;
