@@ -139,6 +139,11 @@ pub(crate) fn in_environment(variables: &[(String, String)]) -> Vec<Set> {
     variables.iter().map(|(name, _)| set(name)).collect()
 }
 
+/// Whether a group's keys are the operator's own, so that the whole group is one setting.
+fn is_open(key: &str) -> bool {
+    key == "s2s.exceptions"
+}
+
 /// How the name of every variable begins that is a setting.
 pub(crate) const VARIABLE_PREFIX: &str = "ROOKERY__";
 
@@ -161,8 +166,13 @@ fn walk(prefix: &str, table: &DeTable<'_>, each: &mut dyn FnMut(String, usize, b
     for (name, value) in table {
         let key = format!("{prefix}{}", name.get_ref());
         match value.get_ref() {
-            DeValue::Table(inner) if !inner.is_empty() => walk(&format!("{key}."), inner, each),
-            other => each(key, name.span().start, other.is_table()),
+            DeValue::Table(inner) if !inner.is_empty() && !is_open(&key) => {
+                walk(&format!("{key}."), inner, each)
+            }
+            other => {
+                let heading = other.is_table() && !is_open(&key);
+                each(key, name.span().start, heading);
+            }
         }
     }
 }
@@ -170,7 +180,9 @@ fn walk(prefix: &str, table: &DeTable<'_>, each: &mut dyn FnMut(String, usize, b
 fn flatten(prefix: &str, table: &toml::Table, keys: &mut Vec<(String, Value)>) {
     for (name, value) in table {
         match value {
-            Value::Table(inner) => flatten(&format!("{prefix}{name}."), inner, keys),
+            Value::Table(inner) if !is_open(&format!("{prefix}{name}")) => {
+                flatten(&format!("{prefix}{name}."), inner, keys)
+            }
             _ => keys.push((format!("{prefix}{name}"), value.clone())),
         }
     }

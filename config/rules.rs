@@ -18,6 +18,7 @@ pub(crate) fn check(settings: &mut Settings) -> Vec<Broken> {
     let mut broken = vec![];
     domains(settings, &mut broken);
     admins(settings, &mut broken);
+    exceptions(settings, &mut broken);
     certificate(settings, &mut broken);
     addresses(settings, &mut broken);
     hosts(settings, &mut broken);
@@ -64,6 +65,22 @@ fn admins(settings: &mut Settings, broken: &mut Vec<Broken>) {
                 format!("{admin:?} is not the address of an account"),
                 "write it as alice@example.org",
             ),
+        }
+    }
+}
+
+/// Domains as addresses have them.
+fn exceptions(settings: &mut Settings, broken: &mut Vec<Broken>) {
+    let written = std::mem::take(&mut settings.s2s.exceptions);
+    for (domain, policy) in written {
+        match prepare_domain(&domain).map(Cow::into_owned) {
+            Ok(prepared) => {
+                settings.s2s.exceptions.insert(prepared, policy);
+            }
+            Err(error) => {
+                let what = format!("{domain:?} is not a domain: {error}");
+                break_rule(broken, "s2s.exceptions", what, "write it as in an address");
+            }
         }
     }
 }

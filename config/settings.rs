@@ -9,9 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod federation;
 mod machinery;
 mod mobile;
 
+pub use federation::{Policy, S2s};
 pub use machinery::{Engine, Storage};
 pub use mobile::{ClientState, Clients, Push};
 
@@ -37,6 +39,8 @@ section! {
         pub tls: Tls = Tls::default(),
         /// Streams and sessions of clients.
         pub c2s: C2s = C2s::default(),
+        /// Connections with other servers.
+        pub s2s: S2s = S2s::default(),
         /// Registration in band (XEP-0077).
         pub register: Register = Register::default(),
         /// What one peer may send, how fast, and how long it may take.

@@ -1,0 +1,54 @@
+//! Connections with other servers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::reading::list;
+use crate::section::section;
+
+section! {
+    /// Connections with other servers. All of them are encrypted.
+    pub struct S2s {
+        /// What another server must prove.
+        pub policy: Policy = Policy::Secure,
+        /// What some domains must prove instead, prepared by RFC 7622 §3.2.
+        pub exceptions: BTreeMap<String, Policy> = BTreeMap::new(),
+        /// PEM files: authorities that are trusted beside those of the system, and lists of
+        /// certificates that authorities took back.
+        #[serde(deserialize_with = "list")]
+        pub ca: Vec<PathBuf> = vec![],
+    }
+}
+
+/// What another server must prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum Policy {
+    /// By a certificate, or by the DNS where that is signed, that it is its domain (RFC 7590
+    /// §3.4).
+    Secure,
+    /// At least that it is found where the DNS says its domain is (XEP-0220), which keeps off
+    /// nobody who can lie in the DNS or between the two.
+    Dialback,
+}
+
+impl TryFrom<String> for Policy {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "secure" => Ok(Policy::Secure),
+            "dialback" => Ok(Policy::Dialback),
+            _ => Err(format!("{text:?} is neither \"secure\" nor \"dialback\"")),
+        }
+    }
+}
+
+impl S2s {
+    /// What this domain must prove, inbound and outbound.
+    pub fn policy_for(&self, domain: &str) -> Policy {
+        self.exceptions.get(domain).copied().unwrap_or(self.policy)
+    }
+}
