@@ -29,6 +29,7 @@ use crate::effect::Row;
 use crate::engine::{Engine, Start};
 use crate::extension::List;
 use crate::keys::{self, AccountId, Kind, Part, SessionKey};
+use crate::peer_tls::{Judge, OneForAll, PeerTls, Roots};
 use crate::realm::Realm;
 use crate::stream::{Arrival, Stream};
 use crate::transport::Tls;
@@ -321,5 +322,12 @@ fn mute() -> Arc<Tls> {
         starttls: Arc::clone(&config),
         direct: config,
         end_point: None,
+        peers: Arc::new(
+            PeerTls::new(
+                Arc::new(OneForAll(None)),
+                Arc::new(Judge::new(Roots::default())),
+            )
+            .expect("TLS"),
+        ),
     })
 }
