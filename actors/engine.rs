@@ -90,7 +90,7 @@ impl Engine {
         let directory = Arc::new(Directory::new(bounds));
         let links = Arc::new(Directory::new(bounds));
         let site = Site::new(settings, extensions);
-        let peers = site.settings.speaks_to_servers().then(|| {
+        let peers = site.settings.federates().then(|| {
             let hosts = site.hosts.iter().map(|it| it.name.clone());
             let domains = site.domains.iter().cloned().chain(hosts).collect();
             Arc::new(Peers::new(&site.settings, domains, &secret))

@@ -77,6 +77,7 @@ pub mod notices;
 pub mod owners;
 pub mod peers;
 pub mod reach;
+pub mod peer_tls;
 pub mod realm;
 pub mod receipt;
 pub mod registry;

@@ -287,6 +287,9 @@ impl Link {
             return;
         };
         self.outbox.broke(line.acks == Some(true));
+        if self.draining.is_some() {
+            return;
+        }
         match refusal {
             Some(refusal) => self.failed(refusal, ctx),
             None => {

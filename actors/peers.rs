@@ -128,12 +128,11 @@ pub fn standing(realm: &Realm, shown: &Presented, domain: &str, place: &Place) -
     let now = seconds(realm.site.now());
     let tls = realm.tls.load();
     let target = place.target.as_deref().and_then(Reference::new);
-    let tlsa: Vec<_> = place.pins.iter().map(Into::into).collect();
     let proof = Reference::new(domain).map(|domain| {
         let claim = Claim {
             domain: &domain,
             target: target.as_ref(),
-            tlsa: &tlsa,
+            tlsa: &place.pins,
         };
         tls.peers.judge().verdict(shown, claim, now)
     });
@@ -157,7 +156,7 @@ fn is_certified(realm: &Realm, own: &str) -> bool {
 
 fn is_good(tls: &PeerTls, own: &str, now: i64) -> Option<bool> {
     let own = Reference::new(own)?;
-    let shown = Presented::new(&tls.own(&own)?.cert);
+    let shown = Presented::new(&tls.own_certificate(&own)?.cert);
     Some(tls.judge().verdict(&shown, Claim::plain(&own), now).is_ok())
 }
 

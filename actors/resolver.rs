@@ -8,6 +8,7 @@
 
 mod questions;
 
+pub use crate::peer_tls::Tlsa;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -59,19 +60,6 @@ pub struct Addresses {
     pub ips: Vec<IpAddr>,
     /// Whether DNSSEC proves them.
     pub is_proved: bool,
-}
-
-/// A certificate pinned in the DNS (RFC 6698 §2.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tlsa {
-    /// What the pin is of, and what else must hold: 0 to 3.
-    pub usage: u8,
-    /// The whole certificate (0) or its key (1).
-    pub selector: u8,
-    /// As it is (0), SHA-256 (1) or SHA-512 (2).
-    pub matching: u8,
-    /// What it must be equal to.
-    pub data: Vec<u8>,
 }
 
 /// Why there is no answer, in words for the sender and the operator.

@@ -202,6 +202,7 @@ impl Session {
             kind: Kind::Iq(IqType::Error),
             id: None,
             to: None,
+            from: None,
         };
         self.owner.receipt(head, size).settle();
         if let Some(reply) = reply {

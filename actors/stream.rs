@@ -250,7 +250,13 @@ impl Stream {
         self.heard = Instant::now();
         self.asked = false;
         if let Some(rates) = &mut self.rates {
-    XX            if let Some(wait) = rates
+                let settings = &self.realm.site.settings;
+            let (rate, burst) = match self.state {
+                State::Peer(_) => (settings.s2s.rate, settings.s2s.burst),
+                _ => (settings.limits.rate, settings.limits.burst),
+            };
+            let (rate, burst) = (rate.get() as f64, burst.get() as f64);
+            if let Some(wait) = rates
                 .bytes
                 .take(bytes.len() as f64, rate, burst, self.heard)
             {

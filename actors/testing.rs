@@ -32,6 +32,7 @@ use crate::engine::{Engine, Start};
 use crate::extension::List;
 use crate::keys::{self, AccountId, Kind, Part, SessionKey};
 use crate::link::Roads;
+use crate::peer_tls::{Judge, OneForAll, PeerTls, Roots};
 use crate::realm::Realm;
 use crate::stream::{Arrival, Stream};
 use crate::transport::Tls;
@@ -346,5 +347,12 @@ fn mute() -> Arc<Tls> {
         starttls: Arc::clone(&config),
         direct: config,
         end_point: None,
+        peers: Arc::new(
+            PeerTls::new(
+                Arc::new(OneForAll(None)),
+                Arc::new(Judge::new(Roots::default())),
+            )
+            .expect("TLS"),
+        ),
     })
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::peer_tls::PeerTls;
 use rookery_protocol::sasl::ChannelBindings;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,6 +24,8 @@ pub struct Tls {
     pub direct: Arc<ServerConfig>,
     /// The hash of the certificate (`tls-server-end-point`, RFC 5929 §4.1).
     pub end_point: Option<Vec<u8>>,
+    /// With other servers.
+    pub peers: Arc<PeerTls>,
 }
 
 /// Any other carrier of bytes.

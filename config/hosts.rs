@@ -16,4 +16,10 @@ impl Settings {
             |domain: &String| std::iter::once(domain.clone()).chain(self.service_hosts(domain));
         self.domains.iter().flat_map(with_services).collect()
     }
+
+    /// Whether this server speaks with others: it does where it listens for them, as most want to
+    /// call back before they believe anything.
+    pub fn federates(&self) -> bool {
+        !self.listen.s2s.is_empty() || !self.listen.s2s_tls.is_empty()
+    }
 }

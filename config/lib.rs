@@ -24,7 +24,7 @@ pub mod settings;
 pub use layers::Sources;
 pub use problem::{Origin, Problem, Problems};
 pub use quantity::Size;
-pub use settings::{Plaintext, Settings};
+pub use settings::{Plaintext, Policy, Settings};
 
 /// The commented sample file: every key with its default, each commented out.
 pub const SAMPLE: &str = include_str!("rookery.toml");

@@ -19,6 +19,7 @@ pub(crate) fn check(settings: &mut Settings) -> Vec<Broken> {
     domains(settings, &mut broken);
     admins(settings, &mut broken);
     overrides(settings, &mut broken);
+    exceptions(settings, &mut broken);
     certificate(settings, &mut broken);
     addresses(settings, &mut broken);
     hosts(settings, &mut broken);
@@ -85,6 +86,22 @@ fn overrides(settings: &mut Settings, broken: &mut Vec<Broken>) {
             Err(error) => {
                 let what = format!("{domain:?} is not a domain: {error}");
                 break_rule(broken, KEY, what, "write it as in an address");
+            }
+        }
+    }
+}
+
+/// Domains as addresses have them.
+fn exceptions(settings: &mut Settings, broken: &mut Vec<Broken>) {
+    let written = std::mem::take(&mut settings.s2s.exceptions);
+    for (domain, policy) in written {
+        match prepare_domain(&domain).map(Cow::into_owned) {
+            Ok(prepared) => {
+                settings.s2s.exceptions.insert(prepared, policy);
+            }
+            Err(error) => {
+                let what = format!("{domain:?} is not a domain: {error}");
+                break_rule(broken, "s2s.exceptions", what, "write it as in an address");
             }
         }
     }

@@ -9,12 +9,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod dns;
 mod federation;
 mod machinery;
 mod mobile;
 mod outbox;
 
-pub use federation::{Dns, NameServer, Place, S2s};
+pub use dns::{Dns, NameServer, Place};
+pub use federation::{Policy, S2s};
 pub use machinery::{Engine, Storage};
 pub use mobile::{ClientState, Clients, Push};
 pub use outbox::Outbox;

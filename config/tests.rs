@@ -222,7 +222,7 @@ fn unknown_keys_name_the_nearest() {
 }
 
 /// What is wrong, and a part of what is said about it.
-const WRONG: [(&str, &str); 31] = [
+const WRONG: [(&str, &str); 34] = [
     ("x = [", "rookery.toml, line 1: this is not TOML"),
     (
         "\n\ndata = 'a'\ndata = 'b'",
@@ -326,6 +326,18 @@ const WRONG: [(&str, &str); 31] = [
         "line 4: s2s.private: \"x\"",
     ),
     (
+        "[s2s]\npolicy = 'none'",
+        "line 2: s2s.policy: \"none\" is neither \"secure\" nor \"dialback\"",
+    ),
+    (
+        "[s2s.exceptions]\n'a b' = 'dialback'",
+        "line 1: s2s.exceptions: \"a b\" is not a domain",
+    ),
+    (
+        "[s2s.exceptions]\n'a.example' = 'nothing'",
+        "line 1: s2s.exceptions: \"nothing\" is neither",
+    ),
+    (
         "[accounts]\niterations = 4095",
         "line 2: accounts.iterations: 4095 is too little",
     ),
@@ -340,6 +352,7 @@ fn wrong_values_say_where_and_what_to_write() {
 }
 
 #[test]
+
 fn places_of_domains_are_one_setting() {
     let toml = "[dns.overrides]\n'Chat.lan' = ['tls://10.0.0.5', 'a.lan:1']\nb = ['c']";
     let overrides = World::new(toml).settings().dns.overrides;
@@ -355,6 +368,33 @@ fn places_of_domains_are_one_setting() {
         ),
     ];
     assert_eq!(shown, expected);
+}
+
+#[test]
+fn what_other_servers_must_prove() {
+    let s2s = World::new("").settings().s2s;
+    assert_eq!(s2s.policy_for("old.example"), settings::Policy::Secure);
+    let toml = "[s2s]\nca = ['a.pem', 'b.pem']\n[s2s.exceptions]\n'Old.example' = 'dialback'\n\
+                'xn--bcher-kva.example' = 'dialback'";
+    let s2s = World::new(toml).settings().s2s;
+    assert_eq!(s2s.ca, [PathBuf::from("a.pem"), "b.pem".into()]);
+    let rows = [
+        ("old.example", settings::Policy::Dialback),
+        ("bücher.example", settings::Policy::Dialback),
+        ("x.old.example", settings::Policy::Secure),
+        ("new.example", settings::Policy::Secure),
+    ];
+    for (domain, policy) in rows {
+        assert_eq!(s2s.policy_for(domain), policy, "{domain}");
+    }
+    let toml = "[s2s]\npolicy = 'dialback'\n[s2s.exceptions]\n'new.example' = 'secure'";
+    let s2s = World::new(toml)
+        .variable("ROOKERY__S2S__CA", "c.pem,d.pem")
+        .settings()
+        .s2s;
+    assert_eq!(s2s.ca.len(), 2);
+    assert_eq!(s2s.policy_for("old.example"), settings::Policy::Dialback);
+    assert_eq!(s2s.policy_for("new.example"), settings::Policy::Secure);
 }
 
 #[test]

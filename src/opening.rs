@@ -98,7 +98,8 @@ impl Opening {
     pub fn serving(settings: Settings) -> Result<Self, StartError> {
         settings.require_domains()?;
         let folder = Folder::open(&settings.data)?;
-        let certificates = Certificates::open(&settings.tls, &settings.hosts(), &folder, now())?;
+        let (tls, ca) = (&settings.tls, &settings.s2s.ca);
+        let certificates = Certificates::open(tls, ca, &settings.hosts(), &folder, now())?;
         Ok(Opening {
             settings,
             folder,

@@ -51,14 +51,7 @@ impl Server {
             extensions,
             tls: match &certificates {
                 Some(certificates) => shown(&certificates.served()),
-                None => {
-                    let mute = tls::mute()?;
-                    Arc::new(Tls {
-                        starttls: Arc::clone(&mute),
-                        direct: mute,
-                        end_point: None,
-                    })
-                }
+                None => Arc::new(tls::mute()?),
             },
             secret: **folder.secret(),
             roads: None,
@@ -237,6 +230,7 @@ fn shown(served: &Served) -> Arc<Tls> {
         starttls: Arc::clone(&served.starttls),
         direct: Arc::clone(&served.direct),
         end_point: served.end_point.clone(),
+        peers: Arc::clone(&served.peers),
     })
 }
 

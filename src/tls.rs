@@ -1,4 +1,4 @@
-//! The certificate that is served, exchanged while the server runs.
+//! The certificate that is served, exchanged while the server runs; with it, whom else to believe.
 //!
 //! A stream takes [`Certificates::served`] when it begins and keeps it: so it knows which
 //! certificate *it* showed, which is what channel binding is about (RFC 5929 §4), even when
@@ -7,10 +7,13 @@
 
 mod facts;
 mod made;
+mod roots;
 
 use crate::folder::Folder;
 use arc_swap::ArcSwap;
 use facts::Facts;
+use rookery_actors::peer_tls::{Judge, OneForAll, PeerTls, Roots};
+use rookery_actors::transport::Tls;
 use rookery_config::settings;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
@@ -34,6 +37,8 @@ pub struct Served {
     pub starttls: Arc<ServerConfig>,
     /// For a connection that begins with TLS: ALPN `xmpp-client` or none (XEP-0368 §2).
     pub direct: Arc<ServerConfig>,
+    /// TLS with other servers, and whom to believe there.
+    pub peers: Arc<PeerTls>,
     /// The `tls-server-end-point` channel binding (RFC 5929 §4.1); none where it is undefined.
     pub end_point: Option<Vec<u8>>,
     /// SHA-256 of the certificate.
@@ -73,31 +78,35 @@ pub enum TlsError {
 }
 
 impl Certificates {
-    /// The configured pair, or one of our own making for `hosts`, kept in the data folder.
-    /// `now` is in seconds since 1970.
+    /// The configured pair, or one of our own making for `hosts`, kept in the data folder; and the
+    /// authorities of this system, and of these PEM files. `now` is in seconds since 1970.
     pub fn open(
         choice: &settings::Tls,
+        authorities: &[PathBuf],
         hosts: &[String],
         folder: &Folder,
         now: i64,
     ) -> Result<Arc<Self>, TlsError> {
         let folder = folder.path().join("tls");
-        let served = read(choice, hosts, &folder, now)?;
+        let judge = Judge::new(roots::read(authorities)?);
+        let served = read(choice, Arc::new(judge), hosts, &folder, now)?;
         Ok(Arc::new(Certificates {
             folder,
             served: ArcSwap::from_pointee(served),
         }))
     }
 
-    /// Reads the pair again and serves it to those who connect from now on. What is broken
-    /// changes nothing.
+    /// Reads the pair and the authorities again, for those who connect from now on. What is
+    /// broken changes nothing.
     pub fn reload(
         &self,
         choice: &settings::Tls,
+        authorities: &[PathBuf],
         hosts: &[String],
         now: i64,
     ) -> Result<(), TlsError> {
-        let served = read(choice, hosts, &self.folder, now)?;
+        let judge = Judge::new(roots::read(authorities)?);
+        let served = read(choice, Arc::new(judge), hosts, &self.folder, now)?;
         self.served.store(Arc::new(served));
         Ok(())
     }
@@ -108,7 +117,9 @@ impl Certificates {
         let served = self.served();
         let due = served.self_signed && served.expires - now <= made::RENEWAL;
         if due {
-            self.reload(&settings::Tls::default(), hosts, now)?;
+            let judge = Arc::clone(served.peers.judge());
+            let fresh = read(&settings::Tls::default(), judge, hosts, &self.folder, now)?;
+            self.served.store(Arc::new(fresh));
         }
         Ok(due)
     }
@@ -126,7 +137,12 @@ impl Served {
         missing.map(String::as_str).collect()
     }
 
-    fn new(key: CertifiedKey, self_signed: bool, facts: Facts) -> Result<Self, TlsError> {
+    fn new(
+        key: CertifiedKey,
+        self_signed: bool,
+        facts: Facts,
+        judge: Arc<Judge>,
+    ) -> Result<Self, TlsError> {
         let leaf = key.end_entity_cert()?.as_ref();
         let (end_point, fingerprint) = (facts.end_point(leaf), facts::sha256(leaf));
         let key = Arc::new(key);
@@ -148,6 +164,7 @@ impl Served {
         Ok(Served {
             starttls: config(&[])?,
             direct: config(&[b"xmpp-client"])?,
+            peers: Arc::new(PeerTls::new(Arc::new(OneForAll(Some(key))), judge)?),
             end_point,
             fingerprint,
             expires: facts.expires,
@@ -192,12 +209,19 @@ impl ExpiryWatch {
 }
 
 /// TLS that nobody can speak: for a server without listeners.
-pub fn mute() -> Result<Arc<ServerConfig>, TlsError> {
+pub fn mute() -> Result<Tls, TlsError> {
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
-    Ok(Arc::new(config))
+    let config = Arc::new(config);
+    let nobody = Arc::new(Judge::new(Roots::default()));
+    Ok(Tls {
+        starttls: Arc::clone(&config),
+        direct: config,
+        end_point: None,
+        peers: Arc::new(PeerTls::new(Arc::new(OneForAll(None)), nobody)?),
+    })
 }
 
 /// The one provider of cryptography.
@@ -207,6 +231,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 fn read(
     choice: &settings::Tls,
+    judge: Arc<Judge>,
     hosts: &[String],
     folder: &Path,
     now: i64,
@@ -214,11 +239,11 @@ fn read(
     match (&choice.certificate, &choice.key) {
         (Some(certificate), Some(key)) => {
             let (key, facts) = pair(certificate, key)?;
-            Served::new(key, false, facts)
+            Served::new(key, false, facts, judge)
         }
         _ => {
             let (key, facts) = made::own(hosts, folder, now)?;
-            Served::new(key, true, facts)
+            Served::new(key, true, facts, judge)
         }
     }
 }

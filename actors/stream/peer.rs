@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rookery_protocol::dialback::Verdict;
-use rookery_protocol::error::{StreamCondition, StreamError};
+use rookery_protocol::error::StreamError;
 use rookery_protocol::framer::Limits;
 use rookery_protocol::negotiation::peer_in::{self, PeerIn};
 use rookery_protocol::negotiation::Refusal;
@@ -336,11 +336,6 @@ impl Peer {
             Side::In(machine) => machine.waiting(),
             Side::Out(machine, _) => machine.waiting(),
         }
-    }
-
-    /// How the connection begins TLS.
-    pub(super) fn is_inbound(&self) -> bool {
-        matches!(self.side, Side::In(_))
     }
 
     /// It has proved nothing for too long.

@@ -175,6 +175,11 @@ impl PeerOut {
         }
     }
 
+    /// What the stream was opened for.
+    pub fn errand(&self) -> &Errand {
+        &self.errand
+    }
+
     /// Whether TLS begins; until it has, events that come from reading may not be given.
     pub fn waiting(&self) -> bool {
         self.phase == Phase::Handshake

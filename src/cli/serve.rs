@@ -211,20 +211,21 @@ impl Porter {
     fn read_again(&self) -> Result<Vec<String>, StartError> {
         let fresh = Settings::load(&self.sources)?;
         let hosts = self.settings.hosts();
-        self.certificates.reload(&fresh.tls, &hosts, now())?;
+        let (tls, ca) = (&fresh.tls, &fresh.s2s.ca);
+        self.certificates.reload(tls, ca, &hosts, now())?;
         let served = self.certificates.served();
         self.server.renew(&served);
         let missing = served.missing(&hosts).into_iter();
         let mut remarks: Vec<_> = missing
             .map(|host| format!("the certificate does not name {host}"))
             .collect();
-        if fresh
-            != (Settings {
-                tls: fresh.tls.clone(),
-                ..self.settings.clone()
-            })
-        {
-            remarks.push("settings other than [tls] take effect at the next start".into());
+        let mut read_again = self.settings.clone();
+        read_again.tls = fresh.tls.clone();
+        read_again.s2s.ca = fresh.s2s.ca.clone();
+        if fresh != read_again {
+            let remark =
+                "settings other than [tls] and `ca` in [s2s] take effect at the next start";
+            remarks.push(remark.into());
         }
         Ok(remarks)
     }

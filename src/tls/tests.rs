@@ -2,6 +2,7 @@
 
 use super::*;
 use rcgen::{CertificateParams, KeyPair, SignatureAlgorithm};
+use rookery_actors::peer_tls::{Claim, Doubt, Presented, Reference};
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 use std::fs;
@@ -23,7 +24,7 @@ impl Place {
 
     fn open(&self, hosts: &[&str]) -> Arc<Certificates> {
         let choice = settings::Tls::default();
-        Certificates::open(&choice, &strings(hosts), &self.folder, NOW).unwrap()
+        Certificates::open(&choice, &[], &strings(hosts), &self.folder, NOW).unwrap()
     }
 
     /// Writes a pair of files as an operator would have them.
@@ -135,7 +136,7 @@ fn made_anew_with_the_same_key_for_another_host_and_before_its_end() {
     let later = |days: i64| {
         let choice = settings::Tls::default();
         let now = second.expires - days * DAY;
-        Certificates::open(&choice, &hosts, &place.folder, now)
+        Certificates::open(&choice, &[], &hosts, &place.folder, now)
             .unwrap()
             .served()
     };
@@ -156,7 +157,7 @@ fn a_damaged_certificate_is_made_anew_and_a_damaged_key_is_not() {
     assert_ne!(second.fingerprint, first.fingerprint);
     fs::write(file("self-signed.key"), "broken").unwrap();
     let choice = settings::Tls::default();
-    let opened = Certificates::open(&choice, &[], &place.folder, NOW);
+    let opened = Certificates::open(&choice, &[], &[], &place.folder, NOW);
     let error = opened.map(|_| ()).unwrap_err().to_string();
     assert!(
         error.contains("self-signed.key") && error.contains("remove it"),
@@ -179,7 +180,7 @@ fn tended_while_the_server_runs() {
     assert!(certificates.tend(&hosts, first.expires - 30 * DAY).unwrap());
     assert_ne!(certificates.served().fingerprint, first.fingerprint);
     let choice = place.pair("a.example", &rcgen::PKCS_ECDSA_P256_SHA256);
-    certificates.reload(&choice, &hosts, NOW).unwrap();
+    certificates.reload(&choice, &[], &hosts, NOW).unwrap();
     let configured = certificates.served();
     assert!(!certificates.tend(&hosts, configured.expires).unwrap());
     assert!(Arc::ptr_eq(&configured, &certificates.served()));
@@ -229,7 +230,7 @@ fn a_configured_pair_is_exchanged_and_a_broken_one_is_not() {
     let place = Place::new();
     let hosts = strings(&["a.example"]);
     let choice = place.pair("a.example", &rcgen::PKCS_ECDSA_P256_SHA256);
-    let certificates = Certificates::open(&choice, &hosts, &place.folder, NOW).unwrap();
+    let certificates = Certificates::open(&choice, &[], &hosts, &place.folder, NOW).unwrap();
     let first = certificates.served();
     assert!(!first.self_signed);
     assert!(
@@ -237,7 +238,7 @@ fn a_configured_pair_is_exchanged_and_a_broken_one_is_not() {
         "nothing is made beside it"
     );
     place.pair("a.example", &rcgen::PKCS_ECDSA_P384_SHA384);
-    certificates.reload(&choice, &hosts, NOW).unwrap();
+    certificates.reload(&choice, &[], &hosts, NOW).unwrap();
     let second = certificates.served();
     assert_ne!(second.fingerprint, first.fingerprint);
     let (pem, key) = (
@@ -261,7 +262,7 @@ fn a_configured_pair_is_exchanged_and_a_broken_one_is_not() {
         let before = fs::read(file).unwrap();
         fs::write(file, bytes).unwrap();
         let error = certificates
-            .reload(&choice, &hosts, NOW)
+            .reload(&choice, &[], &hosts, NOW)
             .unwrap_err()
             .to_string();
         assert!(error.contains(said), "{error}");
@@ -269,7 +270,7 @@ fn a_configured_pair_is_exchanged_and_a_broken_one_is_not() {
         fs::write(file, before).unwrap();
     }
     fs::remove_file(&key).unwrap();
-    assert!(certificates.reload(&choice, &hosts, NOW).is_err());
+    assert!(certificates.reload(&choice, &[], &hosts, NOW).is_err());
     shake(
         &mut client(&pem, "a.example", &[]),
         &certificates.served().starttls,
@@ -288,7 +289,7 @@ fn end_point_binding_by_the_signature() {
     for (algorithm, length) in rows {
         let choice = place.pair("a.example", algorithm);
         let hosts = strings(&["a.example"]);
-        let opened = Certificates::open(&choice, &hosts, &place.folder, NOW).unwrap();
+        let opened = Certificates::open(&choice, &[], &hosts, &place.folder, NOW).unwrap();
         let end_point = opened.served().end_point.clone();
         assert_eq!(end_point.map(|hash| hash.len()), length, "{algorithm:?}");
     }
@@ -300,7 +301,7 @@ fn end_point_binding_by_the_signature() {
 fn stars_stand_for_one_label() {
     let place = Place::new();
     let choice = place.pair("*.a.example", &rcgen::PKCS_ECDSA_P256_SHA256);
-    let opened = Certificates::open(&choice, &[], &place.folder, NOW).unwrap();
+    let opened = Certificates::open(&choice, &[], &[], &place.folder, NOW).unwrap();
     let hosts = strings(&["x.a.example", "a.example", "x.y.a.example", "x.b.example"]);
     assert_eq!(
         opened.served().missing(&hosts),
@@ -326,4 +327,106 @@ fn the_end_is_told_once_at_each_mark() {
     let text = late.check(&served, served.expires - 5 * DAY).unwrap();
     assert!(text.contains("in 5 days"), "at a start, at once: {text}");
     assert_eq!(late.check(&served, served.expires - 4 * DAY), None);
+}
+
+/// What a server with these authorities says of who shows this certificate as evil.test.
+fn judged(certificates: &Certificates, shown: &rcgen::Certificate) -> Result<(), Doubt> {
+    let evil = Reference::new("evil.test").unwrap();
+    let shown = Presented::new(&[shown.der().clone()]);
+    let peers = &certificates.served().peers;
+    let verdict = peers.judge().verdict(&shown, Claim::plain(&evil), NOW);
+    verdict.map(|_| ())
+}
+
+#[test]
+fn authorities_of_ones_own_are_trusted_and_read_again() {
+    let place = Place::new();
+    let hosts = strings(&["a.example"]);
+    let choice = settings::Tls::default();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let name = rcgen::DnType::CommonName;
+    params.distinguished_name.push(name, "an authority");
+    let root = params.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::new(params, key);
+    let mut params = CertificateParams::new(vec!["evil.test".to_owned()]).unwrap();
+    params.serial_number = Some(7.into());
+    let (key, end) = (
+        KeyPair::generate().unwrap(),
+        rcgen::date_time_ymd(2030, 1, 1),
+    );
+    let leaf = params.signed_by(&key, &issuer).unwrap();
+    let file = place.place.path().join("ca.pem");
+    let ca = [file.clone()];
+    fs::write(&file, root.pem()).unwrap();
+
+    let opened = Certificates::open(&choice, &ca, &hosts, &place.folder, NOW).unwrap();
+    let alone = opened.served().peers.judge().authorities() - 1;
+    assert!(alone > 0, "the system's, or Mozilla's");
+    assert_eq!(judged(&opened, &leaf), Ok(()));
+    // Our own certificate made anew changes nothing in that.
+    let due = opened.served().expires - DAY;
+    assert!(opened.tend(&hosts, due).unwrap());
+    assert_eq!(judged(&opened, &leaf), Ok(()));
+
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2026, 1, 1),
+        next_update: end,
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: vec![rcgen::RevokedCertParams {
+            serial_number: 7.into(),
+            revocation_time: rcgen::date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&issuer).unwrap().pem().unwrap();
+    fs::write(&file, root.pem() + &list).unwrap();
+    opened.reload(&choice, &ca, &hosts, NOW).unwrap();
+    assert_eq!(judged(&opened, &leaf), Err(Doubt::Revoked));
+    opened.reload(&choice, &[], &hosts, NOW).unwrap();
+    assert!(matches!(
+        judged(&opened, &leaf),
+        Err(Doubt::UnknownIssuer(_))
+    ));
+    assert_eq!(opened.served().peers.judge().authorities(), alone);
+}
+
+#[test]
+fn broken_authorities_change_nothing() {
+    let place = Place::new();
+    let hosts = strings(&["a.example"]);
+    let choice = settings::Tls::default();
+    let opened = Certificates::open(&choice, &[], &hosts, &place.folder, NOW).unwrap();
+    let before = opened.served();
+    let file = place.place.path().join("ca.pem");
+    let nonsense = |kind: &str| format!("-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n");
+    let rows = [
+        (None, "No such file"),
+        (Some(String::new()), "there is no certificate in this file"),
+        (Some("-----BEGIN CERTIFICATE-----\n".into()), "not PEM"),
+        (
+            Some(nonsense("CERTIFICATE")),
+            "a certificate in it cannot be read",
+        ),
+        (
+            Some(nonsense("X509 CRL")),
+            "a revocation list cannot be read",
+        ),
+    ];
+    for (text, said) in rows {
+        if let Some(text) = text {
+            fs::write(&file, text).unwrap();
+        }
+        let reloaded = opened.reload(&choice, std::slice::from_ref(&file), &hosts, NOW);
+        let error = reloaded.unwrap_err().to_string();
+        assert!(
+            error.contains("ca.pem: ") && error.contains(said),
+            "{error}"
+        );
+        assert!(Arc::ptr_eq(&before, &opened.served()));
+    }
 }

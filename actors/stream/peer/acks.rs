@@ -97,9 +97,8 @@ impl Stream {
         let settled = peer.owner.settled();
         if settled == upto || crate::receipt::is_later(settled, upto) {
             acks.owes = None;
-            let answer = management::answer(settled.wrapping_sub(acks.since));
-            self.write(&answer);
-            self.nudge();
+            let handled = settled.wrapping_sub(acks.since);
+            self.answer(handled);
         } else if !peer.owner.watch() {
             // It has settled meanwhile.
             self.settled();
@@ -117,9 +116,14 @@ impl Stream {
         acks.timed = false;
         if acks.owes.is_some() {
             let handled = peer.owner.settled().wrapping_sub(acks.since);
-            let answer = management::answer(handled);
-            self.write(&answer);
-            self.nudge();
+            self.answer(handled);
         }
+    }
+
+    fn answer(&mut self, handled: u32) {
+        let mut answer = Vec::new();
+        management::write_answer(handled.into(), &mut answer);
+        self.write(&answer);
+        self.nudge();
     }
 }

@@ -36,12 +36,12 @@ impl Stream {
             _ => Err(StreamError::new(StreamCondition::ImproperAddressing)),
         };
         match admitted {
-            Ok(()) => self.let_in(stanza, size),
+            Ok(()) => self.enter(stanza, size),
             Err(error) => self.fail_peer(error, ctx),
         }
     }
 
-    fn let_in(&mut self, mut stanza: Stanza, size: usize) {
+    fn enter(&mut self, mut stanza: Stanza, size: usize) {
         let State::Peer(peer) = &self.state else {
             return;
         };

@@ -105,7 +105,7 @@ mod tests {
             domains,
             ..Settings::default()
         };
-        let served = Certificates::open(&settings.tls, &settings.hosts(), &folder, 0).unwrap();
+        let served = Certificates::open(&settings.tls, &[], &settings.hosts(), &folder, 0).unwrap();
         let listening =
             [(Door::C2s, "[::]:15222"), (Door::C2sTls, "0.0.0.0:15223")].map(|(door, address)| {
                 Listening {
