@@ -15,6 +15,8 @@ pub mod peer_in;
 pub mod peer_out;
 mod refusal;
 #[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod transcript;
 
 /// The version of XMPP that this is (RFC 6120 §4.7.5).
