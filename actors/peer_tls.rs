@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! let (stream, shown) = peers.accept(tcp, Beginning::StartTls).await?;
-//! let domain = Reference::new(from).ok_or(Doubt::Nameless)?;
+//! let domain = Reference::new(from)?;
 //! match peers.judge().verdict(&shown, Claim::plain(&domain), now) {
 //!     Ok(proof) => // EXTERNAL may be offered to it as this domain, until proof.ends
 //!     Err(doubt) => // it is told, and the policy decides: dialback, or nothing

@@ -24,8 +24,8 @@ pub enum Doubt {
     /// Nobody but itself vouches for it.
     #[error("its certificate is self-signed")]
     SelfSigned,
-    /// No chain leads to an authority that is trusted; who signed, in their own words.
-    #[error("its certificate was issued by \"{0}\", which is not trusted, or its chain is broken")]
+    /// No chain leads to an authority that is trusted; how far it goes, in their own words.
+    #[error("its chain of certificates ends at \"{0}\", which is not trusted (or one is missing)")]
     UnknownIssuer(String),
     /// It names others (RFC 9525 §6).
     #[error("its certificate is for {names}, not for {domain}")]
@@ -71,14 +71,9 @@ pub enum Doubt {
 }
 
 impl Doubt {
-    /// What webpki found. `own` tells that the certificate names itself as its issuer; `issuer`
-    /// is who that is; `weakness` what is weak in the chain, if anything.
-    pub(super) fn of(
-        error: &Error,
-        own: bool,
-        issuer: &str,
-        weakness: Option<&'static str>,
-    ) -> Doubt {
+    /// What webpki found. `own` tells that the certificate names itself as its issuer; `end` is
+    /// the last issuer that the chain names; `weakness` what is weak in the chain, if anything.
+    pub(super) fn of(error: &Error, own: bool, end: &str, weakness: Option<&'static str>) -> Doubt {
         let seconds =
             |at: rustls::pki_types::UnixTime| i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
         #[allow(deprecated, reason = "webpki still has the variants that say less")]
@@ -87,7 +82,7 @@ impl Doubt {
             Error::CertNotValidYet { not_before, .. } => Doubt::NotYetValid(seconds(*not_before)),
             Error::UnknownIssuer | Error::CaUsedAsEndEntity if own => Doubt::SelfSigned,
             Error::CaUsedAsEndEntity => Doubt::Authority,
-            Error::UnknownIssuer => Doubt::UnknownIssuer(shown(issuer)),
+            Error::UnknownIssuer => Doubt::UnknownIssuer(shown(end)),
             Error::CertRevoked => Doubt::Revoked,
             Error::RequiredEkuNotFound
             | Error::RequiredEkuNotFoundContext(_)

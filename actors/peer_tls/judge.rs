@@ -257,10 +257,25 @@ impl<'a> Case<'a> {
     }
 
     fn doubt(&self, error: &Error) -> Doubt {
-        let (subject, issuer) = (self.read.subject(), self.read.issuer());
-        let own = subject.as_raw() == issuer.as_raw();
+        let own = self.read.subject().as_raw() == self.read.issuer().as_raw();
         let weakness = weakness::of_chain(self.shown.certificates());
-        Doubt::of(error, own, &issuer.to_string(), weakness)
+        Doubt::of(error, own, &self.end(), weakness)
+    }
+
+    /// How far the chain goes by its names: who issued the last of it.
+    fn end(&self) -> String {
+        let others = self.shown.certificates().iter().skip(1);
+        let others: Vec<_> = others
+            .filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1))
+            .collect();
+        let mut end = self.read.issuer();
+        for _ in &others {
+            let issuer = others
+                .iter()
+                .find(|it| it.subject().as_raw() == end.as_raw());
+            end = issuer.map_or(end, |issuer| issuer.issuer());
+        }
+        end.to_string()
     }
 }
 

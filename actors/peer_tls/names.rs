@@ -14,6 +14,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Error;
 
+use super::doubt::Doubt;
+
 /// Names read of one certificate; those after it count for nothing (attack F16).
 pub const NAMES_READ: usize = 256;
 /// Names that are told of one certificate.
@@ -39,28 +41,29 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The domain of an address; none if it is an address of IP, which no certificate between
-    /// servers speaks for, or cannot be in the DNS, such as labels that only look like A-labels.
-    pub fn new(domain: &str) -> Option<Self> {
+    /// The domain of an address. [`Doubt::Nameless`] if it is an address of IP, which no
+    /// certificate between servers speaks for, or cannot be in the DNS, such as labels that only
+    /// look like A-labels.
+    pub fn new(domain: &str) -> Result<Self, Doubt> {
         let last = domain.rsplit('.').next().unwrap_or_default();
         // What ends in a number is read as an address by some.
         let is_address = domain.starts_with('[')
             || domain.parse::<IpAddr>().is_ok()
             || last.bytes().all(|byte| byte.is_ascii_digit());
         if is_address || domain.ends_with('.') {
-            return None;
+            return Err(Doubt::Nameless);
         }
         let (uts46, strict) = (Uts46::new(), AsciiDenyList::STD3);
         let (unicode, sound) = uts46.to_unicode(domain.as_bytes(), strict, Hyphens::Check);
-        sound.ok()?;
+        sound.map_err(|_| Doubt::Nameless)?;
         let ascii = uts46.to_ascii(
             unicode.as_bytes(),
             strict,
             Hyphens::Check,
             DnsLength::Verify,
         );
-        Some(Reference {
-            ascii: SmolStr::new(ascii.ok()?),
+        Ok(Reference {
+            ascii: SmolStr::new(ascii.map_err(|_| Doubt::Nameless)?),
             unicode: SmolStr::new(unicode),
         })
     }

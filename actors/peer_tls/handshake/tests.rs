@@ -130,9 +130,9 @@ async fn no_want_of_trust_ends_a_handshake_and_none_is_given() {
         (root.leaf_with(&names, old), "expired on 2026-01-01"),
         (root.leaf_with(&names, new), "not valid before 2027-01-01"),
         (Leaf::own(&names), "self-signed"),
-        (strange.leaf(&names), "issued by \"CN=strange\""),
+        (strange.leaf(&names), "ends at \"CN=strange\""),
         (root.leaf(&["other.test"]), "for other.test, not for"),
-        (broken, "issued by \"CN=some\""),
+        (broken, "ends at \"CN=some\""),
         (deep.leaf(&names), "too long"),
         (root.leaf_with(&names, client), "not one of a server"),
     ];

@@ -148,6 +148,15 @@ fn nobody_vouches_for_himself_or_for_strangers() {
     let mut broken = root.below("some").leaf(&["evil.test"]);
     broken.chain.truncate(1);
     assert!(matches!(doubted(&root, &broken), Doubt::UnknownIssuer(_)));
+    // It is told how far the chain goes.
+    let strange = Authority::root("strange")
+        .below("x")
+        .below("y")
+        .leaf(&["evil.test"]);
+    for (shown, end) in [(1, "CN=y"), (2, "CN=x"), (3, "CN=strange")] {
+        let shown = Presented::new(&strange.chain[..shown]);
+        assert_eq!(judged(&root, &shown), Err(Doubt::UnknownIssuer(end.into())));
+    }
     // One who is no authority issues for nobody.
     let mere = root.below_with("some", |params| params.is_ca = IsCa::ExplicitNoCa);
     assert!(judged(&root, &mere.leaf(&["evil.test"]).shown()).is_err());

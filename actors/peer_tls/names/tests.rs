@@ -205,7 +205,7 @@ fn what_is_no_domain_has_no_name() {
         "a@evil.test",
         &long,
     ] {
-        assert_eq!(Reference::new(text), None, "{text:?}");
+        assert_eq!(Reference::new(text), Err(Doubt::Nameless), "{text:?}");
     }
 }
 
