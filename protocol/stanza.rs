@@ -8,7 +8,7 @@
 
 pub(crate) mod read;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -266,6 +266,7 @@ impl Stanza {
     }
 
     /// Writes the stanza for a stream of this content namespace, which is the default one there.
+    /// What a client put into that namespace by name cannot be told from the stanza's own then.
     pub fn write_for(&self, out: &mut Vec<u8>, content: &str) {
         if content == ns::CLIENT || !self.names_client() {
             return self.write(out);
@@ -333,16 +334,17 @@ impl Stanza {
     /// Whether a part of the stanza itself, not of what it carries, names `jabber:client` in its
     /// start tag, and so would not follow the stream. It may mean something else by it.
     fn names_client(&self) -> bool {
-        let name = memmem::Finder::new(ns::CLIENT);
-        name.find(&self.payload).is_some()
-            && self.children.iter().any(|child| {
-                let bytes = self.payload.get(child.start as usize..child.end as usize);
-                let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
-                child.ns == ns::CLIENT
-                    && text.is_none_or(|text| {
-                        name.find(text.as_bytes()).is_some() && walk::names_client(text)
-                    })
-            })
+        static NAME: LazyLock<memmem::Finder> = LazyLock::new(|| memmem::Finder::new(ns::CLIENT));
+        // Nearly all stanzas are done with here.
+        if NAME.find(&self.payload).is_none() {
+            return false;
+        }
+        let own = self.children.iter().filter(|child| child.ns == ns::CLIENT);
+        let mut texts = own.map(|child| {
+            let bytes = self.payload.get(child.start as usize..child.end as usize)?;
+            std::str::from_utf8(bytes).ok()
+        });
+        texts.any(|text| text.is_none_or(walk::names_client))
     }
 
     fn write_in(&self, out: &mut Vec<u8>, xmlns: &str) {

@@ -5,6 +5,13 @@
 //! [`Component::waiting`] is true nothing that was read may be given. After
 //! [`Action::Established`] the machine has done its work: what comes then are stanzas, each of
 //! which [`Component::admits`] must let in.
+//!
+//! ```text
+//! component    header               -> header
+//! component    <handshake/>         -> Attach                        Attached -> <handshake/>,
+//!                                                                    Established
+//! component    stanza               admits?
+//! ```
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,8 +5,21 @@
 //! for something, [`PeerIn::waiting`] is true until the answer is given, and nothing that was read
 //! may be given meanwhile. Only [`Action::Verify`] is answered whenever its answer comes.
 //!
-//! The machine lives as long as the stream: a peer may prove more domains at any time. Once one is
-//! proved, stanzas do not come here; each must pass [`PeerIn::admits`].
+//! The machine lives as long as the stream: a peer may prove more domains at any time. Stanzas do
+//! not come here; each must pass [`PeerIn::admits`], and what is not admitted comes as
+//! [`Event::Fail`].
+//!
+//! ```text
+//! peer    header                    -> header, features with <starttls/>
+//! peer    <starttls/>               -> <proceed/>, StartTls          Secured
+//! peer    header                    -> header, Judge                 Judged -> features
+//! peer    <auth/>                   -> <success/>, Restart
+//! peer    header                    -> header, features, Proved
+//!     or  <db:result>key            -> Judge                         Judged -> Verify
+//!         (much else, then)            Verified                      -> <db:result/>, Proved
+//! peer    <enable/>                 -> <enabled/>, Enabled
+//! peer    stanza                    admits?
+//! ```
 
 use std::sync::Arc;
 

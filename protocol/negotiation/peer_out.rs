@@ -5,7 +5,23 @@
 //! [`PeerOut::waiting`] is true, TLS begins, and nothing that was read may be given.
 //!
 //! The machine lives as long as the stream: pairs and keys to verify come at any time. Stanzas that
-//! arrive once a pair is proved do not come here; each must pass [`PeerOut::admits`].
+//! arrive do not come here; each must pass [`PeerOut::admits`], and what is not admitted comes as
+//! [`Event::Fail`].
+//!
+//! ```text
+//! Connected                         -> header
+//! peer    header, features          -> <starttls/>
+//! peer    <proceed/>                -> StartTls                      Secured -> header
+//! peer    header, features          -> <bidi/>, <auth/>
+//! peer    <success/>                -> Restart, header
+//! peer    header, features          -> <enable/>
+//!     or  header, features          -> <bidi/>, <db:result>key
+//! peer    <db:result type='valid'/> -> <enable/>
+//! peer    <enabled/>                -> Enabled, Proved
+//! Want                              -> <db:result>key               (later) Proved or Denied
+//! Verify                            -> <db:verify>key               (later) Verified
+//! Finish                            -> </stream:stream>             (later) Close
+//! ```
 
 use std::sync::Arc;
 
@@ -326,6 +342,7 @@ impl PeerOut {
         }
         if self.phase != Phase::Ending {
             self.say_end(out);
+            self.abandon(&Refusal::Separate, out);
             self.phase = Phase::Ending;
         }
     }
@@ -341,7 +358,7 @@ impl PeerOut {
 
     /// Nothing goes on: whoever waits is told.
     fn finish(&mut self, refusal: Option<Refusal>, out: &mut Actions) {
-        self.abandon(refusal.as_ref().unwrap_or(&Refusal::Closed), out);
+        self.abandon(refusal.as_ref().unwrap_or(&Refusal::Separate), out);
         self.phase = Phase::Over;
         out.push(Action::Close(refusal));
     }

@@ -5,6 +5,7 @@ use crate::dialback::Verdict;
 use crate::error::Condition;
 use crate::negotiation::transcript::{self, Dice, shorten};
 
+mod any_order;
 mod claims;
 mod external;
 mod opening;

@@ -5,6 +5,7 @@ use crate::dialback::Verdict;
 use crate::negotiation::Standing;
 use crate::negotiation::transcript::{self, shorten};
 
+mod any_order;
 mod login;
 mod opening;
 mod pairs;

@@ -55,8 +55,8 @@ pub enum Event {
         /// The key.
         key: SmolStr,
     },
-    /// Nothing more will be sent: end the stream. [`Action::Close`] follows when the peer has
-    /// ended it, too.
+    /// Nothing more will be sent: end the stream. What is still asked for is denied, and
+    /// [`Action::Close`] follows when the peer has ended its stream, too.
     Finish,
 }
 

@@ -123,6 +123,11 @@ fn pairs_wait_for_stream_management() {
         "{text}* lost\ndenied a.test to far.test: {lost}\ndenied b.test to far.test: {lost}\n\
          close: {lost}"
     ));
+    let separate = "its server needs another connection for this";
+    play(&format!(
+        "{text}* finish\n</open>\ndenied a.test to far.test: {separate}\n\
+         denied b.test to far.test: {separate}\n< close\nclose"
+    ));
 }
 
 /// What the peer wants to send it may send on a stream of its own; whether a key is ours we tell.
