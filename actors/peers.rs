@@ -127,8 +127,11 @@ pub fn standing(realm: &Realm, shown: &Presented, domain: &str, place: &Place) -
     }
     let now = seconds(realm.site.now());
     let tls = realm.tls.load();
-    let target = place.target.as_deref().and_then(Reference::new);
-    let proof = Reference::new(domain).map(|domain| {
+    let target = place
+        .target
+        .as_deref()
+        .and_then(|it| Reference::new(it).ok());
+    let proof = Reference::new(domain).and_then(|domain| {
         let claim = Claim {
             domain: &domain,
             target: target.as_ref(),
@@ -137,12 +140,10 @@ pub fn standing(realm: &Realm, shown: &Presented, domain: &str, place: &Place) -
         tls.peers.judge().verdict(shown, claim, now)
     });
     match (proof, s2s.policy_for(domain)) {
-        (Some(Ok(_)), _) => Standing::Certified,
+        (Ok(_), _) => Standing::Certified,
         (_, Policy::Dialback) => Standing::Dialback,
-        (doubt, Policy::Secure) => {
-            if let Some(Err(doubt)) = doubt {
-                tracing::info!(server = %domain, %doubt, "a certificate is not good enough");
-            }
+        (Err(doubt), Policy::Secure) => {
+            tracing::info!(server = %domain, %doubt, "a certificate is not good enough");
             Standing::Uncertified
         }
     }
@@ -155,7 +156,7 @@ fn is_certified(realm: &Realm, own: &str) -> bool {
 }
 
 fn is_good(tls: &PeerTls, own: &str, now: i64) -> Option<bool> {
-    let own = Reference::new(own)?;
+    let own = Reference::new(own).ok()?;
     let shown = Presented::new(&tls.own_certificate(&own)?.cert);
     Some(tls.judge().verdict(&shown, Claim::plain(&own), now).is_ok())
 }

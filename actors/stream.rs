@@ -250,7 +250,7 @@ impl Stream {
         self.heard = Instant::now();
         self.asked = false;
         if let Some(rates) = &mut self.rates {
-                let settings = &self.realm.site.settings;
+            let settings = &self.realm.site.settings;
             let (rate, burst) = match self.state {
                 State::Peer(_) => (settings.s2s.rate, settings.s2s.burst),
                 _ => (settings.limits.rate, settings.limits.burst),
@@ -314,9 +314,7 @@ impl Stream {
                     negotiation.client.waiting() || self.upgrade_due || self.transport.is_none()
                 }
                 State::Live(_) => false,
-                State::Peer(peer) => {
-                    peer.waiting() || self.upgrade_due || self.transport.is_none()
-                }
+                State::Peer(peer) => peer.waiting() || self.upgrade_due || self.transport.is_none(),
                 State::Closing => true,
             }
     }

@@ -4,8 +4,8 @@
 
 mod client;
 mod disk;
-pub mod far;
 pub mod dns;
+pub mod far;
 pub mod ledger;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -259,11 +259,14 @@ fn open_store(folder: &Path, settings: &Settings, accept_loss: bool) -> Result<S
 /// wildcard, since the defaults name IPv6 and IPv4.
 fn listen(engine: &Engine, settings: &Settings) -> Result<Vec<Listening>, StartError> {
     let mut listening = vec![];
-    for (door, port) in [(Door::C2s, Port::Clients), (Door::C2sTls, Port::ClientsTls)] {
-        let addresses = match door {
-            Door::C2s => &settings.listen.c2s,
-            _ => &settings.listen.c2s_tls,
-        };
+    let listen = &settings.listen;
+    let served = [
+        (Door::C2s, Port::Clients, &listen.c2s),
+        (Door::C2sTls, Port::ClientsTls, &listen.c2s_tls),
+        (Door::S2s, Port::Servers, &listen.s2s),
+        (Door::S2sTls, Port::ServersTls, &listen.s2s_tls),
+    ];
+    for (door, port, addresses) in served {
         for &address in addresses {
             match engine.listen(address, port) {
                 Ok(address) => listening.push(Listening { door, address }),
@@ -275,8 +278,8 @@ fn listen(engine: &Engine, settings: &Settings) -> Result<Vec<Listening>, StartE
         }
     }
     for (key, addresses) in settings.listen.all() {
-        let served = [Door::C2s.key(), Door::C2sTls.key()].contains(&key);
-        if !served && !addresses.is_empty() {
+        let is_served = served.iter().any(|(door, ..)| door.key() == key);
+        if !is_served && !addresses.is_empty() {
             tracing::warn!(key, "nothing serves this protocol yet: not listened on");
         }
     }

@@ -9,11 +9,11 @@ use rookery_storage::Frame;
 use tracing::info;
 
 use super::Link;
-use rookery_protocol::negotiation::Refusal;
 use super::outbox::Item;
 use crate::effect::{Envelope, Millis};
 use crate::receipt::Receipt;
 use crate::site::random;
+use rookery_protocol::negotiation::Refusal;
 
 impl Link {
     /// A stanza that is not taken: what its sender's Hub wanted kept is kept all the same.

@@ -7,10 +7,10 @@ use rookery_config::Settings;
 use rookery_storage::{KeyRange, Tree};
 
 use super::Roads;
-use rookery_protocol::negotiation::Refusal;
 use crate::testing::far::{Far, Mood};
 use crate::testing::ledger::LIST;
 use crate::testing::{Client, PATIENCE, World, run, settings};
+use rookery_protocol::negotiation::Refusal;
 
 fn message(id: &str) -> String {
     format!("<message to='x@far.test' id='{id}'><body>{id}</body></message>")
@@ -118,7 +118,10 @@ fn who_cannot_wait_is_told_and_what_must_last_waits() {
         ann.say(&question("2")).await;
         let error = ann.hear("id='2'").await;
         assert!(error.contains("remote-server-timeout"), "{error}");
-        assert!(error.contains("far.test: its server cannot be reached"), "{error}");
+        assert!(
+            error.contains("far.test: its server cannot be reached"),
+            "{error}"
+        );
         assert!(error.contains("type='wait'"), "{error}");
         // Presence is nobody's loss.
         ann.say("<presence to='x@far.test' id='3'/>").await;
@@ -136,8 +139,7 @@ fn who_cannot_wait_is_told_and_what_must_last_waits() {
 #[test]
 fn a_server_is_tried_again_by_itself() {
     run(async {
-        let (world, far, mut ann) =
-            world(Mood::Away(Refusal::Unreachable), |_| {}).await;
+        let (world, far, mut ann) = world(Mood::Away(Refusal::Unreachable), |_| {}).await;
         ann.say(&message("1")).await;
         until("it was called twice", || far.calls() > 2).await;
         far.turn(Mood::TakesOnly);

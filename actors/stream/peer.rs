@@ -18,8 +18,8 @@ use actix::prelude::*;
 use rookery_protocol::dialback::Verdict;
 use rookery_protocol::error::StreamError;
 use rookery_protocol::framer::Limits;
-use rookery_protocol::negotiation::peer_in::{self, PeerIn};
 use rookery_protocol::negotiation::Refusal;
+use rookery_protocol::negotiation::peer_in::{self, PeerIn};
 use rookery_protocol::negotiation::peer_out::{self, Errand, PeerOut};
 use rookery_protocol::ns;
 use rookery_protocol::reader::{Event, RawElement, StreamKind};
@@ -169,11 +169,18 @@ impl Stream {
         Stream::create(move |ctx| {
             let Call { errand, caller } = call;
             let place = Place::default();
+            let question = match &caller {
+                Caller::Asker { query, .. } => Some(query.clone()),
+                Caller::Link(_) => None,
+            };
             let machine = PeerOut::new(Arc::clone(&peers.outbound), errand.clone());
             let side = Side::Out(machine, caller);
             let peer = Peer::new(side, place, None, (&realm, &peers), ctx);
             let mut stream = Stream::bare(&realm, UNKNOWN, StreamKind::Server);
             stream.state = State::Peer(Box::new(peer));
+            if let Some(Query { pair, id, key }) = question {
+                stream.tell_out(peer_out::Event::Verify { pair, id, key }, ctx);
+            }
             stream.dial(errand.pair, ctx);
             stream
         })
@@ -251,17 +258,20 @@ impl Stream {
                 None => inbound::secure(&realm, tcp, beginning).await,
             }
         };
-        ctx.spawn(work.into_actor(self).map(move |done, stream, ctx| match done {
-            Ok((transport, shown)) => {
-                stream.transport = transport;
-                stream.secured_by(shown, direct, ctx);
-            }
-            Err(why) => {
-                debug!(peer = %stream.peer, %why, "no TLS with a server");
-                stream.tell_out(peer_out::Event::Lost(Refusal::TlsFailed), ctx);
-                ctx.stop();
-            }
-        }));
+        ctx.spawn(
+            work.into_actor(self)
+                .map(move |done, stream, ctx| match done {
+                    Ok((transport, shown)) => {
+                        stream.transport = transport;
+                        stream.secured_by(shown, direct, ctx);
+                    }
+                    Err(why) => {
+                        debug!(peer = %stream.peer, %why, "no TLS with a server");
+                        stream.tell_out(peer_out::Event::Lost(Refusal::TlsFailed), ctx);
+                        ctx.stop();
+                    }
+                }),
+        );
     }
 
     /// TLS is there, and this is what the server showed.
@@ -314,7 +324,9 @@ impl Peer {
             bytes: s2s.unsettled_size.get(),
         };
         let to_self = ctx.address();
-        let owner = Owner::new(bounds, move |notice| to_self.do_send(ToStream::Ledger(notice)));
+        let owner = Owner::new(bounds, move |notice| {
+            to_self.do_send(ToStream::Ledger(notice))
+        });
         Peer {
             side,
             peers: Arc::clone(peers),
@@ -345,7 +357,9 @@ impl Peer {
 
     /// Stanzas of ours that it has not acknowledged for too long.
     pub(super) fn is_deaf(&self, now: Instant, timeout: Duration) -> bool {
-        self.acks.as_ref().is_some_and(|acks| acks.is_deaf(now, timeout))
+        self.acks
+            .as_ref()
+            .is_some_and(|acks| acks.is_deaf(now, timeout))
     }
 }
 

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use rookery_protocol::stanza::Stanza;
 
 use crate::link::Roads;
-use rookery_protocol::negotiation::Refusal;
 use crate::messages::{FromLine, ToStream};
 use crate::realm::Realm;
 use rookery_protocol::dialback::Pair;
+use rookery_protocol::negotiation::Refusal;
 
 /// How it meets who calls.
 #[derive(Clone)]

@@ -24,5 +24,6 @@ mod several_devices;
 mod streams;
 mod the_whole_conversation;
 mod two_people_meet;
+mod two_servers;
 mod what_people_publish;
 mod what_the_server_says_of_itself;

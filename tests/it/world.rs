@@ -26,6 +26,10 @@ pub struct Plan {
     pub plaintext: &'static str,
     /// Lines added to the end of the configuration.
     pub more: String,
+    /// The domains of the server.
+    pub domains: &'static [&'static str],
+    /// It speaks to other servers.
+    pub federates: bool,
 }
 
 impl Default for Plan {
@@ -35,6 +39,8 @@ impl Default for Plan {
             open_registration: true,
             plaintext: "loopback",
             more: String::new(),
+            domains: &["a.test", "b.test"],
+            federates: false,
         }
     }
 }
@@ -47,8 +53,12 @@ pub struct World {
     pub c2s: SocketAddr,
     /// Direct TLS.
     pub c2s_tls: SocketAddr,
+    /// Other servers, STARTTLS.
+    pub s2s: SocketAddr,
+    /// Other servers, direct TLS.
+    pub s2s_tls: SocketAddr,
     /// Nobody else's world takes these ports, also while the server is down.
-    _claims: [UdpSocket; 2],
+    _claims: [UdpSocket; 4],
     server: Mutex<Option<Child>>,
     accounts: Mutex<HashSet<String>>,
     connections: AtomicU64,
@@ -73,21 +83,51 @@ impl World {
     }
 
     pub fn with(plan: Plan) -> World {
+        let world = World::planned(plan);
+        world.rise();
+        world
+    }
+
+    /// Servers that find each other, each with its plan.
+    pub fn federation<const N: usize>(plans: [Plan; N]) -> [World; N] {
+        let mut worlds = plans.map(|plan| {
+            World::planned(Plan {
+                federates: true,
+                ..plan
+            })
+        });
+        let places = worlds.iter().flat_map(|world| {
+            let place = world.s2s;
+            let domains = world.plan.domains.iter();
+            domains.map(move |domain| format!("{domain:?} = [\"{place}\"]\n"))
+        });
+        let places: String = places.collect();
+        for world in &mut worlds {
+            world.plan.more += &format!("\n[dns.overrides]\n{places}");
+            world.rise();
+        }
+        worlds
+    }
+
+    /// A server that does not run yet.
+    fn planned(plan: Plan) -> World {
         let (c2s, claim) = free_port();
         let (c2s_tls, claim_tls) = free_port();
-        let world = World {
+        let (s2s, claim_s2s) = free_port();
+        let (s2s_tls, claim_s2s_tls) = free_port();
+        World {
             plan,
             folder: tempfile::tempdir().expect("a temporary folder"),
             c2s,
             c2s_tls,
-            _claims: [claim, claim_tls],
+            s2s,
+            s2s_tls,
+            _claims: [claim, claim_tls, claim_s2s, claim_s2s_tls],
             server: Mutex::new(None),
             accounts: Mutex::new(HashSet::new()),
             connections: AtomicU64::new(0),
             started_in: Mutex::new(Duration::ZERO),
-        };
-        world.rise();
-        world
+        }
     }
 
     /// The folder that holds the configuration, the log and the data folder.
@@ -164,6 +204,8 @@ impl World {
             open_registration,
             plaintext,
             more,
+            domains,
+            federates,
         } = &self.plan;
         let trusted = if *trusted {
             "trusted = [\"127.0.0.0/8\"]"
@@ -171,13 +213,17 @@ impl World {
             ""
         };
         let (data, c2s, c2s_tls) = (self.data(), self.c2s, self.c2s_tls);
+        let (s2s, s2s_tls) = match federates {
+            true => (format!("\"{}\"", self.s2s), format!("\"{}\"", self.s2s_tls)),
+            false => Default::default(),
+        };
         format!(
-            "domains = [\"a.test\", \"b.test\"]\n\
+            "domains = {domains:?}\n\
              data = {data:?}\n\
              admins = [\"admin@a.test\"]\n\
              [listen]\n\
              c2s = [\"{c2s}\"]\nc2s_tls = [\"{c2s_tls}\"]\n\
-             s2s = []\ns2s_tls = []\nhttp = []\nhttp_tls = []\ncomponent = []\n\
+             s2s = [{s2s}]\ns2s_tls = [{s2s_tls}]\nhttp = []\nhttp_tls = []\ncomponent = []\n\
              [c2s]\nplaintext = \"{plaintext}\"\n\
              [register]\nopen = {open_registration}\n\
              [limits]\n{trusted}\n\

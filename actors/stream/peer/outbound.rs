@@ -52,10 +52,13 @@ impl Stream {
         };
         let (realm, peers) = (Arc::clone(&self.realm), Arc::clone(&peer.peers));
         let work = async move { reach(&realm, &peers, &pair).await };
-        ctx.spawn(work.into_actor(self).map(|reached, stream, ctx| match reached {
-            Ok(reached) => stream.reached(reached, ctx),
-            Err(refusal) => stream.tell_out(Happened::Lost(refusal), ctx),
-        }));
+        ctx.spawn(
+            work.into_actor(self)
+                .map(|reached, stream, ctx| match reached {
+                    Ok(reached) => stream.reached(reached, ctx),
+                    Err(refusal) => stream.tell_out(Happened::Lost(refusal), ctx),
+                }),
+        );
     }
 
     fn reached(&mut self, reached: Reached, ctx: &mut Context<Stream>) {
@@ -109,6 +112,8 @@ impl Stream {
                 if let Caller::Asker { query, asker } = caller {
                     let query = query.clone();
                     asker.do_send(ToStream::Verified { query, verdict });
+                    // That was all that it was for.
+                    self.tell_out(Happened::Finish, ctx);
                 }
             }
             Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
@@ -182,8 +187,8 @@ pub(super) async fn secure(
     pair: &Pair,
 ) -> std::io::Result<(Transport, Presented)> {
     let tls = Arc::clone(&realm.tls.load().peers);
-    let names = Reference::new(&pair.from).zip(Reference::new(&pair.to));
-    let (own, theirs) = names.ok_or_else(|| std::io::Error::other("no name for TLS"))?;
+    let name = |domain| Reference::new(domain).map_err(std::io::Error::other);
+    let (own, theirs) = (name(&pair.from)?, name(&pair.to)?);
     let limit = realm.site.settings.limits.handshake;
     let work = tls.connect(tcp, beginning, &own, &theirs);
     let (stream, shown) = tokio::time::timeout(limit, work).await??;
