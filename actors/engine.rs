@@ -90,11 +90,7 @@ impl Engine {
         let directory = Arc::new(Directory::new(bounds));
         let links = Arc::new(Directory::new(bounds));
         let site = Site::new(settings, extensions);
-        let peers = site.settings.federates().then(|| {
-            let hosts = site.hosts.iter().map(|it| it.name.clone());
-            let domains = site.domains.iter().cloned().chain(hosts).collect();
-            Arc::new(Peers::new(&site.settings, domains, &secret))
-        });
+        let peers = peers(&site, &secret);
         site.notices.load(keeper.store())?;
         let (hubs, others) = (Arc::clone(&directory), Arc::clone(&links));
         keeper.start(
@@ -215,6 +211,14 @@ fn recall(realm: &Arc<Realm>) -> Result<(), StoreError> {
         realm.post(&jid, Mail::Probe(oneshot::channel().0), true);
     }
     Ok(())
+}
+
+/// What it takes to speak with other servers, if this one does.
+fn peers(site: &Site, secret: &[u8; 32]) -> Option<Arc<Peers>> {
+    let hosts = site.hosts.iter().map(|it| it.name.clone());
+    let domains = site.domains.iter().cloned().chain(hosts).collect();
+    let federates = site.settings.federates();
+    federates.then(|| Arc::new(Peers::new(&site.settings, domains, secret)))
 }
 
 /// Starts the Links for which something waits.

@@ -58,7 +58,8 @@ impl Stream {
                 let settings = &self.realm.site.settings;
                 // Servers close a stream that they do not need; one that breaks off does not say so.
                 let silent = now - self.heard > settings.outbox.idle * 2;
-                if peer.is_late(now) || peer.is_deaf(now, settings.acks.timeout) || silent {
+                let deaf = peer.is_deaf(now, settings.acks.timeout);
+                if peer.is_late(now) || deaf || silent {
                     self.fail(StreamError::new(StreamCondition::ConnectionTimeout), ctx);
                 }
             }

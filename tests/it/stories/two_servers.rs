@@ -55,7 +55,7 @@ fn people_of_two_servers_meet() {
 
     // Questions come back answered, also from the other server itself.
     alice.gets(
-        "<iq type='get' to='c.test'><ping xmlns='urn:xmpp:ping'/></iq>",
+        "<iq type='get' id='ping' to='c.test'><ping xmlns='urn:xmpp:ping'/></iq>",
         "<iq type='result' from='c.test'/>",
     );
 
