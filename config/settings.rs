@@ -9,11 +9,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod dns;
 mod federation;
 mod machinery;
 mod mobile;
 
-pub use federation::{Dns, NameServer, Place, S2s};
+pub use dns::{Dns, NameServer, Place};
+pub use federation::S2s;
 pub use machinery::{Engine, Storage};
 pub use mobile::{ClientState, Clients, Push};
 
