@@ -163,7 +163,8 @@ impl Route {
     /// What the sender of a stanza is told when there is nothing left to try: the server is not
     /// found where no try can have another end (RFC 6120 §8.3.3.16), else it is late (§8.3.3.17).
     pub fn condition(&self) -> Condition {
-        match self.tries.iter().all(|attempt| attempt.is_lasting) {
+        let mut tries = self.tries.iter();
+        match tries.len() > 0 && tries.all(|attempt| attempt.is_lasting) {
             true => Condition::RemoteServerNotFound,
             false => Condition::RemoteServerTimeout,
         }

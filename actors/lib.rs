@@ -44,6 +44,9 @@
 //! A Hub is of an account, of a [service](service) or what is at one, or of a domain itself: one
 //! shell round three structs that decide.
 //!
+//! Other servers are found by the [`resolver`] and connected with by [`dial`], where [`reach`] lets
+//! it.
+//!
 //! An actor is a shell round a plain struct that decides. The structs know no actor, thread or
 //! clock: their answer is a list of [`effect`]s, which the shell performs. [`extension`] is all
 //! that an optional feature needs to know.

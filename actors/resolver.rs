@@ -115,10 +115,8 @@ impl Resolver {
             return Ok(guess(&ip.to_string()));
         }
         let name = dns_name(domain).ok_or(Unresolved::NoName)?;
-        let (direct, starttls) = tokio::join!(
-            self.0.services(format!("_xmpps-server._tcp.{name}")),
-            self.0.services(format!("_xmpp-server._tcp.{name}")),
-        );
+        let names = ["_xmpps-server", "_xmpp-server"].map(|it| format!("{it}._tcp.{name}"));
+        let (direct, starttls) = tokio::join!(self.services(&names[0]), self.services(&names[1]));
         let trouble = [&direct, &starttls]
             .into_iter()
             .find_map(|answer| answer.as_ref().err().cloned());
@@ -136,6 +134,22 @@ impl Resolver {
                 Err(trouble.unwrap_or_else(unknown))
             }
         }
+    }
+
+    /// The records of one service, by its whole name: `_xmpp-server._tcp.example.org`.
+    pub async fn services(&self, name: &str) -> Result<Answer, Unresolved> {
+        if is_local(name) {
+            return Ok(Answer::Nothing);
+        }
+        let reply = self.0.questions.ask(name, Kind::Srv).await?;
+        let records: Vec<Srv> = reply.records.iter().filter_map(questions::srv).collect();
+        Ok(match records.is_empty() {
+            true => Answer::Nothing,
+            false => Answer::Records {
+                records,
+                proved: reply.is_proved,
+            },
+        })
     }
 
     /// The addresses of a target's host, of one family. An IP address is its own, unproved.
@@ -177,24 +191,6 @@ impl Resolver {
         let Reply { records, is_proved } = self.0.questions.ask(&name, Kind::Tlsa).await?;
         let pins = records.iter().filter_map(questions::tlsa);
         Ok(pins.filter(|_| is_proved).collect())
-    }
-}
-
-impl State {
-    /// The records of one service.
-    async fn services(&self, name: String) -> Result<Answer, Unresolved> {
-        if is_local(&name) {
-            return Ok(Answer::Nothing);
-        }
-        let reply = self.questions.ask(&name, Kind::Srv).await?;
-        let records: Vec<Srv> = reply.records.iter().filter_map(questions::srv).collect();
-        Ok(match records.is_empty() {
-            true => Answer::Nothing,
-            false => Answer::Records {
-                records,
-                proved: reply.is_proved,
-            },
-        })
     }
 }
 

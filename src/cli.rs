@@ -208,9 +208,12 @@ fn logs(level: &str) {
     let wish = ["ROOKERY_LOG", "RUST_LOG"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok());
+    // The resolver's crates tell, at length, of every answer that they do not like: strangers must
+    // not fill the log. What became of a lookup is told by who wanted it.
+    let usual = format!("{level},hickory_net=off,hickory_resolver=off");
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
-        .parse_lossy(wish.as_deref().unwrap_or(level));
+        .parse_lossy(wish.unwrap_or(usual));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

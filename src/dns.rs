@@ -4,8 +4,12 @@
 //! `_xmpp-server` and `_xmpps-server`. What this server does not offer gets the target `.`, which
 //! says "decidedly not here" and spares others a guess at the default port.
 
+mod check;
+
 use std::fmt;
 use std::net::IpAddr;
+
+pub use check::{Finding, check};
 
 /// The ports on which the world reaches this server; none where a protocol is off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

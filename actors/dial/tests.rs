@@ -111,6 +111,7 @@ fn a_route_goes_on_behind_a_line_that_came_to_nothing() {
         assert_eq!(line.address.port(), second);
         assert!(route.connect().await.is_none());
         assert_eq!(route.tries().len(), 1);
+        assert!(route.left < PATIENCE, "connecting took no time");
     });
 }
 

@@ -27,7 +27,8 @@ use trust_dns_resolver::{Hosts, NameServerPool, PoolContext, ResponseCache, TlsC
 
 use super::{Tlsa, Unresolved};
 
-/// Questions on their way at once, each with a socket of its own.
+/// Questions on their way at once, each with a socket of its own, or up to three where the name
+/// servers are slow.
 pub const QUESTIONS_MAX: usize = 1_024;
 /// Records taken of one answer.
 const RECORDS_MAX: usize = 256;
