@@ -1,6 +1,6 @@
 //! The Listener of a port: takes connections, asks the gate, and deals them to the lanes in turn.
 
-use std::net::{IpAddr, TcpListener as Socket};
+use std::net::TcpListener as Socket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,6 @@ use actix::prelude::*;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::gate::Pending;
 use crate::realm::Realm;
 use crate::registry::{Ended, Life};
 use crate::stream::{Arrival, Stream};
@@ -106,11 +105,13 @@ async fn take(realm: Arc<Realm>, socket: Arc<Socket>, port: Port) {
             let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else {
                 return;
             };
-            let (arrival, open): (_, fn(&Arc<Realm>, Arrival, IpAddr, Pending)) = match port {
-                Port::Clients => (Arrival::Plain(tcp), Stream::open),
-                Port::ClientsTls => (Arrival::Direct(tcp), Stream::open),
-                Port::Servers => (Arrival::Plain(tcp), Stream::welcome),
-                Port::ServersTls => (Arrival::Direct(tcp), Stream::welcome),
+            let arrival = match port {
+                Port::Clients | Port::Servers => Arrival::Plain(tcp),
+                Port::ClientsTls | Port::ServersTls => Arrival::Direct(tcp),
+            };
+            let open = match port {
+                Port::Clients | Port::ClientsTls => Stream::open,
+                Port::Servers | Port::ServersTls => Stream::welcome,
             };
             open(&realm, arrival, peer.ip(), pending);
         });

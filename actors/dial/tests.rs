@@ -30,7 +30,11 @@ impl World {
         change(&mut dns);
         let nets = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network"));
         let private = nets.to_vec();
-        let dialer = Dialer::new(Resolver::new(&dns), &S2s { private });
+        let s2s = S2s {
+            private,
+            ..S2s::default()
+        };
+        let dialer = Dialer::new(Resolver::new(&dns), &s2s);
         World { names, dialer }
     }
 

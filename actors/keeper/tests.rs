@@ -54,6 +54,7 @@ fn receipt(owner: &Arc<Owner>) -> Receipt {
         kind: Kind::Message(MessageType::Chat),
         id: None,
         to: None,
+        from: None,
     };
     owner.receipt(head, 1)
 }

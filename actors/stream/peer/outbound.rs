@@ -142,7 +142,7 @@ async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Ref
     let mut route = peers.dialer.route(&pair.to).await.map_err(unresolved)?;
     while let Some(line) = route.connect().await {
         let place = Place {
-            target: line.target.proved.then(|| line.target.host.clone().into()),
+            target: line.target.proved.then(|| line.target.host.clone()),
             pins: line.pins.clone(),
         };
         let address = line.address.ip();
