@@ -36,6 +36,7 @@ use rookery_protocol::xml::Element;
 
 use self::interests::{Heard, Interests, Who};
 use super::pubsub::access::{Standing, may_read};
+use super::pubsub::circle;
 use super::pubsub::config::{Access, Config, SendLast};
 use super::pubsub::node::{self, Node};
 use super::pubsub::order::Order;
@@ -86,6 +87,8 @@ pub const PEP: Extension = Extension {
     kinds: &[
         node::NODE,
         node::STOCK,
+        circle::SUBSCRIBER,
+        circle::AFFILIATE,
         avatar::AVATAR,
         attention::ATTENTION,
         private::TOTAL,
@@ -139,6 +142,7 @@ const FEATURES: &[&str] = &[
     "http://jabber.org/protocol/pubsub#presence-notifications",
     "http://jabber.org/protocol/pubsub#presence-subscribe",
     "http://jabber.org/protocol/pubsub#publish",
+    "http://jabber.org/protocol/pubsub#publish-node-full",
     "http://jabber.org/protocol/pubsub#publish-only-affiliation",
     "http://jabber.org/protocol/pubsub#publish-options",
     "http://jabber.org/protocol/pubsub#publisher-affiliation",

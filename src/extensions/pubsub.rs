@@ -6,6 +6,7 @@
 //! are configured at first, and who is told without having subscribed.
 
 pub mod access;
+pub mod circle;
 pub mod config;
 pub mod node;
 pub mod notify;
@@ -293,6 +294,9 @@ impl<F: Face> Board<F> {
         ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
+        if let Some(node) = order.node() {
+            self.lapse(node, ask.view, fx);
+        }
         match order {
             Order::Items {
                 node,

@@ -15,12 +15,13 @@ use rookery_protocol::stanza::Stanza;
 use rookery_protocol::xml::Element;
 
 use super::access::{Standing, may_read};
-use super::config::{Access, Config, SendLast};
-use super::node::{Affiliation, Node};
+use super::circle::Affiliation;
+use super::config::{Access, Config, Details, Reply, SendLast};
+use super::node::Node;
 use super::order::Order;
 use super::pace::Paces;
 use super::problem::{forbidden, full};
-use super::retrieve::listing;
+use super::retrieve::{LISTED, listing};
 use super::{Ask, Board, Face};
 use crate::extensions::disco::{self, item};
 use crate::extensions::request::{gets, unavailable};
@@ -75,6 +76,7 @@ const FEATURES: &[&str] = &[
     "http://jabber.org/protocol/pubsub#outcast-affiliation",
     "http://jabber.org/protocol/pubsub#persistent-items",
     "http://jabber.org/protocol/pubsub#publish",
+    "http://jabber.org/protocol/pubsub#publish-node-full",
     "http://jabber.org/protocol/pubsub#publish-only-affiliation",
     "http://jabber.org/protocol/pubsub#publish-options",
     "http://jabber.org/protocol/pubsub#publisher-affiliation",
@@ -127,6 +129,10 @@ impl Face for Commons {
             send_last: SendLast::OnSub,
             max_items: ITEMS,
             notify_delete: true,
+            details: Details {
+                reply: Reply::Publisher,
+                ..Details::default()
+            },
             ..Config::default()
         }
     }
@@ -156,9 +162,8 @@ impl Face for Commons {
     }
 
     fn tell_owners(node: &Node, message: &Stanza, _: Seat, fx: &mut Effects) {
-        let all = node.affiliations();
-        let owners = all.filter(|(_, affiliation)| *affiliation == Affiliation::Owner);
-        for owner in owners.filter_map(|(jid, _)| Jid::parse(jid).ok()) {
+        let owners = node.people().all_who_are(Affiliation::Owner);
+        for owner in owners.filter_map(|jid| Jid::parse(jid).ok()) {
             fx.route(message.clone().with_to(owner));
         }
     }
@@ -200,8 +205,7 @@ impl Board<Commons> {
         let own = seat.jid.as_str();
         let readable = |node: &&Node| may_read(node, ask.from, &ask.standing).is_ok();
         let nodes: Vec<&Node> = self.nodes.iter().filter(readable).collect();
-        let items = listing(payload, &nodes, |it| &it.name)?;
-        let (nodes, set) = items;
+        let (nodes, set) = listing(payload, &nodes, |it| it.name.as_str(), LISTED)?;
         let nodes = nodes.iter().map(|it| item(own, &it.name, &it.config.title));
         let answer = Element::new(ns::DISCO_ITEMS, "query")
             .with_children(nodes)
