@@ -38,6 +38,7 @@ use self::interests::{Heard, Interests, Who};
 use super::pubsub::access::{Standing, may_read};
 use super::pubsub::circle;
 use super::pubsub::config::{Access, Config, SendLast};
+use super::pubsub::forwarding;
 use super::pubsub::node::{self, Node};
 use super::pubsub::order::Order;
 use super::pubsub::pace::Pace;
@@ -89,6 +90,7 @@ pub const PEP: Extension = Extension {
         node::STOCK,
         circle::SUBSCRIBER,
         circle::AFFILIATE,
+        forwarding::MOVED,
         avatar::AVATAR,
         attention::ATTENTION,
         private::TOTAL,

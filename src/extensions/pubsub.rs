@@ -8,6 +8,7 @@
 pub mod access;
 pub mod circle;
 pub mod config;
+pub mod forwarding;
 pub mod node;
 pub mod notify;
 pub mod order;
@@ -284,6 +285,15 @@ impl<F: Face> Board<F> {
         match request {
             Some(request) => fx.read(request, self.step, queries),
             None => fx.read_aside(self.step, queries),
+        }
+    }
+
+    /// What is said of a node that is not there: where it is now, to whoever may know of it.
+    fn missing(&self, node: &str, ask: &Ask<F>) -> StanzaError {
+        let moved = self.nodes.moved(node);
+        match moved.filter(|_| ask.standing != Standing::Stranger) {
+            Some(uri) => problem::moved(uri),
+            None => ask.absent(),
         }
     }
 

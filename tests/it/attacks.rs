@@ -7,6 +7,7 @@ mod canary;
 mod contents;
 mod copies;
 mod cost;
+mod eventing;
 mod exhaustion;
 mod framing;
 mod identity;
@@ -171,7 +172,7 @@ fn sections() -> Vec<Section> {
             narrow(),
             sessions::rows_narrow(),
         ),
-        ("U", trusted(), pubsub::rows()),
+        ("U", trusted(), both(pubsub::rows(), eventing::rows())),
         ("U, strangers", untrusted(), pubsub::rows_untrusted()),
         ("L", trusted(), logs::rows()),
     ]

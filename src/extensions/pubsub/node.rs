@@ -13,6 +13,7 @@ use tracing::error;
 
 use super::circle::{AFFILIATE, Affiliation, Circle, Place, SUBSCRIBER, Subscription};
 use super::config::{Config, Details, DetailsV2, Reply};
+use super::forwarding::{Forwardings, MOVED};
 use super::shelf::{self, Item};
 
 /// A [`NodeRow`]; then the node's number.
@@ -300,12 +301,17 @@ pub struct Nodes {
     index: HashMap<String, usize>,
     /// Bytes of all items.
     bytes: u64,
+    /// Nodes that are elsewhere now.
+    moved: Forwardings,
 }
 
 impl Nodes {
-    /// A row of [`NODE`], [`STOCK`], [`SUBSCRIBER`] or [`AFFILIATE`]; `rest` is the node's number,
-    /// and of a person the JID.
+    /// A row of [`NODE`], [`STOCK`], [`SUBSCRIBER`] or [`AFFILIATE`], of which `rest` is the node's
+    /// number, and of a person the JID; or of [`MOVED`].
     pub fn load(&mut self, kind: Kind, rest: &[u8], value: &[u8]) {
+        if kind == MOVED {
+            return self.moved.load(rest, value);
+        }
         let Some((number, rest)) = rest.split_first_chunk::<4>() else {
             return error!("a node without a number");
         };
@@ -339,6 +345,22 @@ impl Nodes {
     /// The node of this name, to change it.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
         self.list.get_mut(*self.index.get(name)?)
+    }
+
+    /// The name of the node with this number.
+    pub fn name_of(&self, number: u32) -> Option<&str> {
+        let at = self.list.binary_search_by_key(&number, |it| it.number);
+        Some(&self.list[at.ok()?].name)
+    }
+
+    /// Where the node of this name is now, if it was here and its owner said so.
+    pub fn moved(&self, name: &str) -> Option<&str> {
+        self.moved.get(name)
+    }
+
+    /// The node of this name, which is here no more, is there from now on.
+    pub fn forward(&mut self, name: &str, uri: String, account: AccountId, fx: &mut Effects) {
+        self.moved.put(name, uri, account, fx);
     }
 
     /// All of them.
@@ -380,6 +402,7 @@ impl Nodes {
             created: fx.now,
             packed: None,
         };
+        self.moved.remove(name, account, fx);
         let mut node = Node::new(number, row);
         node.save(account, fx);
         if let Some(creator) = creator {

@@ -243,7 +243,7 @@ fn owners(is_set: bool, subject: &Element) -> Result<Order, StanzaError> {
             node: node(subject)?,
             redirect: children("redirect")
                 .find_map(|it| it.attr("uri"))
-                .filter(|uri| uri.len() <= NAME)
+                .filter(|uri| (1..=NAME).contains(&uri.len()))
                 .map(str::to_owned),
         },
         ("purge", true) => Order::Purge {

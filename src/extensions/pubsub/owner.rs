@@ -156,6 +156,9 @@ impl<F: Face> Board<F> {
             self.tell_those(held, end, true, ask.view, fx);
         }
         self.nodes.delete(node, ask.view.owner(), fx);
+        if let Some(uri) = redirect {
+            self.nodes.forward(node, uri, ask.view.owner(), fx);
+        }
         F::changed(self, node, None, &Found::default(), ask.view, fx);
         Ok(())
     }

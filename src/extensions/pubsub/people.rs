@@ -125,7 +125,7 @@ impl<F: Face> Board<F> {
         fx.route(event(node, state, view.jid()).with_to(jid.clone()));
     }
 
-    /// Subscriptions of a node that have ended are gone, and who had them is told (§12.10, §12.14).
+    /// Subscriptions of a node that have ended are gone, and who had them is told (§12.14, §12.19).
     pub(super) fn lapse(&mut self, node: &str, view: F::View<'_>, fx: &mut Effects) {
         let Some(held) = self.nodes.get_mut(node) else {
             return;
@@ -224,7 +224,7 @@ impl<F: Face> Board<F> {
             // The account owns its nodes, whatever anybody says.
             ask.view.is_self(jid) || !may_become(people.affiliation(jid), *to)
         };
-        // Every node has an owner (§8.9.2.3).
+        // Every node has an owner (§8.9.2.4).
         if changes.iter().any(unfit) || (!F::OWNS && !keeps_owner(held, &changes)) {
             let entries = changes.iter().map(|(jid, _)| {
                 let is = match ask.view.is_self(jid) && F::OWNS {
@@ -377,7 +377,7 @@ fn may_become(is: Affiliation, to: Affiliation) -> bool {
     }
 }
 
-/// §8.8.2.3, §8.9.2.3: who is named is named once.
+/// §8.8.2.4, §8.9.2.4: who is named is named once.
 fn each_once<'a>(mut jids: impl Iterator<Item = &'a str>) -> Result<(), StanzaError> {
     let mut seen = BTreeSet::new();
     match jids.all(|jid| seen.insert(jid)) {
@@ -386,7 +386,7 @@ fn each_once<'a>(mut jids: impl Iterator<Item = &'a str>) -> Result<(), StanzaEr
     }
 }
 
-/// §8.8.2.3, §8.9.2.3: nothing was changed; of each that was to be changed it is said what he is.
+/// §8.8.2.4, §8.9.2.4: nothing was changed; of each that was to be changed it is said what he is.
 fn refuse_changes<F: Face>(ask: &Ask<F>, unchanged: Element, fx: &mut Effects) {
     let payload = Element::new(ns::PUBSUB_OWNER, "pubsub").with_child(unchanged);
     let mut answer = ask.request.result_reply(Some(payload));

@@ -121,6 +121,7 @@ impl<F: Face> Board<F> {
                 }
                 Ok(config)
             }
+            None if self.nodes.moved(node).is_some() => Err(self.missing(node, ask)),
             None => Err(ask.not_his()),
         }
     }

@@ -51,7 +51,8 @@ impl<F: Face> Board<F> {
         ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let held = self.nodes.get(&node).ok_or_else(|| ask.absent())?;
+        let held = self.nodes.get(&node);
+        let held = held.ok_or_else(|| self.missing(&node, ask))?;
         may_read(held, ask.from, &ask.standing)?;
         if !held.config.persist_items {
             return Err(unsupported("persistent-items"));
@@ -169,7 +170,8 @@ impl<F: Face> Board<F> {
         }
         let name = payload.attr("node").unwrap_or_default();
         self.lapse(name, ask.view, fx);
-        let node = self.nodes.get(name).ok_or_else(|| ask.absent())?;
+        let node = self.nodes.get(name);
+        let node = node.ok_or_else(|| self.missing(name, ask))?;
         may_read(node, ask.from, &ask.standing)?;
         if payload.ns() == ns::DISCO_INFO {
             let info = Element::new(ns::DISCO_INFO, "query")

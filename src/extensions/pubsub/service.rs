@@ -2,6 +2,7 @@
 //! The users of this server make them, and whoever may can subscribe. The administrators of a
 //! domain own all nodes of its service.
 
+mod audience;
 mod pending;
 
 use rookery_actors::effect::{Effects, Row};
@@ -14,6 +15,7 @@ use rookery_protocol::ns;
 use rookery_protocol::stanza::Stanza;
 use rookery_protocol::xml::Element;
 
+use self::audience::Present;
 use super::access::{Standing, may_read};
 use super::circle::Affiliation;
 use super::config::{Access, Config, Details, Reply, SendLast};
@@ -102,6 +104,9 @@ const ITEMS: u32 = 20;
 #[derive(Default)]
 struct Commons {
     paces: Paces,
+    present: Present,
+    /// How often somebody may come and hear the last items.
+    arrivals: Paces,
 }
 
 /// Nothing of the service's own goes on when rows are read.
@@ -112,9 +117,9 @@ impl Face for Commons {
     type Own = Nothing;
 
     const OWNS: bool = false;
-    /// The service sees nobody's presence, and has no roster.
+    /// The service sees nobody's presence but what is sent to it, and has no roster.
     const ACCESS: &'static [Access] = &[Access::Open, Access::Authorize, Access::Whitelist];
-    const SEND_LAST: &'static [SendLast] = &[SendLast::Never, SendLast::OnSub];
+    const SEND_LAST: &'static [SendLast] = SendLast::ALL;
 
     fn standing(jid: &Jid, seat: Seat) -> Standing {
         match seat.site.is_admin(jid, seat.domain) {
@@ -126,7 +131,8 @@ impl Face for Commons {
     fn fresh(_: &str) -> Config {
         Config {
             access: Access::Open,
-            send_last: SendLast::OnSub,
+            // §4.3: what `last-published` promises.
+            send_last: SendLast::OnSubAndPresence,
             max_items: ITEMS,
             notify_delete: true,
             details: Details {
@@ -254,7 +260,16 @@ impl ServiceRole for Board<Commons> {
         Board::read_done(self, step, request, rows, seat, fx);
     }
 
+    fn undelivered(&mut self, error: &Stanza, seat: Seat, fx: &mut Effects) {
+        self.came_back(error, seat, fx);
+    }
+
+    fn presence(&mut self, presence: &Stanza, seat: Seat, fx: &mut Effects) {
+        self.meet(presence, seat, fx);
+    }
+
     fn removed(&mut self, account: &Jid, seat: Seat, fx: &mut Effects) {
+        self.face.present.forget(account);
         self.forget(account, seat, fx);
     }
 }

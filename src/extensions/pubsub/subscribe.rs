@@ -11,6 +11,7 @@ use rookery_protocol::xml::Element;
 use super::access::{Standing, may_read};
 use super::circle::{Affiliation, Subscription};
 use super::config::{Access, SendLast};
+use super::node::Node;
 use super::order::Order;
 use super::problem::{bad, forbidden, not_found, too_fast, unsupported, with};
 use super::retrieve::{PEOPLE, listing};
@@ -64,7 +65,10 @@ impl<F: Face> Board<F> {
         if !is_himself(jid, ask) {
             return Err(bad("invalid-jid"));
         }
-        let held = self.nodes.get_mut(node).ok_or_else(|| ask.absent())?;
+        if self.nodes.get(node).is_none() {
+            return Err(self.missing(node, ask));
+        }
+        let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
         if held.people().affiliation(jid) == Affiliation::Outcast {
             return Err(forbidden());
         }
@@ -98,7 +102,6 @@ impl<F: Face> Board<F> {
             take(&mut subscription, options, fx.now)?;
         }
         held.subscribe(jid, subscription, ask.view.owner(), fx);
-        let sends_last = held.config.send_last != SendLast::Never && !subscription.is_pending;
         // §6.1.5, §6.3.7: it may have options; those that were asked for are shown.
         let state = element(ns::PUBSUB, node, jid.as_str(), &subscription)
             .with_child(Element::new(ns::PUBSUB, "subscribe-options"));
@@ -107,18 +110,35 @@ impl<F: Face> Board<F> {
             Element::new(ns::PUBSUB, "options").with_child(form)
         });
         answer(ask, [Some(state), set].into_iter().flatten(), fx);
-        if is_new && sends_last {
-            self.send_last_to(node, jid, ask.view, fx);
-        }
-        let Some(held) = self.nodes.get(node).filter(|_| is_new) else {
-            return Ok(());
-        };
-        if subscription.is_pending && !F::OWNS {
-            self.ask_owners(held, jid, ask.view, fx);
-        } else if held.config.notify_sub {
-            self.tell_owners(held, jid, &subscription, ask.view, fx);
+        if is_new {
+            self.subscribed(node, jid, &subscription, ask.view, fx);
         }
         Ok(())
+    }
+
+    /// Somebody is subscribed who was not, or wants to be: he hears the last item (§6.1.7), and the
+    /// owners hear of him (§6.1.4, §12.14).
+    fn subscribed(
+        &mut self,
+        node: &str,
+        jid: &Jid,
+        subscription: &Subscription,
+        view: F::View<'_>,
+        fx: &mut Effects,
+    ) {
+        let sends_last = |it: &&Node| it.config.send_last != SendLast::Never;
+        let sends_last = self.nodes.get(node).filter(sends_last).is_some();
+        if sends_last && !subscription.is_pending {
+            self.send_last_to(node, jid, view, fx);
+        }
+        let Some(held) = self.nodes.get(node) else {
+            return;
+        };
+        if subscription.is_pending && !F::OWNS {
+            self.ask_owners(held, jid, view, fx);
+        } else if held.config.notify_sub {
+            self.tell_owners(held, jid, subscription, view, fx);
+        }
     }
 
     /// §6.2.

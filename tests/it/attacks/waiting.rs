@@ -41,14 +41,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "counters that wrap are tested beside stream management in protocol and actors",
     ),
     ("A20", "rooms come later"),
-    (
-        "U04",
-        "who hears of what is a table, tested beside PEP in src/extensions",
-    ),
-    (
-        "U12",
-        "images are tested beside the avatars in src/extensions",
-    ),
 ];
 
 /// Every row of sections X, T, C, P, R, L, A and U.

@@ -1,46 +1,12 @@
 //! Alice publishes her keys and her mood (XEP-0163); bob's clients hear of what they want to hear
 //! of, while they are there and when they come.
 
+use crate::caps::wants;
 use crate::device::Device;
-use crate::sasl::b64;
 use crate::world::World;
-use sha1::{Digest, Sha1};
 
 const DEVICES: &str = "urn:xmpp:omemo:2:devices";
 const MOOD: &str = "http://jabber.org/protocol/mood";
-
-/// The verification string of a client that wants to hear of these nodes (XEP-0115 §5.1).
-fn ver(nodes: &[&str]) -> String {
-    let mut features: Vec<String> = nodes.iter().map(|node| format!("{node}+notify<")).collect();
-    features.sort();
-    let string = format!("client/pc//x<{}", features.concat());
-    b64(Sha1::digest(string))
-}
-
-fn presence(nodes: &[&str]) -> String {
-    let ver = ver(nodes);
-    let ns = "http://jabber.org/protocol/caps";
-    format!("<presence><c xmlns='{ns}' hash='sha-1' node='urn:x' ver='{ver}'/></presence>")
-}
-
-/// The device says what it wants, and answers when the server asks what that stands for.
-fn wants(device: &mut Device, nodes: &[&str]) {
-    device.says(&presence(nodes));
-    let question = device
-        .waits_for("<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>");
-    let (id, from) = (question.attr("id").expect("an id"), question.attr("from"));
-    let node = format!("urn:x#{}", ver(nodes));
-    let features: String = nodes
-        .iter()
-        .map(|node| format!("<feature var='{node}+notify'/>"))
-        .collect();
-    device.says(&format!(
-        "<iq type='result' id='{id}' to='{}'>\
-         <query xmlns='http://jabber.org/protocol/disco#info' node='{node}'>\
-         <identity category='client' type='pc' name='x'/>{features}</query></iq>",
-        from.expect("a sender")
-    ));
-}
 
 fn publish(id: &str, node: &str, item: &str, payload: &str) -> String {
     format!(

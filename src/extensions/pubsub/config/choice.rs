@@ -117,7 +117,7 @@ choices! {
 }
 
 choices! {
-    /// To whom an answer to an item goes, as its `publisher` says (§12.12). The order is written to
+    /// To whom an answer to an item goes, as its `publisher` says (§12.17). The order is written to
     /// disk.
     #[derive(Default)]
     Reply {

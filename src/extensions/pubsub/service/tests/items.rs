@@ -59,7 +59,7 @@ fn a_full_node_tells_of_what_it_drops_if_its_owner_wants_that() {
     }
 }
 
-/// §7.1.2.3, §12.12: who is said to have published something, in events and where it is read.
+/// §7.1.2.3, §12.17: who is said to have published something, in events and where it is read.
 #[test]
 fn an_item_names_whom_its_node_is_configured_to_name() {
     for (reply, named) in [

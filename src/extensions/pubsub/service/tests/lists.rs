@@ -60,7 +60,7 @@ fn people_come_in_pages() {
     }
 }
 
-/// §8.8.2.3 and §8.9.2.3: one that cannot be means that none is, and each is shown as it stands.
+/// §8.8.2.4 and §8.9.2.4: one that cannot be means that none is, and each is shown as it stands.
 #[test]
 fn several_changes_are_all_made_or_none() {
     let mut stage = Stage::with_node(&[]);

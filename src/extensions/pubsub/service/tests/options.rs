@@ -63,7 +63,7 @@ fn options_without_effect_are_refused() {
     assert_eq!(verdict(&stage.set(BOB, &ask(&of_other))), invalid);
 }
 
-/// §12.14: a lease ends, and with it what was allowed by it.
+/// §12.19: a lease ends, and with it what was allowed by it.
 #[test]
 fn who_was_let_in_for_a_while_is_out_when_it_is_over() {
     let fields = [("access_model", "authorize"), ("notify_sub", "1")];
