@@ -134,7 +134,7 @@ impl<F: Face> Board<F> {
         let Some(held) = self.nodes.get(node) else {
             return;
         };
-        if subscription.is_pending && !F::OWNS {
+        if subscription.is_pending {
             self.ask_owners(held, jid, view, fx);
         } else if held.config.notify_sub {
             self.tell_owners(held, jid, subscription, view, fx);

@@ -89,3 +89,60 @@ fn keys_and_moods_reach_the_clients_that_ask_for_them() {
         "<iq type='result' id='g' from='alice@a.test'/>",
     );
 }
+
+/// Alice writes a diary that one must ask for; she is asked, also when she was away, and answers.
+#[test]
+fn a_diary_one_must_ask_for() {
+    let world = World::start();
+    let mut alice = world.online("alice@a.test/phone");
+    let mut bob = world.online("bob@b.test/home");
+    let pubsub = "http://jabber.org/protocol/pubsub";
+    let set = |to: &str, inside: &str| {
+        format!("<iq type='set' id='s' to='{to}'><pubsub xmlns='{pubsub}'>{inside}</pubsub></iq>")
+    };
+    let field = |var: &str, value: &str| {
+        format!("<field var='pubsub#{var}'><value>{value}</value></field>")
+    };
+    let access = field("access_model", "authorize");
+    let form = format!("<x xmlns='jabber:x:data' type='submit'>{access}</x>");
+    let create = format!("<create node='diary'/><configure>{form}</configure>");
+    alice.gets(&set("alice@a.test", &create), "<iq type='result' id='s'/>");
+    let entry = "<day xmlns='urn:diary'>Rain.</day>";
+    alice.gets(
+        &publish("d1", "diary", "one", entry),
+        "<iq type='result' id='d1'/>",
+    );
+    alice.leaves();
+
+    // He asks while she is away; she is asked when she comes.
+    let subscribe = set("alice@a.test", "<subscribe node='diary' jid='bob@b.test'/>");
+    let answer = bob.asks(&subscribe).to_string();
+    assert!(answer.contains("subscription='pending'"), "{answer}");
+    let mut alice = world.online("alice@a.test/desk");
+    let question = alice
+        .waits_for("<message from='alice@a.test'><x xmlns='jabber:x:data' type='form'/></message>");
+    let id = question.attr("id").expect("an id").to_owned();
+    assert!(question.to_string().contains("bob@b.test"), "{question}");
+    let fields = [
+        format!("<field var='FORM_TYPE'><value>{pubsub}#subscribe_authorization</value></field>"),
+        field("node", "diary"),
+        field("subscriber_jid", "bob@b.test"),
+        field("allow", "1"),
+    ];
+    alice.says(&format!(
+        "<message to='alice@a.test' id='{id}'><x xmlns='jabber:x:data' type='submit'>{}</x>\
+         </message>",
+        fields.concat()
+    ));
+    bob.waits_for(&format!(
+        "<message from='alice@a.test' type='headline'><event xmlns='{pubsub}#event'>\
+         <subscription node='diary' jid='bob@b.test' subscription='subscribed'/></event></message>"
+    ));
+    let last = bob.waits_for(&event("diary", "<item id='one'/>"));
+    assert!(last.to_string().contains("Rain."), "{last}");
+    alice.gets(
+        &publish("d2", "diary", "two", entry),
+        "<iq type='result' id='d2'/>",
+    );
+    bob.waits_for(&event("diary", "<item id='two'/>"));
+}
