@@ -14,6 +14,7 @@ pub fn rows() -> Vec<Row> {
         scene("U07", "nodes, items and bytes without end", full),
         scene("U09", "ids and publications without end", long),
         scene("U10", "subscribing somebody else", for_another),
+        scene("U17", "events that come back from somebody else", come_back),
     ]
 }
 
@@ -23,7 +24,10 @@ const RATE: u64 = 5;
 
 /// Rows for a server that trusts no network.
 pub fn rows_untrusted() -> Vec<Row> {
-    vec![scene("U11", "two hundred publications and more", fast)]
+    vec![
+        scene("U11", "two hundred publications and more", fast),
+        scene("U18", "coming and going without end", comes_and_goes),
+    ]
 }
 
 const SERVICE: &str = "pubsub.a.test";
@@ -266,4 +270,69 @@ fn fast(stage: &Stage) -> Result<(), String> {
         })?;
     }
     Ok(())
+}
+
+/// XEP-0060 §12.4: an error ends the subscription of who sends it, and of nobody else.
+fn come_back(stage: &Stage) -> Result<(), String> {
+    let (mut alice, mut bob) = (stage.online("alice"), stage.online("bob"));
+    let mut eve = stage.online("eve");
+    let name = stage.user("node");
+    let create = format!("<create node='{name}'/>");
+    says(&mut alice, &set(SERVICE, &create), "result")?;
+    for device in [&mut bob, &mut eve] {
+        let jid = device.bare();
+        let subscribe = format!("<subscribe node='{name}' jid='{jid}'/>");
+        says(device, &set(SERVICE, &subscribe), "result")?;
+    }
+    let event = format!(
+        "<message from='{SERVICE}' type='headline'><event xmlns='{PUBSUB}#event'>\
+         <items node='{name}'/></event></message>"
+    );
+    says(&mut alice, &set(SERVICE, &publish(&name, "one")), "result")?;
+    let id = bob
+        .waits_for(&event)
+        .attr("id")
+        .unwrap_or_default()
+        .to_owned();
+    let gone = "<error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    let numbers = (0..200).map(|number| format!("{number}.x"));
+    for id in numbers.chain([id, "-1.x".into(), "99999999999.x".into(), ".".into()]) {
+        let id = crate::xml::escaped(&id);
+        eve.says(&format!(
+            "<message type='error' id='{id}' to='{SERVICE}'>{gone}</message>"
+        ));
+    }
+    eve.ping();
+    says(&mut alice, &set(SERVICE, &publish(&name, "two")), "result")?;
+    bob.waits_for(&event);
+    Ok(())
+}
+
+/// Who says again and again that he is there hears the last items no faster than he may publish.
+fn comes_and_goes(stage: &Stage) -> Result<(), String> {
+    let (mut alice, mut bob) = (stage.online("alice"), stage.online("bob"));
+    let (name, jid) = (stage.user("node"), bob.bare());
+    for inside in [format!("<create node='{name}'/>"), publish(&name, "i")] {
+        says(&mut alice, &set(SERVICE, &inside), "result")?;
+    }
+    let subscribe = format!("<subscribe node='{name}' jid='{jid}'/>");
+    says(&mut bob, &set(SERVICE, &subscribe), "result")?;
+    bob.drains();
+    let begin = Instant::now();
+    for _ in 0..30 {
+        for _ in 0..10 {
+            bob.says(&format!("<presence to='{SERVICE}'/>"));
+            bob.says(&format!("<presence type='unavailable' to='{SERVICE}'/>"));
+        }
+        bob.ping();
+    }
+    // The service answers in its turn.
+    let nothing = format!("<retract node='{name}'><item id='x'/></retract>");
+    says(&mut bob, &set(SERVICE, &nothing), "forbidden")?;
+    let all = bob.drains();
+    let heard = all.iter().filter(|el| el.name == "message").count() as u64;
+    let due = BURST + (begin.elapsed().as_secs() + 1) * RATE;
+    must((1..=due).contains(&heard), || {
+        format!("{heard} in {:?}, not {due}", begin.elapsed())
+    })
 }
