@@ -13,31 +13,44 @@ use crate::extensions::pubsub::config::SendLast;
 use crate::extensions::pubsub::node::Node;
 use crate::extensions::pubsub::{Board, Face};
 
-/// The most people who are known to be there. At the bound all are forgotten: whoever says once
-/// more that he is there then hears once more what was published last.
+/// The most people who are known to be there, and bytes of their addresses. At a bound all are
+/// forgotten: whoever says once more that he is there then hears once more what was published last.
 const PRESENT: usize = 10_000;
+const PRESENT_BYTES: usize = 1024 * 1024;
 
 /// The full JIDs that said that they are there, and not yet that they are gone.
 #[derive(Default)]
-pub struct Present(HashSet<Jid>);
+pub struct Present {
+    known: HashSet<Jid>,
+    /// Bytes of the addresses.
+    bytes: usize,
+}
 
 impl Present {
     /// Somebody is there; whether that is news.
     fn comes(&mut self, jid: &Jid) -> bool {
-        if self.0.len() >= PRESENT {
-            self.0.clear();
+        if self.known.contains(jid) {
+            return false;
         }
-        self.0.insert(jid.clone())
+        let bytes = jid.as_str().len();
+        if self.known.len() >= PRESENT || self.bytes + bytes > PRESENT_BYTES {
+            *self = Present::default();
+        }
+        self.bytes += bytes;
+        self.known.insert(jid.clone())
     }
 
     /// Somebody is gone.
     fn goes(&mut self, jid: &Jid) {
-        self.0.remove(jid);
+        if self.known.remove(jid) {
+            self.bytes -= jid.as_str().len();
+        }
     }
 
     /// An account is gone for good.
     pub fn forget(&mut self, account: &Jid) {
-        self.0.retain(|it| it.bare_str() != account.as_str());
+        self.known.retain(|it| it.bare_str() != account.as_str());
+        self.bytes = self.known.iter().map(|it| it.as_str().len()).sum();
     }
 }
 
@@ -92,5 +105,35 @@ impl Board<Commons> {
         if held.is_some_and(|held| held.unsubscribe(from, seat.owner, fx)) {
             self.tell_owners_of_end(&node, from, seat, fx);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extensions::scene::jid;
+
+    #[test]
+    fn so_many_are_known_to_be_there_and_so_many_bytes_of_them() {
+        let mut present = Present::default();
+        let (alice, bob) = (jid("alice@a.test/r"), jid("bob@b.test/r"));
+        assert!(present.comes(&alice) && !present.comes(&alice) && present.comes(&bob));
+        present.goes(&bob);
+        present.goes(&bob);
+        assert_eq!(present.bytes, alice.as_str().len());
+        for number in 0..PRESENT - 1 {
+            present.comes(&jid(&format!("b@c/{number}")));
+        }
+        assert!(!present.comes(&alice) && present.known.len() == PRESENT);
+        assert!(present.comes(&bob) && present.known.len() == 1);
+        let long = "x".repeat(1_000);
+        for number in 0..2_000 {
+            present.comes(&jid(&format!("b@c/{long}{number}")));
+            assert!(present.bytes <= PRESENT_BYTES);
+        }
+        present.comes(&alice);
+        present.forget(&jid("alice@a.test"));
+        present.forget(&jid("b@c"));
+        assert_eq!((present.bytes, present.known.len()), (0, 0));
     }
 }
