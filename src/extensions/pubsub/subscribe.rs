@@ -332,15 +332,16 @@ fn take(
                 .ok_or_else(invalid)?,
         };
     }
-    let digests = ["pubsub#digest", "pubsub#include_body"];
-    let wants = |var: &&str| options.boolean(var).unwrap_or(false);
+    // No specification says what a digest looks like, nor what of a payload is its body.
+    let unmade = ["pubsub#digest", "pubsub#include_body"];
+    let wants = |var: &&str| options.text(var).is_some() && options.boolean(var) != Some(false);
     // Whose presence is not known cannot be told by it.
     let chooses = options.values("pubsub#show-values").is_some_and(|chosen| {
         let is_chosen = |it: &&str| chosen.iter().any(|value| value == it);
         !SHOWS.iter().all(is_chosen)
     });
     let of_nodes = options.text("pubsub#subscription_type") == Some("nodes");
-    match digests.iter().any(wants) || chooses || of_nodes {
+    match unmade.iter().any(wants) || chooses || of_nodes {
         true => Err(invalid()),
         false => Ok(()),
     }

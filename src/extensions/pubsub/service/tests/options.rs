@@ -39,11 +39,14 @@ fn options_without_effect_are_refused() {
     stage.set(BOB, &subscribe("n", BOB));
     let ask = |inside: &str| format!("<options node='n' jid='{BOB}'>{inside}</options>");
     let offered = stage.get(BOB, &ask("")).remove(0);
-    for var in ["show-values", "include_body", "subscription_type"] {
+    for var in ["digest", "show-values", "include_body", "subscription_type"] {
         assert!(!offered.contains(var), "{var}: {offered}");
     }
     let invalid = "bad-request invalid-options";
     for (var, value, error) in [
+        ("digest", "1", invalid),
+        ("digest", "maybe", invalid),
+        ("digest", "false", "result"),
         ("include_body", "1", invalid),
         ("include_body", "0", "result"),
         ("show-values", "chat", invalid),
