@@ -85,10 +85,14 @@ impl Mind {
             let devices = turn.devices.iter();
             let told = devices.filter(|it| if asks { it.available() } else { it.interested });
             reached = told.map(|device| device.id).collect();
-            if asks && self.is_withheld(stanza, turn) {
+            let withheld = asks && self.is_withheld(stanza, turn);
+            if withheld {
                 reached.clear();
             }
             turn.fx.deliver(reached.iter().copied(), stanza, None);
+            if begins && !withheld {
+                self.each(turn, |role, view, fx| role.requested(view, fx));
+            }
         }
         if let Some(answer) = step.answer {
             let answer = Stanza::presence(answer.into()).with_from(self.account.jid.clone());

@@ -128,6 +128,38 @@ fn a_phone_that_is_off() {
     app.hears_nothing();
 }
 
+/// Somebody wants to be her contact.
+#[test]
+fn a_request_for_who_is_away() {
+    let world = world(CALM);
+    let mut app = app(&world);
+    let (mut phone, _) = phone(&world);
+    let mut bob = world.online("bob@b.test/home");
+    let asks = |bob: &mut Device| {
+        bob.says("<presence type='subscribe' to='alice@a.test'/>");
+        bob.ping();
+    };
+    // She is there.
+    asks(&mut bob);
+    app.hears_nothing();
+    bob.says("<presence type='unsubscribe' to='alice@a.test'/>");
+    phone.leaves();
+    asks(&mut bob);
+    let asked = app.hears(&format!(
+        "<iq type='set' id='*' from='alice@a.test' to='{APP}'>\
+         <pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='token'><item>\
+         <notification xmlns='urn:xmpp:push:0'><x xmlns='jabber:x:data'>\
+         <field var='message-count'><value>0</value></field>\
+         <field var='pending-subscription-count'><value>1</value></field></x></notification>\
+         </item></publish></pubsub></iq>"
+    ));
+    assert!(!asked.to_string().contains("bob"), "{asked}");
+    takes(&mut app, &asked);
+    // It waits already.
+    asks(&mut bob);
+    app.hears_nothing();
+}
+
 /// Its line breaks, or it does not say that it has what it was sent.
 #[test]
 fn a_phone_without_a_line() {
