@@ -185,10 +185,12 @@ fn over_the_second_bound_a_session_ends() {
             };
             world.until("five are kept", kept(5)).await;
             assert!(!world.sessions(2).is_empty());
+            assert_eq!(world.realm().status().overflows, 0);
             ann.say(&chat("n5")).await;
             world.until("six are kept", kept(6)).await;
             let returned = |_: &Realm| world.rows(2, RETURNED).len() == 6;
             world.until("all come back", returned).await;
+            assert_eq!(world.realm().status().overflows, 1);
             match hibernates {
                 true => {
                     let failed = bob.resume("bob", &previd, 0).await;
