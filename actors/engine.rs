@@ -24,7 +24,8 @@ use crate::accounts::Accounts;
 use crate::directory::{Bounds, Directory};
 use crate::extension::List;
 use crate::gate::Gate;
-use crate::keeper::{Fatal, Keeper};
+use crate::hub::owed;
+use crate::keeper::{Fatal, Keeper, Tell};
 use crate::keys;
 use crate::lane::{Lanes, Threads};
 use crate::listener::{Listener, Port};
@@ -37,7 +38,7 @@ use crate::site::Site;
 use crate::transport::Tls;
 
 /// How long clients have to take their last word when the server stops.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(if cfg!(test) { 90 } else { 5 });
 /// How often draining looks whether all are gone.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -119,6 +120,9 @@ impl Engine {
         let registry = Registry::new(Arc::downgrade(&realm)).start();
         realm.registry.get_or_init(|| registry);
         recall(&realm)?;
+        let (owed, done) = owed::bequests(realm.keeper.store(), realm.site.now())?;
+        owed.into_iter().for_each(|it| realm.route(it));
+        realm.keeper.commit(done, Receipt::none(), Tell::Nobody);
         Ok(Engine { realm, threads })
     }
 
@@ -140,22 +144,24 @@ impl Engine {
         let Engine { realm, threads } = self;
         realm.closing.send_replace(true);
         let error = StreamError::new(StreamCondition::SystemShutdown);
+        let said = Arc::new(());
         for key in realm.directory.keys() {
             // A Hub that retires meanwhile has no sessions to tell.
             let _ = realm
                 .directory
-                .send(&key, Mail::Order(Order::Drain(error.clone())));
+                .send(&key, Mail::Order(Order::Drain(error.clone(), said.clone())));
         }
         let gauges = &realm.gauges;
         let left = || [&gauges.streams, &gauges.sessions].map(|it| it.load(Ordering::Relaxed));
         let deadline = tokio::time::Instant::now() + DRAIN;
-        while left() != [0, 0] && tokio::time::Instant::now() < deadline {
+        let is_done = || left() == [0, 0] && Arc::strong_count(&said) == 1;
+        while !is_done() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(LOOK).await;
         }
         threads.join();
         realm
             .keeper
-            .commit(Frame::new(), Receipt::none(), crate::keeper::Tell::Nobody);
+            .commit(Frame::new(), Receipt::none(), Tell::Nobody);
         realm.keeper.stop();
     }
 }

@@ -23,7 +23,7 @@ mod lifecycle;
 mod link;
 mod message;
 pub mod mind;
-mod owed;
+pub(crate) mod owed;
 mod park;
 mod perform;
 mod plan;
@@ -126,7 +126,7 @@ pub struct Hub {
     /// The sessions of an earlier life of the server have been looked at.
     restored: bool,
     /// The server stops: the sessions' last word, when frames up to this one have ended.
-    draining: Option<(u64, StreamError)>,
+    draining: Option<(u64, (StreamError, Arc<()>))>,
     lifeline: Lifeline,
 }
 
@@ -394,7 +394,7 @@ impl Hub {
                 }
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
-            Order::Drain(error) => self.drain(error, ctx),
+            Order::Drain(error, said) => self.drain((error, said), ctx),
         }
     }
 

@@ -287,8 +287,9 @@ pub enum Order {
     EndClient(ClientKey, StreamError),
     /// Write this to all available devices.
     Announce(Box<Stanza>),
-    /// End everything in an orderly way: the server is stopping.
-    Drain(StreamError),
+    /// End everything in an orderly way: the server is stopping. The second is let go when that is
+    /// done.
+    Drain(StreamError, Arc<()>),
 }
 
 /// Mail to a Session.

@@ -19,6 +19,7 @@ use crate::hub::decider::Domain;
 use crate::hub::devices::{DeviceId, Devices};
 use crate::hub::link::Link;
 use crate::hub::mind::Mind;
+use crate::hub::owed;
 use crate::hub::remembered::{self, Remembered, Whereabouts};
 use crate::hub::shared::Left;
 use crate::hub::steward::Steward;
@@ -33,7 +34,7 @@ use crate::service::Host;
 /// After a start of the server all Hubs that had sessions are there again within this time.
 const ALL_BACK: Duration = Duration::from_secs(1);
 /// How long a Hub that drains waits for the disk: a part of what the whole server has for it.
-const LAST_WAIT: Duration = Duration::from_secs(3);
+const LAST_WAIT: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 3 });
 /// How many times the rest of a Hub (half an hour by default) the timers of its extensions keep it
 /// from retiring, once nobody else needs it: an extension that wakes itself for ever must not hold
 /// an account in memory for ever.
@@ -353,7 +354,7 @@ impl Hub {
     }
 
     /// RFC 6121 §3 and XEP-0077 §3.2: the subscriptions are cancelled, and everything of the
-    /// account goes in the same frame.
+    /// account goes in the same frame, but for what its contacts have not heard.
     pub(super) fn remove(&mut self, done: oneshot::Sender<Committed>, ctx: &mut Context<Hub>) {
         // Dropped, `done` says that the server is busy.
         let State::Account(mind) = &self.state else {
@@ -365,7 +366,8 @@ impl Hub {
             mind.removed(devices, site, fx);
             realm.owners.say_farewell(&jid, &mut fx.rows);
             fx.delete(Tree::Accounts, name);
-            for tree in [Tree::Account, Tree::Archive, Tree::Pubsub, Tree::Sessions] {
+            owed::bequeath(id, &mut fx.rows);
+            for tree in [Tree::Archive, Tree::Pubsub, Tree::Sessions] {
                 fx.rows.delete_range(tree, keys::everything(id));
             }
         });
@@ -386,10 +388,10 @@ impl Hub {
 
     /// The server stops. What waits for the disk is delivered first, in order: most of it need not
     /// last, and would be lost; what comes from now on does not hold it up.
-    pub(super) fn drain(&mut self, error: StreamError, ctx: &mut Context<Hub>) {
+    pub(super) fn drain(&mut self, word: (StreamError, Arc<()>), ctx: &mut Context<Hub>) {
         self.rouse_all(ctx);
         self.flush();
-        self.draining = Some((self.ticket, error));
+        self.draining = Some((self.ticket, word));
         self.say_farewell();
         if self.draining.is_some() {
             ctx.run_later(LAST_WAIT, |hub, _| {
@@ -407,13 +409,14 @@ impl Hub {
         if self.held.front().is_some_and(waits) {
             return;
         }
-        let Some((_, error)) = self.draining.take() else {
+        let Some((_, (error, _said))) = self.draining.take() else {
             return;
         };
         for (_, link) in &mut self.links {
             link.send(ToSession::Shutdown(error.clone()));
-            link.leave();
+            link.leave(&mut self.later);
         }
+        self.flush();
     }
 
     /// Leaves when nobody needs it any more.

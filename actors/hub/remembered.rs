@@ -302,7 +302,7 @@ mod tests {
             gather(vec![row(key, Part::Handled, &[], &Count(0))]).remove(0),
             [3; 16],
         );
-        link.leave();
+        link.leave(&mut Frame::new());
         let value = state(&device, &link, &site).expect("a row");
         let found = gather(vec![(key.row(Part::State, &[]), value)]).remove(0);
         let (back, token) = found

@@ -73,8 +73,9 @@ const ROWS: usize = 1024;
 /// One delivery to a shelved device.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// Need not last: memory is all it has.
-    Volatile(Bytes),
+    /// Need not last: memory is all it has, until the server stops; then it is written down under
+    /// this serial number, if it has one.
+    Volatile(Bytes, Option<[u8; 4]>),
     /// The row has it, or says which other one does.
     Row(Unacked),
     /// The same, but it need not be read.
@@ -91,7 +92,7 @@ impl Item {
             Item::Row(unacked) | Item::Ready(unacked, _) | Item::Travelling(unacked, _) => {
                 Some(unacked)
             }
-            Item::Volatile(_) => None,
+            Item::Volatile(..) => None,
         }
     }
 }
@@ -138,7 +139,7 @@ impl Shelf {
 
     fn count(&mut self, item: &Item) {
         match item {
-            Item::Volatile(bytes) => {
+            Item::Volatile(bytes, _) => {
                 self.volatile += 1;
                 self.volatile_bytes += bytes.len();
             }
@@ -172,7 +173,7 @@ impl Shelf {
             match item {
                 Item::Ready(unacked, _) => *item = Item::Row(unacked.clone()),
                 Item::Travelling(_, bytes) => *bytes = None,
-                Item::Volatile(_) | Item::Row(_) => {}
+                Item::Volatile(..) | Item::Row(_) => {}
             }
         }
     }
@@ -186,7 +187,7 @@ impl Shelf {
 
     fn discount(&mut self, item: &Item) {
         match item {
-            Item::Volatile(bytes) => {
+            Item::Volatile(bytes, _) => {
                 self.volatile -= 1;
                 self.volatile_bytes -= bytes.len();
             }
@@ -198,12 +199,12 @@ impl Shelf {
 
     /// Drops the oldest that need not last.
     fn drop_volatile(&mut self) -> Option<Bytes> {
-        let is_volatile = |item: &Item| matches!(item, Item::Volatile(_));
+        let is_volatile = |item: &Item| matches!(item, Item::Volatile(..));
         let place = self.queue.iter().position(is_volatile)?;
         let item = self.queue.remove(place)?;
         self.discount(&item);
         match item {
-            Item::Volatile(bytes) => Some(bytes),
+            Item::Volatile(bytes, _) => Some(bytes),
             Item::Row(_) | Item::Ready(..) | Item::Travelling(..) => None,
         }
     }
@@ -211,6 +212,14 @@ impl Shelf {
     /// All in it that must not be lost.
     pub fn unacked_mut(&mut self) -> impl Iterator<Item = &mut Unacked> {
         self.queue.iter_mut().filter_map(Item::unacked_mut)
+    }
+
+    /// All in it that need not last, with its serial number.
+    pub fn volatile(&self) -> impl Iterator<Item = (&Bytes, Option<[u8; 4]>)> {
+        self.queue.iter().filter_map(|item| match item {
+            Item::Volatile(bytes, serial) => Some((bytes, *serial)),
+            Item::Row(_) | Item::Ready(..) | Item::Travelling(..) => None,
+        })
     }
 
     /// All that is left.
@@ -238,9 +247,9 @@ mod tests {
         let mut shelf = Shelf::default();
         assert!(shelf.push(row(1)).is_none());
         let half = Bytes::from(vec![7; VOLATILE_BYTES / 2]);
-        assert!(shelf.push(Item::Volatile(half.clone())).is_none());
-        assert!(shelf.push(Item::Volatile(half.clone())).is_none());
-        let dropped = shelf.push(Item::Volatile(Bytes::from_static(b"new")));
+        assert!(shelf.push(Item::Volatile(half.clone(), None)).is_none());
+        assert!(shelf.push(Item::Volatile(half.clone(), None)).is_none());
+        let dropped = shelf.push(Item::Volatile(Bytes::from_static(b"new"), None));
         assert_eq!(dropped, Some(half));
         let first = shelf.pop();
         assert!(matches!(&first, Some(Item::Row(it)) if it.row == [1]));
@@ -248,7 +257,7 @@ mod tests {
         shelf.put_back(first.expect("a row"));
         assert_eq!(shelf.spilled(), ROWS + 9);
         for number in 0..VOLATILE {
-            let dropped = shelf.push(Item::Volatile(Bytes::from(vec![number as u8])));
+            let dropped = shelf.push(Item::Volatile(Bytes::from(vec![number as u8]), None));
             assert_eq!(dropped.is_some(), number >= VOLATILE - 2, "{number}");
         }
         assert_eq!(shelf.into_items().len(), VOLATILE + 1);

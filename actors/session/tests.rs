@@ -1,8 +1,10 @@
 //! Acknowledgements both ways (XEP-0198), and deliveries that must not be lost.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::messages::Mail;
+use crate::realm::Realm;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
 use crate::testing::{Client, World, attribute, jid, run, settings};
 
@@ -179,7 +181,13 @@ fn a_session_is_never_taken_for_another_one() {
     run(async {
         let world = World::new(&["ann"], LIST);
         let mut ann = world.online("ann", "a").await;
+        let births = |realm: &Realm| realm.births.load(Ordering::Relaxed);
+        let before = births(world.realm());
         world.realm().post(&jid("ann@test"), Mail::Fault, false);
+        // What comes to the dead one's mailbox is refused.
+        world
+            .until("a successor", |realm| births(realm) > before)
+            .await;
         let mut again = world.online("ann", "b").await;
         again
             .say("<message to='ann@test/a' id='x' type='headline'/>")

@@ -24,6 +24,8 @@ mod tls;
 mod tokens;
 mod waiting;
 
+pub use tls::cpu_ticks;
+
 use crate::world::{Plan, World};
 use canary::Canary;
 use row::Row;
