@@ -121,6 +121,8 @@ pub struct Hub {
     /// A predecessor died: what it had handed to the disk may not be there yet, and its sessions
     /// may wait for this Hub.
     heritage: Option<Heritage>,
+    /// The account slept: until when its sessions wait for their clients.
+    until: Option<tokio::time::Instant>,
     /// Takes what this Hub leaves, should it die.
     will: Option<oneshot::Sender<Box<Estate>>>,
     /// The sessions of an earlier life of the server have been looked at.
@@ -199,6 +201,7 @@ impl Hub {
                 spent: 0,
                 shy: false,
                 heritage: birth.heritage,
+                until: birth.until,
                 will: Some(birth.will),
                 restored: false,
                 draining: None,

@@ -30,7 +30,7 @@ use crate::realm::Realm;
 use crate::receipt::Receipt;
 use crate::service::Host;
 
-/// After a start of the server all Hubs that had sessions are there again within this time.
+/// After a start of the server everybody who had sessions can be told again within this time.
 const ALL_BACK: Duration = Duration::from_secs(1);
 /// How long a Hub that drains waits for the disk: a part of what the whole server has for it.
 const LAST_WAIT: Duration = Duration::from_secs(3);
@@ -241,6 +241,11 @@ impl Hub {
         if std::mem::replace(&mut self.restored, true) {
             return sessions;
         }
+        let patience = self
+            .until
+            .map_or(self.realm.site.settings.acks.resume, |until| {
+                until.saturating_duration_since(tokio::time::Instant::now())
+            });
         let (mut rest, mut waiting) = (Vec::new(), Vec::new());
         for session in sessions {
             let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
@@ -250,7 +255,7 @@ impl Hub {
                     waiting.push((id, session.owes()));
                     self.links.reserve_exact(1);
                     self.links.push((id, Link::restored(session, token)));
-                    self.expire_in_time(id, 0, ctx);
+                    self.expire_after(patience, id, 0, ctx);
                 }
                 Some((device, None)) => {
                     // Its contacts' sessions must be there again to hear that it is not.

@@ -128,6 +128,13 @@ pub fn counts(rows: Vec<Row>) -> Vec<([u8; 16], u32)> {
     gather(rows).into_iter().filter_map(counted).collect()
 }
 
+/// Whether all sessions that these rows are of can be resumed, and nothing waits for one that
+/// anybody else should hear of.
+pub(crate) fn only_wait(rows: Vec<Row>) -> bool {
+    let waits = |it: &Remembered| it.departed().is_some() && !it.owes();
+    gather(rows).iter().all(waits)
+}
+
 /// Sorts the rows of an account's sessions by session.
 pub(crate) fn gather(rows: Vec<Row>) -> Vec<Remembered> {
     let mut found: Vec<Remembered> = Vec::new();
