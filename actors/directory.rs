@@ -14,10 +14,12 @@ use actix::prelude::*;
 use parking_lot::RwLock;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::hub::{Estate, Heritage, Hub};
 use crate::keeper::Committed;
 use crate::messages::Mail;
+use crate::sleepers::Sleepers;
 
 const SHARDS: usize = 64;
 
@@ -107,6 +109,8 @@ pub struct Birth {
     pub heritage: Option<Heritage>,
     /// For what it leaves, should it die.
     pub will: oneshot::Sender<Box<Estate>>,
+    /// Its account slept: until when its sessions wait for their clients.
+    pub until: Option<Instant>,
 }
 
 type Shard = HashMap<SmolStr, Entry, ahash::RandomState>;
@@ -116,6 +120,8 @@ pub struct Directory {
     shards: Vec<RwLock<Shard>>,
     hasher: ahash::RandomState,
     bounds: Bounds,
+    /// Accounts that have no Hub, although they are not away.
+    pub sleepers: Sleepers,
 }
 
 impl Directory {
@@ -127,6 +133,7 @@ impl Directory {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             hasher: hasher.clone(),
             bounds,
+            sleepers: Sleepers::default(),
         }
     }
 
@@ -157,7 +164,8 @@ impl Directory {
         {
             return entry.send(mail, self.bounds);
         }
-        let birth = enter(&mut shard, key);
+        let mut birth = enter(&mut shard, key);
+        birth.until = self.sleepers.wake(key);
         let sent = shard[key].send(mail, self.bounds);
         drop(shard);
         start(birth);
@@ -251,6 +259,7 @@ fn enter(shard: &mut Shard, key: &str) -> Birth {
             load: dead.load,
         }),
         will,
+        until: None,
     }
 }
 

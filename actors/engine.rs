@@ -1,6 +1,5 @@
 //! Starts the parts of a server in their order, and stops them in the other.
 
-use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,9 +14,8 @@ use rookery_protocol::negotiation::client::{
 };
 use rookery_protocol::ns;
 use rookery_protocol::sasl::{Decoy, Hash, Mechanism};
-use rookery_storage::Direction::Forward;
-use rookery_storage::{Frame, KeyRange, Store, StoreError, Tree};
-use tokio::sync::{Semaphore, oneshot, watch};
+use rookery_storage::{Frame, Store, StoreError};
+use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 use crate::accounts::Accounts;
@@ -26,7 +24,6 @@ use crate::extension::List;
 use crate::gate::Gate;
 use crate::hub::owed;
 use crate::keeper::{Fatal, Keeper, Tell};
-use crate::keys;
 use crate::lane::{Lanes, Threads};
 use crate::listener::{Listener, Port};
 use crate::messages::{Mail, Order};
@@ -35,6 +32,7 @@ use crate::realm::{Gauges, HANDSHAKES, Realm};
 use crate::receipt::Receipt;
 use crate::registry::Registry;
 use crate::site::Site;
+use crate::sleepers;
 use crate::transport::Tls;
 
 /// How long clients have to take their last word when the server stops.
@@ -119,7 +117,7 @@ impl Engine {
         });
         let registry = Registry::new(Arc::downgrade(&realm)).start();
         realm.registry.get_or_init(|| registry);
-        recall(&realm)?;
+        sleepers::recall(&realm)?;
         let (owed, done) = owed::bequests(realm.keeper.store(), realm.site.now())?;
         owed.into_iter().for_each(|it| realm.route(it));
         realm.keeper.commit(done, Receipt::none(), Tell::Nobody);
@@ -147,9 +145,10 @@ impl Engine {
         let said = Arc::new(());
         for key in realm.directory.keys() {
             // A Hub that retires meanwhile has no sessions to tell.
-            let _ = realm
-                .directory
-                .send(&key, Mail::Order(Order::Drain(error.clone(), said.clone())));
+            let _ = realm.directory.send(
+                &key,
+                Mail::Order(Order::Drain((error.clone(), said.clone()))),
+            );
         }
         let gauges = &realm.gauges;
         let left = || [&gauges.streams, &gauges.sessions].map(|it| it.load(Ordering::Relaxed));
@@ -173,29 +172,6 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("a thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
-}
-
-/// Starts the Hubs of accounts that had sessions when the server ended, so that these are there to
-/// be resumed, and to hear what happens meanwhile.
-fn recall(realm: &Arc<Realm>) -> Result<(), StoreError> {
-    let mut accounts = HashSet::new();
-    let mut range = KeyRange::all();
-    let store = realm.keeper.store();
-    // One row of each account is enough.
-    while let Some((key, _)) = store.range(Tree::Sessions, &range, 1, Forward)?.pop()
-        && let Some((account, ..)) = keys::split(&key)
-    {
-        accounts.insert(account);
-        let Some(next) = account.0.checked_add(1) else {
-            break;
-        };
-        range = KeyRange::all().after(&next.to_be_bytes());
-    }
-    for jid in realm.accounts.with_ids(&accounts) {
-        // Nobody waits for the answer.
-        realm.post(&jid, Mail::Probe(oneshot::channel().0), true);
-    }
-    Ok(())
 }
 
 fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -266,6 +266,9 @@ impl Drop for Bound {
     }
 }
 
+/// What is said last when the server stops, and what is dropped once it is said.
+pub type LastWord = (StreamError, Arc<()>);
+
 /// An administrator's order to the Hub of an account.
 pub enum Order {
     /// Remove the account with everything it has; the sessions stay until [`Order::End`].
@@ -289,7 +292,7 @@ pub enum Order {
     Announce(Box<Stanza>),
     /// End everything in an orderly way: the server is stopping. The second is let go when that is
     /// done.
-    Drain(StreamError, Arc<()>),
+    Drain(LastWord),
 }
 
 /// Mail to a Session.

@@ -55,8 +55,10 @@ impl Realm {
         self.post(&to.bare(), Mail::Incoming(Box::new(envelope)), wakes);
     }
 
-    /// Sends mail to the Hub of `key`, which is started for it where `wakes` says so.
+    /// Sends mail to the Hub of `key`, which is started for it where `wakes` says so, or where the
+    /// account [sleeps](crate::sleepers).
     pub fn post(self: &Arc<Realm>, key: &Jid, mail: Mail, wakes: bool) {
+        let wakes = wakes || self.directory.sleepers.has(key.as_str());
         let sent = match wakes && !self.is_down(key.as_str()) {
             true => self.start(key, mail),
             false => self.directory.send(key.as_str(), mail),

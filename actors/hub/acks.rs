@@ -373,9 +373,20 @@ impl Hub {
         away.into_iter().for_each(|oldest| self.expire(oldest, ctx));
     }
 
-    /// Ends a session that waits for its client when its time is over.
+    /// Ends a session that waits for its client when its time is over, which begins now.
     pub(super) fn expire_in_time(&mut self, device: DeviceId, loss: u32, ctx: &mut Context<Hub>) {
         let patience = self.realm.site.settings.acks.resume;
+        self.expire_after(patience, device, loss, ctx);
+    }
+
+    /// The same after so long.
+    pub(super) fn expire_after(
+        &mut self,
+        patience: Duration,
+        device: DeviceId,
+        loss: u32,
+        ctx: &mut Context<Hub>,
+    ) {
         ctx.run_later(patience, move |hub, ctx| {
             if hub.link(device).is_some_and(|link| link.away == Some(loss)) {
                 hub.expire(device, ctx);

@@ -25,13 +25,13 @@ use crate::hub::shared::Left;
 use crate::hub::steward::Steward;
 use crate::keeper::{Committed, Tell};
 use crate::keys::{self, AccountId};
-use crate::messages::{Mail, Order, ToSession};
+use crate::messages::{LastWord, Mail, Order, ToSession};
 use crate::owners::Owners;
 use crate::realm::Realm;
 use crate::receipt::Receipt;
 use crate::service::Host;
 
-/// After a start of the server all Hubs that had sessions are there again within this time.
+/// After a start of the server everybody who had sessions can be told again within this time.
 const ALL_BACK: Duration = Duration::from_secs(1);
 /// How long a Hub that drains waits for the disk: a part of what the whole server has for it.
 const LAST_WAIT: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 3 });
@@ -242,6 +242,11 @@ impl Hub {
         if std::mem::replace(&mut self.restored, true) {
             return sessions;
         }
+        let patience = self
+            .until
+            .map_or(self.realm.site.settings.acks.resume, |until| {
+                until.saturating_duration_since(tokio::time::Instant::now())
+            });
         let (mut rest, mut waiting) = (Vec::new(), Vec::new());
         for session in sessions {
             let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
@@ -251,7 +256,7 @@ impl Hub {
                     waiting.push((id, session.owes()));
                     self.links.reserve_exact(1);
                     self.links.push((id, Link::restored(session, token)));
-                    self.expire_in_time(id, 0, ctx);
+                    self.expire_after(patience, id, 0, ctx);
                 }
                 Some((device, None)) => {
                     // Its contacts' sessions must be there again to hear that it is not.
@@ -388,14 +393,14 @@ impl Hub {
 
     /// The server stops. What waits for the disk is delivered first, in order: most of it need not
     /// last, and would be lost; what comes from now on does not hold it up.
-    pub(super) fn drain(&mut self, word: (StreamError, Arc<()>), ctx: &mut Context<Hub>) {
+    pub(super) fn drain(&mut self, word: LastWord, ctx: &mut Context<Hub>) {
         self.rouse_all(ctx);
         self.flush();
-        self.draining = Some((self.ticket, word));
+        self.draining = Some(Box::new((self.ticket, word)));
         self.say_farewell();
         if self.draining.is_some() {
             ctx.run_later(LAST_WAIT, |hub, _| {
-                hub.draining.iter_mut().for_each(|(upto, _)| *upto = 0);
+                hub.draining.iter_mut().for_each(|it| it.0 = 0);
                 hub.say_farewell();
             });
         }
@@ -404,14 +409,15 @@ impl Hub {
     /// Who may see whom is looked at when the server has started again: whoever comes back in time
     /// was never away.
     pub(super) fn say_farewell(&mut self) {
-        let upto = self.draining.as_ref().map(|(upto, _)| *upto);
+        let upto = self.draining.as_ref().map(|it| it.0);
         let waits = |held: &Held| upto.is_some_and(|upto| held.ticket <= upto);
         if self.held.front().is_some_and(waits) {
             return;
         }
-        let Some((_, (error, _said))) = self.draining.take() else {
+        let Some(draining) = self.draining.take() else {
             return;
         };
+        let (_, (error, _said)) = *draining;
         for (_, link) in &mut self.links {
             link.send(ToSession::Shutdown(error.clone()));
             link.leave(&mut self.later);

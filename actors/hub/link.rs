@@ -114,8 +114,9 @@ impl Link {
         let mut shelved = Shelved::default();
         for (serial, row, delivery) in remembered.unacked {
             acks.serial = acks.serial.max(serial);
-            let unacked = Unacked::read(row, delivery.stanza);
-            match delivery.number {
+            let number = delivery.number;
+            let unacked = Unacked::read(row, delivery);
+            match number {
                 Some(number) => acks.unacked.push_back(Sent {
                     number,
                     size: 0,
@@ -472,10 +473,13 @@ impl Link {
         };
         for (bytes, serial) in shelved.shelf.volatile() {
             let serial = serial.unwrap_or_else(|| acks.next_serial());
-            let stanza = Whereabouts::Here(bytes.to_vec());
-            let number = None;
+            let delivery = Delivery {
+                number: None,
+                size: size_of(bytes),
+                stanza: Whereabouts::Here(bytes.to_vec()),
+            };
             let row = self.key.row(Part::Unacked, &serial);
-            write(rows, &row, &Delivery { number, stanza });
+            write(rows, &row, &delivery);
         }
     }
 }

@@ -227,3 +227,4 @@ fn a_panic_in_a_session_costs_its_stream_and_its_contacts_hear() {
 
 mod restart;
 mod resumption;
+mod sleep;
