@@ -128,7 +128,7 @@ pub struct Hub {
     /// The sessions of an earlier life of the server have been looked at.
     restored: bool,
     /// The server stops: the sessions' last word, when frames up to this one have ended.
-    draining: Option<(u64, StreamError)>,
+    draining: Option<Box<(u64, StreamError)>>,
     lifeline: Lifeline,
 }
 

@@ -29,8 +29,6 @@ const REMEMBERED: usize = 1024;
 pub enum Life {
     Hub { key: SmolStr, load: Arc<Load> },
     Listener { socket: Arc<Socket>, port: Port },
-    Session,
-    Stream,
 }
 
 /// An actor ended.
@@ -116,7 +114,7 @@ impl Handler<Ended> for Registry {
                     }
                 });
             }
-            Life::Hub { .. } | Life::Listener { .. } | Life::Session | Life::Stream => {}
+            Life::Hub { .. } | Life::Listener { .. } => {}
         }
     }
 }

@@ -394,11 +394,11 @@ impl Hub {
     pub(super) fn drain(&mut self, error: StreamError, ctx: &mut Context<Hub>) {
         self.rouse_all(ctx);
         self.flush();
-        self.draining = Some((self.ticket, error));
+        self.draining = Some(Box::new((self.ticket, error)));
         self.say_farewell();
         if self.draining.is_some() {
             ctx.run_later(LAST_WAIT, |hub, _| {
-                hub.draining.iter_mut().for_each(|(upto, _)| *upto = 0);
+                hub.draining.iter_mut().for_each(|it| it.0 = 0);
                 hub.say_farewell();
             });
         }
@@ -407,14 +407,15 @@ impl Hub {
     /// Who may see whom is looked at when the server has started again: whoever comes back in time
     /// was never away.
     pub(super) fn say_farewell(&mut self) {
-        let upto = self.draining.as_ref().map(|(upto, _)| *upto);
+        let upto = self.draining.as_ref().map(|it| it.0);
         let waits = |held: &Held| upto.is_some_and(|upto| held.ticket <= upto);
         if self.held.front().is_some_and(waits) {
             return;
         }
-        let Some((_, error)) = self.draining.take() else {
+        let Some(draining) = self.draining.take() else {
             return;
         };
+        let (_, error) = *draining;
         for (_, link) in &mut self.links {
             link.send(ToSession::Shutdown(error.clone()));
             link.leave();
