@@ -112,8 +112,9 @@ impl Link {
         let mut shelved = Shelved::default();
         for (serial, row, delivery) in remembered.unacked {
             acks.serial = acks.serial.max(serial);
-            let unacked = Unacked::read(row, delivery.stanza);
-            match delivery.number {
+            let number = delivery.number;
+            let unacked = Unacked::read(row, delivery);
+            match number {
                 Some(number) => acks.unacked.push_back(Sent {
                     number,
                     size: 0,

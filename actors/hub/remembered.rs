@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
-use rookery_storage::record::{Record, decode, encode};
+use rookery_storage::record::{Record, body, decode, encode};
 use rookery_storage::{Frame, Tree};
 use serde::{Deserialize, Serialize};
 use tracing::error;
@@ -13,6 +13,7 @@ use crate::clients::ClientKey;
 use crate::effect::{Millis, Row};
 use crate::hub::devices::{Device, DeviceId};
 use crate::hub::link::Link;
+use crate::hub::shelf::size_of;
 use crate::keys::{Part, SessionKey};
 use crate::receipt::{Handled, Mark};
 use crate::site::Site;
@@ -43,7 +44,16 @@ impl Record for State {
 pub struct Delivery {
     /// Under which number it was delivered; `None`: not at all yet.
     pub number: Option<u32>,
+    /// Bytes of the stanza; 0 where that is not known.
+    pub size: u32,
     pub stanza: Whereabouts,
+}
+
+/// What it was before it told the size.
+#[derive(Serialize, Deserialize)]
+struct SizelessDelivery {
+    number: Option<u32>,
+    stanza: Whereabouts,
 }
 
 /// Where the stanza of a delivery lies.
@@ -60,7 +70,23 @@ pub enum Whereabouts {
 }
 
 impl Record for Delivery {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, bytes: &[u8]) -> Option<Delivery> {
+        let SizelessDelivery { number, stanza } = match version {
+            1 => body(bytes)?,
+            _ => return None,
+        };
+        let size = match &stanza {
+            Whereabouts::Here(bytes) => size_of(bytes),
+            Whereabouts::Archive(_) | Whereabouts::Sent(_) | Whereabouts::Shared(..) => 0,
+        };
+        Some(Delivery {
+            number,
+            size,
+            stanza,
+        })
+    }
 }
 
 /// How many of a client's stanzas were handled, as its session wrote it.
@@ -269,6 +295,7 @@ mod tests {
         let [first, second] = [1, 2].map(|id| SessionKey::new(AccountId(7), id));
         let delivery = |number| Delivery {
             number,
+            size: 300,
             stanza: Whereabouts::Archive(vec![9]),
         };
         let rows = vec![
@@ -292,6 +319,22 @@ mod tests {
         );
         assert_eq!(found[0].unacked[0].0, 3);
         assert_eq!(found[1].unacked[0].2, delivery(None));
+    }
+
+    /// If this fails, the rows on every disk out there can no longer be read: raise the version.
+    #[test]
+    fn a_delivery_tells_its_size_and_one_of_before_is_read() {
+        let delivery = Delivery {
+            number: Some(4),
+            size: 300,
+            stanza: Whereabouts::Shared(vec![9], 2),
+        };
+        let golden = [2, 1, 4, 251, 44, 1, 3, 1, 9, 2];
+        assert_eq!(encode(&delivery).as_deref(), Ok(&golden[..]));
+        assert_eq!(decode(&golden), Ok(delivery));
+        let before = |bytes: &[u8]| decode::<Delivery>(bytes).map(|it| (it.number, it.size));
+        assert_eq!(before(&[1, 1, 4, 0, 1, 9]), Ok((Some(4), 0)));
+        assert_eq!(before(&[1, 0, 1, 3, 7, 7, 7]), Ok((None, 3)));
     }
 
     #[test]

@@ -29,12 +29,12 @@ pub struct Unacked {
 
 impl Unacked {
     /// As it was read from `row`.
-    pub fn read(row: Vec<u8>, stanza: Whereabouts) -> Unacked {
-        let (kept, copy, others, size) = match stanza {
-            Whereabouts::Archive(kept) => (Some(kept), false, 0, 0),
-            Whereabouts::Shared(kept, others) => (Some(kept), false, others, 0),
-            Whereabouts::Sent(kept) => (Some(kept), true, 0, 0),
-            Whereabouts::Here(bytes) => (None, false, 0, size_of(&bytes)),
+    pub fn read(row: Vec<u8>, Delivery { size, stanza, .. }: Delivery) -> Unacked {
+        let (kept, copy, others) = match stanza {
+            Whereabouts::Archive(kept) => (Some(kept), false, 0),
+            Whereabouts::Shared(kept, others) => (Some(kept), false, others),
+            Whereabouts::Sent(kept) => (Some(kept), true, 0),
+            Whereabouts::Here(_) => (None, false, 0),
         };
         Unacked {
             row,
@@ -53,7 +53,12 @@ impl Unacked {
             Some(kept) => Whereabouts::Archive(kept.clone()),
             None => Whereabouts::Here(bytes.to_vec()),
         };
-        Delivery { number, stanza }
+        let size = self.size;
+        Delivery {
+            number,
+            size,
+            stanza,
+        }
     }
 
     /// The key of the archive row of a stanza that somebody must get.
@@ -231,6 +236,22 @@ mod tests {
             size: 9,
             others: 0,
         })
+    }
+
+    /// A server that starts again counts what waits for a session as the one before did.
+    #[test]
+    fn what_is_read_again_counts_as_before() {
+        let unacked = Unacked {
+            row: vec![1],
+            kept: Some(vec![2]),
+            copy: false,
+            size: 700,
+            others: 0,
+        };
+        let read = Unacked::read(vec![1], unacked.delivery(None, &[]));
+        let mut shelf = Shelf::default();
+        assert!(shelf.push(Item::Row(read)).is_none());
+        assert_eq!(shelf.spilled(), ROWS + 700);
     }
 
     #[test]
