@@ -113,13 +113,9 @@ fn a_session_is_given_when_all_it_was_sent_is_settled() {
         bob.settle().await;
         drop(bob);
         let mut bob = world.connect(64 * 1024);
-        bob.authenticate("bob", "secret").await;
-        bob.say(&format!(
-            "<resume xmlns='urn:xmpp:sm:3' previd='{previd}' h='1'/>"
-        ))
-        .await;
-        let early = tokio::time::timeout(Duration::from_millis(50), bob.next()).await;
-        assert!(early.is_err(), "the disk has not got them: {early:?}");
+        bob.ask_to_resume("bob", &previd, 1).await;
+        let resuming = tokio::time::timeout(Duration::from_millis(50), bob.next()).await;
+        assert!(resuming.is_err(), "the disk has not got them: {resuming:?}");
         world.disk.go_on();
         let resumed = bob.hear("<resumed").await;
         assert_eq!(attribute(&resumed, "h"), "3");
