@@ -324,8 +324,9 @@ impl Hub {
         let decided = self.decide_on(fx, waits, ctx, |mind, devices, site, fx| {
             mind.outgoing(device, stanza, marks, devices, site, fx)
         });
-        if let (false, Some(Some(before)), Some(now)) =
-            (decided, before, self.devices.get_mut(device))
+        if !decided
+            && let Some(before) = before.flatten()
+            && let Some(now) = self.devices.get_mut(device)
         {
             *now = before;
         }

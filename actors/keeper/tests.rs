@@ -16,7 +16,7 @@ const META: usize = 7;
 
 fn frame(n: u32) -> Frame {
     let mut frame = Frame::new();
-    frame.put(Tree::Meta, n.to_be_bytes().to_vec(), vec![1]);
+    frame.put(Tree::Meta, n.to_be_bytes(), vec![1]);
     frame
 }
 

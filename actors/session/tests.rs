@@ -3,6 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rookery_storage::{Frame, Tree};
+
+use crate::effect::Row;
+use crate::keys::{Part, SessionKey};
 use crate::messages::Mail;
 use crate::realm::Realm;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
@@ -125,6 +129,40 @@ fn a_delivery_is_written_when_it_can_no_longer_be_lost() {
         world.retired("bob").await;
         assert_eq!(world.rows(2, RETURNED).len(), 1);
         assert!(world.sessions(2).is_empty());
+        world.end().await;
+    });
+}
+
+/// Only what changes a device is written down again, or each message would write a row more.
+#[test]
+fn what_is_remembered_of_a_device_is_not_written_with_its_messages() {
+    run(async {
+        let world = world(|_| {});
+        let (mut ann, mut bob, _) = pair(&world).await;
+        bob.settle().await;
+        let keeper = &world.realm().keeper;
+        keeper.committed(Frame::new()).await;
+        let states = || {
+            let is_state =
+                |(key, _): &Row| matches!(SessionKey::split(key), Some((_, Part::State, _)));
+            world.sessions(2).into_iter().filter(is_state)
+        };
+        let mut forget = Frame::new();
+        for (key, _) in states() {
+            forget.delete(Tree::Sessions, key);
+        }
+        assert_eq!(forget.len(), 1);
+        keeper.committed(forget).await;
+        for id in ["one", "two"] {
+            bob.say(&chat(id).replace("bob@test", "ann@test")).await;
+            ann.hear(&format!("id='{id}'")).await;
+            ann.say(&chat(id)).await;
+            bob.hear(&format!("id='{id}'")).await;
+        }
+        bob.settle().await;
+        keeper.committed(Frame::new()).await;
+        assert_eq!(states().count(), 0);
+        farewell([ann, bob]).await;
         world.end().await;
     });
 }
