@@ -62,8 +62,6 @@ pub struct World {
     server: Mutex<Option<Child>>,
     accounts: Mutex<HashSet<String>>,
     connections: AtomicU64,
-    /// How long the last start took until the port answered.
-    pub started_in: Mutex<Duration>,
 }
 
 /// The password of an account of these worlds; a mark that the logs are searched for.
@@ -126,7 +124,6 @@ impl World {
             server: Mutex::new(None),
             accounts: Mutex::new(HashSet::new()),
             connections: AtomicU64::new(0),
-            started_in: Mutex::new(Duration::ZERO),
         }
     }
 
@@ -184,7 +181,6 @@ impl World {
             assert!(!late, "the server does not listen\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        *self.started_in.lock().expect("lock") = begin.elapsed();
     }
 
     fn command(&self) -> Command {
@@ -239,6 +235,25 @@ impl World {
             .as_ref()
             .expect("a running server")
             .id()
+    }
+
+    /// Waits until the server has written to its journal, which had so many bytes before.
+    pub fn writes_after(&self, before: u64) {
+        let end = Instant::now() + PATIENCE;
+        while self.journal_bytes() == before {
+            assert!(Instant::now() < end, "nothing is written\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The size of the journal's last segment.
+    pub fn journal_bytes(&self) -> u64 {
+        let folder = self.data().join("store/journal");
+        let segments = std::fs::read_dir(folder).expect("a journal");
+        let segments = segments.map(|it| it.expect("a segment"));
+        let logs = segments.filter(|it| it.path().extension().is_some_and(|it| it == "log"));
+        let last = logs.max_by_key(|it| it.file_name()).expect("a segment");
+        last.metadata().expect("a file").len()
     }
 
     /// Resident memory of the server in KiB.
