@@ -120,7 +120,9 @@ impl Engine {
         sleepers::recall(&realm)?;
         let (owed, done) = owed::bequests(realm.keeper.store(), realm.site.now())?;
         owed.into_iter().for_each(|it| realm.route(it));
-        realm.keeper.commit(done, Receipt::none(), Tell::Nobody);
+        if !done.is_empty() {
+            realm.keeper.commit(done, Receipt::none(), Tell::Nobody);
+        }
         Ok(Engine { realm, threads })
     }
 
