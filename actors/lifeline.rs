@@ -12,8 +12,8 @@ use rookery_protocol::dialback::Pair;
 
 /// Tells the Registry when its actor is gone, and keeps the count of the living.
 pub struct Lifeline {
-    /// Only the death of a Hub or Link asks for something to be done: the others carry no more than a
-    /// count.
+    /// Only the death of a Hub or Link asks for something to be done: the others carry no more than
+    /// a count.
     report: Option<Box<Report>>,
     fell: bool,
     count: Arc<AtomicU64>,
