@@ -184,13 +184,7 @@ pub enum StartError {
 }
 
 /// Tells a Hub or a Link how its commits ended.
-fn tell(
-    key: &str,
-    ticket: u64,
-    ended: Committed,
-    hubs: &Directory<Hub>,
-    links: &Directory<Link>,
-) {
+fn tell(key: &str, ticket: u64, ended: Committed, hubs: &Directory<Hub>, links: &Directory<Link>) {
     let mail = Mail::Committed(ticket, ended);
     // The name of a Link is no address. Who is gone by now has nobody left who waits.
     let _ = match key.contains(' ') {

@@ -2,7 +2,8 @@
 
     python tests/interop PROGRAM [--tokio CLIENT] [--nbxmpp PYTHON]
                                  [--go CLIENT] [--xmppjs SCRIPT]
-                                 [--suite FOLDER] [--only CLIENT,...]"""
+                                 [--suite FOLDER] [--only CLIENT,...]
+    python tests/interop PROGRAM --prosody PROSODY    only with that other server"""
 
 import argparse
 import asyncio
@@ -14,6 +15,7 @@ import traceback
 import story
 import with_go
 import with_nbxmpp
+import with_prosody
 import with_slixmpp_board
 import with_slixmpp_suite
 import with_xmppjs
@@ -94,6 +96,7 @@ async def main():
     parser.add_argument("--go", help="go-sendxmpp")
     parser.add_argument("--xmppjs", help="xmppjs.mjs, beside its node_modules")
     parser.add_argument("--nbxmpp", help="a Python with nbxmpp")
+    parser.add_argument("--prosody", help="another server, and nothing else")
     parser.add_argument("--suite", help="slixmpp's source package, unpacked")
     parser.add_argument("--only", help="clients, by commas",
                         default="slixmpp,aioxmpp,nbxmpp,tokio-xmpp,go-sendxmpp,xmpp.js,"
@@ -109,6 +112,9 @@ async def main():
     only = options.only.split(",")
     kinds = [kind for kind in kinds if kind.library in only]
     score = Score(options.verbose)
+    if options.prosody:
+        await with_prosody.perform(options.program, options.prosody, score)
+        return result(score)
     server = Server(options.program)
     try:
         await server.start()
@@ -130,6 +136,10 @@ async def main():
             print(f"-- the server's log:\n{server.log.read_text()[-6000:]}")
     finally:
         server.clear()
+    return result(score)
+
+
+def result(score):
     print(", ".join(f"{count} {outcome}" for outcome, count in score.counts.items()))
     return 1 if score.counts["failed"] or not score.counts["passed"] else 0
 
