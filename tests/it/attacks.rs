@@ -8,6 +8,7 @@ mod contents;
 mod copies;
 mod cost;
 mod exhaustion;
+mod federation;
 mod framing;
 mod identity;
 mod logs;
@@ -23,6 +24,7 @@ mod tls;
 mod tokens;
 mod waiting;
 
+use crate::authority::Authority;
 use crate::world::{Plan, World};
 use canary::Canary;
 use row::Row;
@@ -122,6 +124,11 @@ fn encrypted() -> Plan {
     }
 }
 
+/// It speaks with servers that have certificates.
+fn certified() -> Plan {
+    Authority::get().certified_plan(&["a.test", "b.test"])
+}
+
 /// Tokens that end soon.
 fn hasty() -> Plan {
     Plan {
@@ -173,6 +180,7 @@ fn sections() -> Vec<Section> {
         ),
         ("U", trusted(), pubsub::rows()),
         ("U, strangers", untrusted(), pubsub::rows_untrusted()),
+        ("F", certified(), federation::rows()),
         ("L", trusted(), logs::rows()),
     ]
 }
