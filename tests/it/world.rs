@@ -30,6 +30,8 @@ pub struct Plan {
     pub domains: &'static [&'static str],
     /// It speaks to other servers.
     pub federates: bool,
+    /// Files beside the configuration, by their names.
+    pub files: Vec<(&'static str, String)>,
 }
 
 impl Default for Plan {
@@ -41,6 +43,7 @@ impl Default for Plan {
             more: String::new(),
             domains: &["a.test", "b.test"],
             federates: false,
+            files: Vec::new(),
         }
     }
 }
@@ -185,6 +188,9 @@ impl World {
 
     fn command(&self) -> Command {
         std::fs::write(self.settings(), self.configuration()).expect("configuration");
+        for (name, text) in &self.plan.files {
+            std::fs::write(self.folder().join(name), text).expect("a file");
+        }
         let mut command = Command::new(rookery());
         command
             .arg("serve")
@@ -202,6 +208,7 @@ impl World {
             more,
             domains,
             federates,
+            ..
         } = &self.plan;
         let trusted = if *trusted {
             "trusted = [\"127.0.0.0/8\"]"
