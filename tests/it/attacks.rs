@@ -7,6 +7,7 @@ mod canary;
 mod contents;
 mod copies;
 mod cost;
+mod eventing;
 mod exhaustion;
 mod federation;
 mod framing;
@@ -23,6 +24,8 @@ mod timing;
 mod tls;
 mod tokens;
 mod waiting;
+
+pub use tls::cpu_ticks;
 
 use crate::authority::Authority;
 use crate::world::{Plan, World};
@@ -178,7 +181,7 @@ fn sections() -> Vec<Section> {
             narrow(),
             sessions::rows_narrow(),
         ),
-        ("U", trusted(), pubsub::rows()),
+        ("U", trusted(), both(pubsub::rows(), eventing::rows())),
         ("U, strangers", untrusted(), pubsub::rows_untrusted()),
         ("F", certified(), federation::rows()),
         ("L", trusted(), logs::rows()),

@@ -1,6 +1,7 @@
 //! A world of one real server: its own data folder, its own ports on loopback, its own end. A
 //! world that does not end cleanly on SIGTERM fails its test.
 
+mod ports;
 mod prosody;
 
 use crate::client::{Client, PATIENCE};
@@ -8,11 +9,11 @@ use crate::device::Device;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashSet;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a world can be told before it starts.
@@ -65,8 +66,6 @@ pub struct World {
     server: Mutex<Option<Child>>,
     accounts: Mutex<HashSet<String>>,
     connections: AtomicU64,
-    /// How long the last start took until the port answered.
-    pub started_in: Mutex<Duration>,
 }
 
 /// The password of an account of these worlds; a mark that the logs are searched for.
@@ -114,10 +113,10 @@ impl World {
 
     /// A server that does not run yet.
     fn planned(plan: Plan) -> World {
-        let (c2s, claim) = free_port();
-        let (c2s_tls, claim_tls) = free_port();
-        let (s2s, claim_s2s) = free_port();
-        let (s2s_tls, claim_s2s_tls) = free_port();
+        let (c2s, claim) = ports::free();
+        let (c2s_tls, claim_tls) = ports::free();
+        let (s2s, claim_s2s) = ports::free();
+        let (s2s_tls, claim_s2s_tls) = ports::free();
         World {
             plan,
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -129,7 +128,6 @@ impl World {
             server: Mutex::new(None),
             accounts: Mutex::new(HashSet::new()),
             connections: AtomicU64::new(0),
-            started_in: Mutex::new(Duration::ZERO),
         }
     }
 
@@ -187,7 +185,6 @@ impl World {
             assert!(!late, "the server does not listen\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        *self.started_in.lock().expect("lock") = begin.elapsed();
     }
 
     fn command(&self) -> Command {
@@ -246,6 +243,25 @@ impl World {
             .as_ref()
             .expect("a running server")
             .id()
+    }
+
+    /// Waits until the server has written to its journal, which had so many bytes before.
+    pub fn writes_after(&self, before: u64) {
+        let end = Instant::now() + PATIENCE;
+        while self.journal_bytes() == before {
+            assert!(Instant::now() < end, "nothing is written\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The size of the journal's last segment.
+    pub fn journal_bytes(&self) -> u64 {
+        let folder = self.data().join("store/journal");
+        let segments = std::fs::read_dir(folder).expect("a journal");
+        let segments = segments.map(|it| it.expect("a segment"));
+        let logs = segments.filter(|it| it.path().extension().is_some_and(|it| it == "log"));
+        let last = logs.max_by_key(|it| it.file_name()).expect("a segment");
+        last.metadata().expect("a file").len()
     }
 
     /// Resident memory of the server in KiB.
@@ -477,23 +493,4 @@ impl Drop for World {
 /// The program under test.
 pub fn rookery() -> &'static str {
     env!("CARGO_BIN_EXE_rookery")
-}
-
-/// A port on loopback that nobody listens on, below those the kernel gives to clients, so that a
-/// client of another test cannot take it meanwhile. It is claimed by a UDP socket of its number,
-/// which is in no server's way, as long as that is kept: tests run beside each other in several
-/// processes.
-fn free_port() -> (SocketAddr, UdpSocket) {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() % 180) as u16 * 100;
-    loop {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + start.wrapping_add(step) % 20_000;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if let Ok(claim) = UdpSocket::bind(address)
-            && TcpListener::bind(address).is_ok()
-        {
-            return (address, claim);
-        }
-    }
 }

@@ -66,10 +66,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "F29",
         "tested beside the machine of their streams in protocol",
     ),
-    (
-        "F33",
-        "wants a name server: tested beside the dialer in actors",
-    ),
     ("L06", "backups come later"),
     ("A11", "a measurement of memory: for the bench"),
     (
@@ -77,14 +73,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "counters that wrap are tested beside stream management in protocol and actors",
     ),
     ("A20", "rooms come later"),
-    (
-        "U04",
-        "who hears of what is a table, tested beside PEP in src/extensions",
-    ),
-    (
-        "U12",
-        "images are tested beside the avatars in src/extensions",
-    ),
 ];
 
 /// Every row of sections X, T, C, P, R, L, A and U, and of F those of servers that connect to us.
@@ -101,8 +89,8 @@ pub const TABLE: &[&str] = &[
     "R08", "R09", "R10", "R11", "R13", "R14", "R15", "R16", "R17", "R18", "R19", "R20", "R21",
     "R22", "R24", "L01", "L02", "L04", "L05", "L06", "L07", "A01", "A02", "A03", "A04", "A05",
     "A06", "A07", "A08", "A09", "A11", "A12", "A13", "A14", "A15", "A17", "A19", "A20", "A21",
-    "A22", "A23", "A24", "U01", "U02", "U03", "U04", "U07", "U09", "U10", "U11", "U12", "F01",
-    "F02", "F03", "F04", "F05", "F06", "F07", "F08", "F09", "F10", "F11", "F14", "F15", "F16",
-    "F17", "F18", "F20", "F21", "F22", "F23", "F25", "F26", "F29", "F30", "F31", "F32", "F33",
-    "F34",
+    "A22", "A23", "A24", "U01", "U02", "U03", "U04", "U07", "U09", "U10", "U11", "U12", "U13",
+    "U14", "U15", "U16", "U17", "U18", "F01", "F02", "F03", "F04", "F05", "F06", "F07", "F08",
+    "F09", "F10", "F11", "F14", "F15", "F16", "F17", "F18", "F20", "F21", "F22", "F23", "F25",
+    "F26", "F29", "F30", "F31", "F32", "F33", "F34",
 ];
