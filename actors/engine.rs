@@ -23,7 +23,7 @@ use crate::directory::{Bounds, Directory};
 use crate::extension::List;
 use crate::gate::Gate;
 use crate::hub::{Hub, owed};
-use crate::keeper::{Committed, Fatal, Keeper, Tell};
+use crate::keeper::{Fatal, Keeper, Tell, TellHub};
 use crate::lane::{Lanes, Threads};
 use crate::link::{Link, Roads};
 use crate::listener::{Listener, Port};
@@ -91,12 +91,7 @@ impl Engine {
         let site = Site::new(settings, extensions);
         let peers = peers(&site, &secret);
         site.notices.load(keeper.store())?;
-        let (hubs, others) = (Arc::clone(&directory), Arc::clone(&links));
-        keeper.start(
-            idle,
-            Box::new(move |key, ticket, ended| tell(key, ticket, ended, &hubs, &others)),
-            fatal,
-        )?;
+        keeper.start(idle, telling(&directory, &links), fatal)?;
         let realm = Arc::new(Realm {
             login: Arc::new(login(&site, &secret, accounts.lacking())),
             gate: Gate::new(
@@ -183,16 +178,6 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// Tells a Hub or a Link how its commits ended.
-fn tell(key: &str, ticket: u64, ended: Committed, hubs: &Directory<Hub>, links: &Directory<Link>) {
-    let mail = Mail::Committed(ticket, ended);
-    // The name of a Link is no address. Who is gone by now has nobody left who waits.
-    let _ = match key.contains(' ') {
-        true => links.send(key, mail),
-        false => hubs.send(key, mail),
-    };
-}
-
 /// Goes on with what the server had promised when it ended: sessions that can be resumed, what
 /// accounts that are gone still owe, what waits for other servers.
 fn take_up(realm: &Arc<Realm>) -> Result<(), StoreError> {
@@ -225,6 +210,19 @@ fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(1024)?;
     Ok(socket.into())
+}
+
+/// How Hubs and Links hear of their frames.
+fn telling(hubs: &Arc<Directory<Hub>>, links: &Arc<Directory<Link>>) -> TellHub {
+    let (hubs, links) = (Arc::clone(hubs), Arc::clone(links));
+    Box::new(move |key, ticket, ended| {
+        // The name of a Link is no address. Who is gone by now has nobody left who waits.
+        let mail = Mail::Committed(ticket, ended);
+        let _ = match key.contains(' ') {
+            true => links.send(key, mail),
+            false => hubs.send(key, mail),
+        };
+    })
 }
 
 /// What client streams are offered, from the settings and the extensions.

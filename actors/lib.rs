@@ -32,12 +32,13 @@
 //!
 //! # Other servers
 //!
-//! A stanza for an address elsewhere goes to the [`link`] of the two domains, which takes final care
-//! of it as a recipient's Hub does: its outbox row, the sender's rows and the mark of the receipt
-//! are one frame. The Link calls the other server when there is something to say; a [`stream`] of
-//! its own, the *line*, finds it, secures the connection, proves who we are and writes. Rows go when
-//! the other server has acknowledged. What comes from another server is admitted by its stream for
-//! the domains proved there, and goes to the router with a receipt of the stream's own ledger.
+//! A stanza for an address elsewhere goes to the [`link`] of the two domains, which takes final
+//! care of it as a recipient's Hub does: its outbox row, the sender's rows and the mark of the
+//! receipt are one frame. The Link calls the other server when there is something to say; a
+//! [`stream`] of its own, the *line*, finds it, secures the connection, proves who we are and
+//! writes. Rows go when the other server has acknowledged. What comes from another server is
+//! admitted by its stream for the domains proved there, and goes to the router with a receipt of
+//! the stream's own ledger.
 //!
 //! # The actors
 //!

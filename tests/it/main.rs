@@ -6,6 +6,12 @@ mod authority;
 mod caps;
 mod client;
 mod device;
+#[path = "../../actors/testing/dns.rs"]
+#[allow(
+    dead_code,
+    reason = "a whole name server, of which little is needed here"
+)]
+mod names;
 mod readme;
 mod rfc6121;
 mod sasl;

@@ -1,6 +1,7 @@
 //! A world of one real server: its own data folder, its own ports on loopback, its own end. A
 //! world that does not end cleanly on SIGTERM fails its test.
 
+mod ports;
 mod prosody;
 
 use crate::client::{Client, PATIENCE};
@@ -8,11 +9,11 @@ use crate::device::Device;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashSet;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a world can be told before it starts.
@@ -112,10 +113,10 @@ impl World {
 
     /// A server that does not run yet.
     fn planned(plan: Plan) -> World {
-        let (c2s, claim) = free_port();
-        let (c2s_tls, claim_tls) = free_port();
-        let (s2s, claim_s2s) = free_port();
-        let (s2s_tls, claim_s2s_tls) = free_port();
+        let (c2s, claim) = ports::free();
+        let (c2s_tls, claim_tls) = ports::free();
+        let (s2s, claim_s2s) = ports::free();
+        let (s2s_tls, claim_s2s_tls) = ports::free();
         World {
             plan,
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -492,23 +493,4 @@ impl Drop for World {
 /// The program under test.
 pub fn rookery() -> &'static str {
     env!("CARGO_BIN_EXE_rookery")
-}
-
-/// A port on loopback that nobody listens on, below those the kernel gives to clients, so that a
-/// client of another test cannot take it meanwhile. It is claimed by a UDP socket of its number,
-/// which is in no server's way, as long as that is kept: tests run beside each other in several
-/// processes.
-fn free_port() -> (SocketAddr, UdpSocket) {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() % 180) as u16 * 100;
-    loop {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + start.wrapping_add(step) % 20_000;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if let Ok(claim) = UdpSocket::bind(address)
-            && TcpListener::bind(address).is_ok()
-        {
-            return (address, claim);
-        }
-    }
 }

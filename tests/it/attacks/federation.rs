@@ -1,6 +1,8 @@
 //! F: another server that is none, or claims to be one that it is not. The test speaks as a server
 //! whose certificates the server believes: what they say, and nothing else, may be used.
 
+mod claims;
+
 use super::row::{Row, Stage, must, scene};
 use crate::authority::Authority;
 use crate::client::{Client, PATIENCE};
@@ -8,14 +10,14 @@ use crate::device::Device;
 use crate::sasl::b64;
 use crate::tls;
 use crate::xml::{El, Heard, SASL, STREAMS, TLS};
+use claims::claim;
 
 const SERVER: &str = "jabber:server";
 const DIALBACK: &str = "jabber:server:dialback";
-const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";
 
 pub fn rows() -> Vec<Row> {
     let mut rows = headers();
-    rows.extend(claims());
+    rows.extend(claims::rows());
     rows.extend(senders());
     rows
 }
@@ -30,18 +32,6 @@ fn headers() -> Vec<Row> {
         scene("F06", "another domain after TLS than before", new_name),
         scene("F07", "another domain after EXTERNAL", new_name_after_proof),
         scene("F18", "what EXTERNAL may ask to be", authzid),
-    ]
-}
-
-fn claims() -> Vec<Row> {
-    vec![
-        scene("F20", "dialback with another's certificate", other_name),
-        scene("F21", "a key where a certificate is wanted", key_alone),
-        scene("F22", "dialback from a domain of ours", claim_of_ours),
-        scene("F23", "dialback that is malformed", malformed_claims),
-        scene("F25", "an answer to what nobody asked", unsolicited),
-        scene("F30", "one stream, several domains", piggyback),
-        scene("F34", "a thousand domains on one stream", a_thousand),
     ]
 }
 
@@ -139,29 +129,6 @@ fn hears_nothing_else(stage: &Stage, bob: &mut Device) -> Result<(), String> {
     let mut server = proved(stage, "evil.test", &["evil.test"])?;
     server.say(&message("x@evil.test", &bob.bare(), "end"));
     hears_first(bob, "end")
-}
-
-fn claim(from: &str, to: &str) -> String {
-    format!("<db:result from='{from}' to='{to}'>key</db:result>")
-}
-
-/// The outcome of a claim: its type, and the condition of the error.
-fn outcome(server: &mut Client) -> Result<(String, String), String> {
-    let found = server.expect(DIALBACK, "result")?;
-    let kind = found.attr("type").unwrap_or_default().to_owned();
-    let error = found.child(SERVER, "error");
-    let condition = error.and_then(|error| error.children.first());
-    Ok((
-        kind,
-        condition.map(|it| it.name.clone()).unwrap_or_default(),
-    ))
-}
-
-fn comes_to(server: &mut Client, kind: &str, condition: &str) -> Result<(), String> {
-    let found = outcome(server)?;
-    must((&*found.0, &*found.1) == (kind, condition), || {
-        format!("not {kind} {condition} but {found:?}")
-    })
 }
 
 fn without_tls(stage: &Stage) -> Result<(), String> {
@@ -291,128 +258,6 @@ fn authzid(stage: &Stage) -> Result<(), String> {
     server.say(&format!("<response xmlns='{SASL}'/>"));
     let found = server.outcome()?;
     must(found.is_none(), || format!("{found:?}"))
-}
-
-/// CVE-2021-32919: dialback without dialback.
-fn other_name(stage: &Stage) -> Result<(), String> {
-    let mut server = secured(stage, "evil.test", &["other.test"])?;
-    must(server.mechanisms().is_empty(), || {
-        format!("{}", server.features)
-    })?;
-    server.auth("EXTERNAL", "=")?;
-    let found = server.outcome()?;
-    must(found.as_deref() == Some("not-authorized"), || {
-        format!("{found:?}")
-    })?;
-    server.say(&claim("evil.test", "a.test"));
-    comes_to(&mut server, "error", "not-authorized")
-}
-
-fn key_alone(stage: &Stage) -> Result<(), String> {
-    let mut bob = stage.online("bob");
-    let mut server = secured(stage, "evil.test", &[])?;
-    // The stream stays: the second is answered too (XEP-0220 §2.4).
-    for _ in 0..2 {
-        server.say(&claim("evil.test", "a.test"));
-        comes_to(&mut server, "error", "not-authorized")?;
-    }
-    server.say(&message("x@evil.test", &bob.bare(), "no"));
-    ends(&mut server, &["not-authorized"])?;
-    hears_nothing_else(stage, &mut bob)
-}
-
-fn claim_of_ours(stage: &Stage) -> Result<(), String> {
-    let mut server = secured(stage, "evil.test", &["evil.test", "b.test"])?;
-    server.say(&claim("b.test", "a.test"));
-    ends(&mut server, &["invalid-from"])
-}
-
-fn malformed_claims(stage: &Stage) -> Result<(), String> {
-    let mut server = secured(stage, "evil.test", &["evil.test"])?;
-    let feature = server.features.child(DIALBACK_FEATURE, "dialback");
-    let errors = feature.and_then(|it| it.child(DIALBACK_FEATURE, "errors"));
-    must(errors.is_some(), || {
-        format!("no errors in {}", server.features)
-    })?;
-    server.say(&claim("evil.test", "nope.test"));
-    comes_to(&mut server, "error", "item-not-found")?;
-    server.say(&claim("evil.test", "a.test"));
-    comes_to(&mut server, "valid", "")?;
-    let long = "0".repeat(1 << 20);
-    let rows = [
-        (
-            "<db:result to='a.test'>key</db:result>".into(),
-            "improper-addressing",
-        ),
-        (
-            "<db:result from='evil.test'>key</db:result>".into(),
-            "improper-addressing",
-        ),
-        (claim("x@evil.test", "a.test"), "improper-addressing"),
-        (
-            claim("evil.test", "a.test").replace("key", &long),
-            "policy-violation",
-        ),
-    ];
-    for (said, wanted) in rows {
-        let mut server = secured(stage, "evil.test", &["evil.test"])?;
-        server.say(&said);
-        ends(&mut server, &[wanted]).map_err(|e| format!("{wanted}: {e}"))?;
-    }
-    Ok(())
-}
-
-fn unsolicited(stage: &Stage) -> Result<(), String> {
-    let mut bob = stage.online("bob");
-    let mut server = secured(stage, "evil.test", &["evil.test"])?;
-    server.say("<db:result from='evil.test' to='a.test' type='valid'/>");
-    server.say("<db:verify from='evil.test' to='a.test' id='1' type='valid'/>");
-    server.say(&message("x@evil.test", &bob.bare(), "no"));
-    ends(&mut server, &["not-authorized"])?;
-    hears_nothing_else(stage, &mut bob)
-}
-
-fn piggyback(stage: &Stage) -> Result<(), String> {
-    let mut bob = stage.online("bob");
-    let to = bob.bare();
-    let mut server = proved(stage, "evil.test", &["evil.test", "two.test"])?;
-    server.say(&claim("two.test", "a.test"));
-    comes_to(&mut server, "valid", "")?;
-    server.say(&claim("three.test", "a.test"));
-    comes_to(&mut server, "error", "not-authorized")?;
-    server.say(&message("x@evil.test", &to, "1"));
-    server.say(&message("x@two.test", &to, "2"));
-    server.say(&message("x@three.test", &to, "3"));
-    hears_first(&mut bob, "1")?;
-    hears_first(&mut bob, "2")?;
-    ends(&mut server, &["invalid-from"])?;
-    hears_nothing_else(stage, &mut bob)
-}
-
-/// What is refused at once is bounded too: by its line in the log, see `cost.rs`.
-fn a_thousand(stage: &Stage) -> Result<(), String> {
-    let mut server = secured(stage, "evil.test", &[])?;
-    for number in 0..1000 {
-        server.say(&claim(&format!("s{number}.evil.test"), "a.test"));
-        comes_to(&mut server, "error", "not-authorized")?;
-    }
-    let mut bob = stage.online("bob");
-    let mut server = proved(stage, "evil.test", &["evil.test", "*.evil.test"])?;
-    let mut refused = 0;
-    for number in 0..1000 {
-        server.say(&claim(&format!("s{number}.evil.test"), "a.test"));
-        match outcome(&mut server)? {
-            (kind, _) if kind == "valid" && refused == 0 => {}
-            (kind, why) if kind == "error" && why == "resource-constraint" => refused += 1,
-            other => return Err(format!("{number}: {other:?}")),
-        }
-    }
-    must(refused > 900, || format!("only {refused} are refused"))?;
-    server.say(&message("x@evil.test", &bob.bare(), "still"));
-    hears_first(&mut bob, "still")?;
-    server.say(&message("x@s999.evil.test", &bob.bare(), "no"));
-    ends(&mut server, &["invalid-from"])?;
-    hears_nothing_else(stage, &mut bob)
 }
 
 fn foreign_sender(stage: &Stage) -> Result<(), String> {

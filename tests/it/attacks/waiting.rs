@@ -66,10 +66,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "F29",
         "tested beside the machine of their streams in protocol",
     ),
-    (
-        "F33",
-        "wants a name server: tested beside the dialer in actors",
-    ),
     ("L06", "backups come later"),
     ("A11", "a measurement of memory: for the bench"),
     (
