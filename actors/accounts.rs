@@ -216,7 +216,7 @@ impl Accounts {
         let id = *next;
         let mut frame = make(AccountId(id))?;
         *next = id + 1;
-        frame.put(Tree::Meta, NEXT.to_vec(), next.to_be_bytes().to_vec());
+        frame.put(Tree::Meta, NEXT, next.to_be_bytes());
         Ok((AccountId(id), keeper.committed(frame)))
     }
 
@@ -374,7 +374,7 @@ impl Accounts {
 fn row(jid: &Jid, account: &Account) -> Result<Frame, Failure> {
     let value = encode(account).map_err(|problem| Failure::Store(problem.to_string()))?;
     let mut frame = Frame::new();
-    frame.put(Tree::Accounts, jid.as_str().as_bytes().to_vec(), value);
+    frame.put(Tree::Accounts, jid.as_str().as_bytes(), value);
     Ok(frame)
 }
 

@@ -169,4 +169,6 @@ pub struct Status {
     pub store_problems: Vec<String>,
     /// Panics caught since the start.
     pub panics: u64,
+    /// Sessions that ended since the start because more waited for them than `[acks] spill`.
+    pub overflows: u64,
 }

@@ -15,9 +15,11 @@ use actix::prelude::*;
 use parking_lot::RwLock;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::keeper::Committed;
 use crate::messages::Mail;
+use crate::sleepers::Sleepers;
 
 const SHARDS: usize = 64;
 
@@ -121,6 +123,8 @@ pub struct Birth<A: Resident> {
     pub heritage: Option<Heritage<A::Estate>>,
     /// For what it leaves, should it die.
     pub will: oneshot::Sender<Box<A::Estate>>,
+    /// Its account slept: until when its sessions wait for their clients.
+    pub until: Option<Instant>,
 }
 
 type Shard<A> = HashMap<SmolStr, Entry<A>, ahash::RandomState>;
@@ -130,6 +134,8 @@ pub struct Directory<A: Resident> {
     shards: Vec<RwLock<Shard<A>>>,
     hasher: ahash::RandomState,
     bounds: Bounds,
+    /// Accounts that have no Hub, although they are not away.
+    pub sleepers: Sleepers,
 }
 
 impl<A: Resident> Directory<A> {
@@ -141,6 +147,7 @@ impl<A: Resident> Directory<A> {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             hasher: hasher.clone(),
             bounds,
+            sleepers: Sleepers::default(),
         }
     }
 
@@ -171,7 +178,8 @@ impl<A: Resident> Directory<A> {
         {
             return entry.send(mail, self.bounds);
         }
-        let birth = enter(&mut shard, key);
+        let mut birth = enter(&mut shard, key);
+        birth.until = self.sleepers.wake(key);
         let sent = shard[key].send(mail, self.bounds);
         drop(shard);
         start(birth);
@@ -265,6 +273,7 @@ fn enter<A: Resident>(shard: &mut Shard<A>, key: &str) -> Birth<A> {
             load: dead.load,
         }),
         will,
+        until: None,
     }
 }
 

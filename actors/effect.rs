@@ -394,6 +394,11 @@ impl Effects {
         self.notes.push((device, false));
     }
 
+    /// Whether something was noted or said: most roles are asked and have nothing to add.
+    pub fn is_for_engine(&self) -> bool {
+        !self.notes.is_empty() || !self.said.is_empty()
+    }
+
     /// Takes the notes: devices, and whether there is something to note of them.
     pub fn take_notes(&mut self) -> SmallVec<[(DeviceId, bool); 1]> {
         std::mem::take(&mut self.notes)

@@ -1,6 +1,5 @@
 //! Starts the parts of a server in their order, and stops them in the other.
 
-use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,19 +14,18 @@ use rookery_protocol::negotiation::client::{
 };
 use rookery_protocol::ns;
 use rookery_protocol::sasl::{Decoy, Hash, Mechanism};
-use rookery_storage::Direction::Forward;
-use rookery_storage::{Frame, KeyRange, Store, StoreError, Tree};
-use tokio::sync::{Semaphore, oneshot, watch};
+use rookery_storage::{Frame, Store, StoreError};
+use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 use crate::accounts::Accounts;
 use crate::directory::{Bounds, Directory};
 use crate::extension::List;
 use crate::gate::Gate;
-use crate::keeper::{Fatal, Keeper};
-use crate::keys;
+use crate::hub::{Hub, owed};
+use crate::keeper::{Fatal, Keeper, Tell, TellHub};
 use crate::lane::{Lanes, Threads};
-use crate::link::{Roads, outbox};
+use crate::link::{Link, Roads};
 use crate::listener::{Listener, Port};
 use crate::messages::{Mail, Order};
 use crate::owners::Owners;
@@ -36,10 +34,11 @@ use crate::realm::{Gauges, HANDSHAKES, Realm};
 use crate::receipt::Receipt;
 use crate::registry::Registry;
 use crate::site::Site;
+use crate::sleepers;
 use crate::transport::Tls;
 
 /// How long clients have to take their last word when the server stops.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(if cfg!(test) { 90 } else { 5 });
 /// How often draining looks whether all are gone.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -92,19 +91,7 @@ impl Engine {
         let site = Site::new(settings, extensions);
         let peers = peers(&site, &secret);
         site.notices.load(keeper.store())?;
-        let (hubs, others) = (Arc::clone(&directory), Arc::clone(&links));
-        keeper.start(
-            idle,
-            Box::new(move |key, ticket, ended| {
-                // The name of a Link is no address. Who is gone by now has nobody left who waits.
-                let mail = Mail::Committed(ticket, ended);
-                let _ = match key.contains(' ') {
-                    true => others.send(key, mail),
-                    false => hubs.send(key, mail),
-                };
-            }),
-            fatal,
-        )?;
+        keeper.start(idle, tells(&directory, &links), fatal)?;
         let realm = Arc::new(Realm {
             login: Arc::new(login(&site, &secret, accounts.lacking())),
             gate: Gate::new(
@@ -133,8 +120,11 @@ impl Engine {
         });
         let registry = Registry::new(Arc::downgrade(&realm)).start();
         realm.registry.get_or_init(|| registry);
-        recall(&realm)?;
-        rouse(&realm)?;
+        sleepers::recall(&realm)?;
+        let (owed, done) = owed::bequests(realm.keeper.store(), realm.site.now())?;
+        owed.into_iter().for_each(|it| realm.route(it));
+        realm.keeper.commit(done, Receipt::none(), Tell::Nobody);
+        realm.rouse_all()?;
         Ok(Engine { realm, threads })
     }
 
@@ -156,27 +146,29 @@ impl Engine {
         let Engine { realm, threads } = self;
         realm.closing.send_replace(true);
         let error = StreamError::new(StreamCondition::SystemShutdown);
+        let said = Arc::new(());
         for key in realm.directory.keys() {
             // A Hub that retires meanwhile has no sessions to tell.
-            let _ = realm
-                .directory
-                .send(&key, Mail::Order(Order::Drain(error.clone())));
+            let _ = realm.directory.send(
+                &key,
+                Mail::Order(Order::Drain((error.clone(), said.clone()))),
+            );
         }
         for key in realm.links.keys() {
-            let _ = realm
-                .links
-                .send(&key, Mail::Order(Order::Drain(error.clone())));
+            let word = (error.clone(), said.clone());
+            let _ = realm.links.send(&key, Mail::Order(Order::Drain(word)));
         }
         let gauges = &realm.gauges;
         let left = || [&gauges.streams, &gauges.sessions].map(|it| it.load(Ordering::Relaxed));
         let deadline = tokio::time::Instant::now() + DRAIN;
-        while left() != [0, 0] && tokio::time::Instant::now() < deadline {
+        let is_done = || left() == [0, 0] && Arc::strong_count(&said) == 1;
+        while !is_done() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(LOOK).await;
         }
         threads.join();
         realm
             .keeper
-            .commit(Frame::new(), Receipt::none(), crate::keeper::Tell::Nobody);
+            .commit(Frame::new(), Receipt::none(), Tell::Nobody);
         realm.keeper.stop();
     }
 }
@@ -190,27 +182,17 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// Starts the Hubs of accounts that had sessions when the server ended, so that these are there to
-/// be resumed, and to hear what happens meanwhile.
-fn recall(realm: &Arc<Realm>) -> Result<(), StoreError> {
-    let mut accounts = HashSet::new();
-    let mut range = KeyRange::all();
-    let store = realm.keeper.store();
-    // One row of each account is enough.
-    while let Some((key, _)) = store.range(Tree::Sessions, &range, 1, Forward)?.pop()
-        && let Some((account, ..)) = keys::split(&key)
-    {
-        accounts.insert(account);
-        let Some(next) = account.0.checked_add(1) else {
-            break;
+/// How those hear of their frames who live here, and the Links.
+fn tells(hubs: &Arc<Directory<Hub>>, links: &Arc<Directory<Link>>) -> TellHub {
+    let (hubs, links) = (Arc::clone(hubs), Arc::clone(links));
+    Box::new(move |key, ticket, ended| {
+        // The name of a Link is no address. Who is gone by now has nobody left who waits.
+        let mail = Mail::Committed(ticket, ended);
+        let _ = match key.contains(' ') {
+            true => links.send(key, mail),
+            false => hubs.send(key, mail),
         };
-        range = KeyRange::all().after(&next.to_be_bytes());
-    }
-    for jid in realm.accounts.with_ids(&accounts) {
-        // Nobody waits for the answer.
-        realm.post(&jid, Mail::Probe(oneshot::channel().0), true);
-    }
-    Ok(())
+    })
 }
 
 /// What it takes to speak with other servers, if this one does.
@@ -219,20 +201,6 @@ fn peers(site: &Site, secret: &[u8; 32]) -> Option<Arc<Peers>> {
     let domains = site.domains.iter().cloned().chain(hosts).collect();
     let federates = site.settings.federates();
     federates.then(|| Arc::new(Peers::new(&site.settings, domains, secret)))
-}
-
-/// Starts the Links for which something waits.
-fn rouse(realm: &Arc<Realm>) -> Result<(), StoreError> {
-    let mut range = KeyRange::all();
-    let store = realm.keeper.store();
-    while realm.roads.is_some()
-        && let Some((key, _)) = store.range(Tree::Outbox, &range, 1, Forward)?.pop()
-        && let Some(pair) = outbox::pair_in(&key)
-    {
-        range = outbox::behind(&pair);
-        realm.rouse(&pair);
-    }
-    Ok(())
 }
 
 fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {

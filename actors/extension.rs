@@ -300,6 +300,10 @@ pub trait AccountRole: Send {
     /// After delivery to `reached` own devices, of a kept message also those given a copy.
     fn after(&mut self, pass: &mut Pass, reached: &[DeviceId], view: View, fx: &mut Effects) {}
 
+    /// Somebody asks to see the account's presence, and waits for an answer (RFC 6121 §3.1.3); the
+    /// available devices have been told.
+    fn requested(&mut self, view: View, fx: &mut Effects) {}
+
     /// No device could take this message (RFC 6121 §8.5.2.2): keep it for later?
     fn undelivered(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) -> Kept {
         Kept::No

@@ -23,7 +23,7 @@ mod lifecycle;
 mod link;
 mod message;
 pub mod mind;
-mod owed;
+pub(crate) mod owed;
 mod park;
 mod perform;
 mod plan;
@@ -47,7 +47,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use actix::prelude::*;
-use rookery_protocol::error::{Condition, StanzaError, StreamError};
+use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{IqType, Kind};
 use rookery_storage::Frame;
@@ -67,7 +67,7 @@ use crate::hub::perform::{Held, Waits};
 use crate::hub::steward::Steward;
 use crate::keys::AccountId;
 use crate::lifeline::Lifeline;
-use crate::messages::{Mail, Order, Outgoing};
+use crate::messages::{LastWord, Mail, Order, Outgoing};
 use crate::realm::Realm;
 use crate::site::Site;
 
@@ -121,12 +121,14 @@ pub struct Hub {
     /// A predecessor died: what it had handed to the disk may not be there yet, and its sessions
     /// may wait for this Hub.
     heritage: Option<Heritage<Estate>>,
+    /// The account slept: until when its sessions wait for their clients.
+    until: Option<tokio::time::Instant>,
     /// Takes what this Hub leaves, should it die.
     will: Option<oneshot::Sender<Box<Estate>>>,
     /// The sessions of an earlier life of the server have been looked at.
     restored: bool,
     /// The server stops: the sessions' last word, when frames up to this one have ended.
-    draining: Option<(u64, StreamError)>,
+    draining: Option<Box<(u64, LastWord)>>,
     lifeline: Lifeline,
 }
 
@@ -199,6 +201,7 @@ impl Hub {
                 spent: 0,
                 shy: false,
                 heritage: birth.heritage,
+                until: birth.until,
                 will: Some(birth.will),
                 restored: false,
                 draining: None,
@@ -321,8 +324,9 @@ impl Hub {
         let decided = self.decide_on(fx, waits, ctx, |mind, devices, site, fx| {
             mind.outgoing(device, stanza, marks, devices, site, fx)
         });
-        if let (false, Some(Some(before)), Some(now)) =
-            (decided, before, self.devices.get_mut(device))
+        if !decided
+            && let Some(before) = before.flatten()
+            && let Some(now) = self.devices.get_mut(device)
         {
             *now = before;
         }
@@ -394,7 +398,7 @@ impl Hub {
                 }
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
-            Order::Drain(error) => self.drain(error, ctx),
+            Order::Drain(word) => self.drain(word, ctx),
         }
     }
 

@@ -131,6 +131,13 @@ pub fn everything(account: AccountId) -> KeyRange {
     KeyRange::account(account.0)
 }
 
+/// All rows of an account in a tree of [`row`]s but those of `kind`.
+pub fn all_but(account: AccountId, kind: Kind) -> [KeyRange; 2] {
+    let from = |kind: u8| row(account, Kind(kind), &[]);
+    let behind = everything(account).after(&[from(kind.0), vec![0xff; 32]].concat());
+    [KeyRange::between(from(0), from(kind.0)), behind]
+}
+
 /// The kind and the rest of a key that [`row`] made.
 pub fn split(key: &[u8]) -> Option<(AccountId, Kind, &[u8])> {
     let (account, rest) = key.split_first_chunk::<4>()?;

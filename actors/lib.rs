@@ -22,10 +22,10 @@
 //! A session that can be resumed outlives its stream, its Hub and the server. Its rows lie
 //! together in `Tree::Sessions`: who it is, how many of its client's stanzas were handled, what was
 //! delivered and is not acknowledged. A stanza leaves its [mark](receipt::Mark) in the very frame
-//! that takes care of it, so the count is never behind what was done. A server that starts again
-//! wakes the Hubs of all accounts that have such rows; sessions that can be resumed wait for their
-//! clients, the others end as if their lines had broken. A client that comes too late is told how
-//! much of what it sent was handled.
+//! that takes care of it, so the count is never behind what was done. When the server has started
+//! again, sessions that can be resumed wait for their clients, and are no more than their rows
+//! while nothing comes for them ([`sleepers`]); the others end as if their lines had broken. A
+//! client that comes too late is told how much of what it sent was handled.
 //!
 //! While its user does not look at it, what need not last and can wait is held for it in the Hub,
 //! before it has a number, until something comes that cannot.
@@ -89,6 +89,7 @@ mod router;
 pub mod service;
 pub mod session;
 pub mod site;
+pub mod sleepers;
 pub mod stream;
 #[cfg(test)]
 mod testing;

@@ -3,41 +3,47 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix::prelude::*;
 use smol_str::SmolStr;
 
 use crate::directory::Load;
 use crate::realm::Realm;
-use crate::registry::{Ended, Life, Registry};
+use crate::registry::{Ended, Life};
 use rookery_protocol::dialback::Pair;
 
 /// Tells the Registry when its actor is gone, and keeps the count of the living.
 pub struct Lifeline {
-    registry: Option<Recipient<Ended>>,
-    life: Option<Life>,
+    /// Only the death of a Hub or Link asks for something to be done: the others carry no more than
+    /// a count.
+    report: Option<Box<Report>>,
     fell: bool,
     count: Arc<AtomicU64>,
+}
+
+/// What is told, and by whom the Registry is found then: its address would cost more.
+struct Report {
+    realm: Arc<Realm>,
+    life: Life,
 }
 
 impl Lifeline {
     /// The lifeline of a Hub.
     pub fn hub(realm: &Arc<Realm>, key: SmolStr, load: Arc<Load>) -> Lifeline {
-        Lifeline::of(realm, Life::Hub { key, load }, &realm.gauges.hubs)
+        Lifeline::reporting(realm, &realm.gauges.hubs, Life::Hub { key, load })
     }
 
     /// The lifeline of a Link.
     pub fn link(realm: &Arc<Realm>, pair: Pair, load: Arc<Load>) -> Lifeline {
-        Lifeline::of(realm, Life::Link { pair, load }, &realm.gauges.links)
+        Lifeline::reporting(realm, &realm.gauges.links, Life::Link { pair, load })
     }
 
     /// The lifeline of a Session.
-    pub fn session(realm: &Arc<Realm>) -> Lifeline {
-        Lifeline::of(realm, Life::Session, &realm.gauges.sessions)
+    pub fn session(realm: &Realm) -> Lifeline {
+        Lifeline::of(&realm.gauges.sessions, None)
     }
 
     /// The lifeline of a Stream.
-    pub fn stream(realm: &Arc<Realm>) -> Lifeline {
-        Lifeline::of(realm, Life::Stream, &realm.gauges.streams)
+    pub fn stream(realm: &Realm) -> Lifeline {
+        Lifeline::of(&realm.gauges.streams, None)
     }
 
     /// Its actor ends because it cannot go on: that counts as a death.
@@ -45,18 +51,15 @@ impl Lifeline {
         self.fell = true;
     }
 
-    fn of(realm: &Arc<Realm>, life: Life, count: &Arc<AtomicU64>) -> Lifeline {
+    fn reporting(realm: &Arc<Realm>, count: &Arc<AtomicU64>, life: Life) -> Lifeline {
+        let realm = Arc::clone(realm);
+        Lifeline::of(count, Some(Box::new(Report { realm, life })))
+    }
+
+    fn of(count: &Arc<AtomicU64>, report: Option<Box<Report>>) -> Lifeline {
         count.fetch_add(1, Ordering::Relaxed);
-        // Only the death of these asks for something to be done: the others cost no address.
-        let registry = match life {
-            Life::Hub { .. } | Life::Link { .. } => {
-                realm.registry().map(Addr::<Registry>::recipient)
-            }
-            Life::Listener { .. } | Life::Session | Life::Stream => None,
-        };
         Lifeline {
-            registry,
-            life: Some(life),
+            report,
             fell: false,
             count: Arc::clone(count),
         }
@@ -66,7 +69,10 @@ impl Lifeline {
 impl Drop for Lifeline {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
-        if let (Some(registry), Some(life)) = (self.registry.take(), self.life.take()) {
+        let Some(Report { realm, life }) = self.report.take().map(|it| *it) else {
+            return;
+        };
+        if let Some(registry) = realm.registry() {
             registry.do_send(Ended {
                 life,
                 died: self.fell || std::thread::panicking(),

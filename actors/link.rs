@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rookery_protocol::dialback::Pair;
-use rookery_protocol::error::{Condition, StanzaError, StreamCondition, StreamError};
+use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::stanza::Stanza;
 use rookery_storage::Frame;
@@ -28,7 +28,7 @@ use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
 use crate::keeper::{Committed, Tell};
 use crate::lifeline::Lifeline;
-use crate::messages::{FromLine, Mail, Order, ToStream};
+use crate::messages::{FromLine, LastWord, Mail, Order, ToStream};
 use crate::realm::Realm;
 use crate::receipt::Receipt;
 use course::{Course, Pace};
@@ -365,18 +365,17 @@ impl Link {
 
     /// The server stops. What its sessions say last goes out; what is not acknowledged by then is
     /// sent again when it has started.
-    fn drain(&mut self, ctx: &mut Context<Link>) {
+    fn drain(&mut self, word: LastWord, ctx: &mut Context<Link>) {
         let since = *self.draining.get_or_insert_with(Instant::now);
         let (least, most) = LAST_WORDS;
         let said = self.outbox.is_empty() && since.elapsed() >= least;
         if !said && since.elapsed() < most && self.course.is_up() {
-            ctx.run_later(least / 10, |link, ctx| link.drain(ctx));
+            ctx.run_later(least / 10, |link, ctx| link.drain(word, ctx));
             return;
         }
         self.tidy();
         if let Some(line) = &self.line {
-            let error = StreamError::new(StreamCondition::SystemShutdown);
-            line.stream.do_send(ToStream::Close(error));
+            line.stream.do_send(ToStream::Close(word.0));
         }
     }
 }
@@ -398,7 +397,7 @@ impl Handler<Mail> for Link {
         match mail {
             Mail::Incoming(envelope) => self.incoming(*envelope, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
-            Mail::Order(Order::Drain(_)) => self.drain(ctx),
+            Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
             Mail::Probe(answer) => {
                 // It was only to wake up; nobody need wait for the answer.
                 let _ = answer.send(());

@@ -269,6 +269,9 @@ impl Drop for Bound {
     }
 }
 
+/// What is said last when the server stops, and what is dropped once it is said.
+pub type LastWord = (StreamError, Arc<()>);
+
 /// An administrator's order to the Hub of an account.
 pub enum Order {
     /// Remove the account with everything it has; the sessions stay until [`Order::End`].
@@ -290,8 +293,9 @@ pub enum Order {
     EndClient(ClientKey, StreamError),
     /// Write this to all available devices.
     Announce(Box<Stanza>),
-    /// End everything in an orderly way: the server is stopping.
-    Drain(StreamError),
+    /// End everything in an orderly way: the server is stopping. The second is let go when that is
+    /// done.
+    Drain(LastWord),
 }
 
 /// Mail to a Session.

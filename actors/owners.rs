@@ -58,7 +58,7 @@ impl Owners {
         let claim = accounts.allocate(keeper, |id| {
             let mut frame = Frame::new();
             let key = [OWNER, jid.as_str().as_bytes()].concat();
-            frame.put(Tree::Meta, key, id.0.to_be_bytes().to_vec());
+            frame.put(Tree::Meta, key, id.0.to_be_bytes());
             Ok(frame)
         });
         let (id, stored) = claim.ok()?;

@@ -81,6 +81,8 @@ pub struct Gauges {
     pub hubs: Arc<AtomicU64>,
     pub links: Arc<AtomicU64>,
     pub panics: AtomicU64,
+    /// Sessions that ended because too much waited for them (`[acks] spill`).
+    pub overflows: AtomicU64,
 }
 
 impl Realm {
@@ -143,6 +145,7 @@ impl Realm {
             free_bytes: store.free_bytes,
             store_problems: self.keeper.problems(&store),
             panics: self.gauges.panics.load(Ordering::Relaxed),
+            overflows: self.gauges.overflows.load(Ordering::Relaxed),
         }
     }
 }

@@ -238,6 +238,11 @@ impl Owner {
         self.ledger.lock().left = true;
     }
 
+    /// Nothing is let in for a while: the ledger takes no more room than what is open.
+    pub fn rest(&self) {
+        self.ledger.lock().open.shrink_to_fit();
+    }
+
     /// What was lost since the last call, and why.
     pub fn take_lost(&self) -> Vec<(Head, Condition)> {
         std::mem::take(&mut self.ledger.lock().lost)

@@ -32,8 +32,6 @@ pub enum Life {
     Hub { key: SmolStr, load: Arc<Load> },
     Link { pair: Pair, load: Arc<Load> },
     Listener { socket: Arc<Socket>, port: Port },
-    Session,
-    Stream,
 }
 
 /// An actor ended.
@@ -151,7 +149,6 @@ impl Handler<Ended> for Registry {
                 });
             }
             Life::Hub { .. } | Life::Link { .. } | Life::Listener { .. } => {}
-            Life::Session | Life::Stream => {}
         }
     }
 }

@@ -8,7 +8,8 @@ use rookery_protocol::dialback::Pair;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
-use rookery_storage::{Frame, Tree};
+use rookery_storage::Direction::Forward;
+use rookery_storage::{Frame, KeyRange, StoreError, Tree};
 use tokio::sync::oneshot;
 
 use crate::directory::Returned;
@@ -18,7 +19,7 @@ use crate::hub::mind::Mind;
 use crate::hub::{Hub, stranger};
 use crate::keeper::Tell;
 use crate::keys::{self, AccountId};
-use crate::link::{Link, key_of, pair_of};
+use crate::link::{Link, key_of, outbox, pair_of};
 use crate::messages::Mail;
 use crate::realm::Realm;
 use crate::receipt::Receipt;
@@ -71,6 +72,20 @@ impl Realm {
         let _ = self.links.send_or_start(&key_of(pair), probe, start);
     }
 
+    /// Starts the Links for which something waits on the disk.
+    pub(crate) fn rouse_all(self: &Arc<Realm>) -> Result<(), StoreError> {
+        let mut range = KeyRange::all();
+        let store = self.keeper.store();
+        while self.roads.is_some()
+            && let Some((key, _)) = store.range(Tree::Outbox, &range, 1, Forward)?.pop()
+            && let Some(pair) = outbox::pair_in(&key)
+        {
+            range = outbox::behind(&pair);
+            self.rouse(&pair);
+        }
+        Ok(())
+    }
+
     /// Sends a stanza to the Hub of a service, or of one of its entities. Who comes wakes it: a
     /// room is there when it is entered.
     fn to_service(self: &Arc<Realm>, host: &Host, to: &Jid, envelope: Envelope) {
@@ -83,8 +98,10 @@ impl Realm {
         self.post(&to.bare(), Mail::Incoming(Box::new(envelope)), wakes);
     }
 
-    /// Sends mail to the Hub of `key`, which is started for it where `wakes` says so.
+    /// Sends mail to the Hub of `key`, which is started for it where `wakes` says so, or where the
+    /// account [sleeps](crate::sleepers).
     pub fn post(self: &Arc<Realm>, key: &Jid, mail: Mail, wakes: bool) {
+        let wakes = wakes || self.directory.sleepers.has(key.as_str());
         let sent = match wakes && !self.is_down(key.as_str()) {
             true => self.start(key, mail),
             false => self.directory.send(key.as_str(), mail),

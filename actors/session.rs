@@ -291,6 +291,7 @@ impl Session {
 
     fn hibernate(&mut self) {
         self.stream = None;
+        self.owner.rest();
         if let Some(acks) = self.acks.as_mut() {
             acks.pause();
         }

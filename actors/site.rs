@@ -2,6 +2,7 @@
 //! been up.
 
 use std::any::{Any, TypeId};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use parking_lot::Mutex;
 use rookery_config::Settings;
 use rookery_protocol::jid::Jid;
 use smol_str::SmolStr;
+use zeroize::Zeroize;
 
 use crate::effect::Millis;
 use crate::extension::List;
@@ -138,12 +140,38 @@ fn hosts(settings: &Settings, extensions: List, domains: &[SmolStr]) -> Vec<Host
     hosts
 }
 
-/// `N` random bytes from the operating system.
+/// How many random bytes a thread asks the operating system for at once.
+const DRAWN: usize = 256;
+
+/// Random bytes that were asked for and not given away yet.
+struct Drawn {
+    bytes: [u8; DRAWN],
+    left: usize,
+}
+
+thread_local! {
+    static RANDOM: RefCell<Drawn> = const { RefCell::new(Drawn { bytes: [0; DRAWN], left: 0 }) };
+}
+
+/// `N` random bytes from the operating system. It is asked for many at once, as that takes longer
+/// than all else that an id takes.
 pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    // Without randomness no id and no nonce is safe: better none than a weak one.
-    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
-    bytes
+    const { assert!(N <= DRAWN) }
+    RANDOM.with_borrow_mut(|drawn| {
+        if drawn.left < N {
+            // Without randomness no id and no nonce is safe: better none than a weak one.
+            getrandom::fill(&mut drawn.bytes).expect("the operating system gives randomness");
+            drawn.left = DRAWN;
+        }
+        let rest = drawn.left - N;
+        let given = &mut drawn.bytes[rest..drawn.left];
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(given);
+        // Keys are made of such: whoever reads this memory later finds none.
+        given.zeroize();
+        drawn.left = rest;
+        bytes
+    })
 }
 
 /// A random id of 128 bits, in hexadecimal.
@@ -157,4 +185,24 @@ pub fn random_id() -> SmolStr {
             text
         })
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_random_bytes_are_given_twice() {
+        let given: HashSet<[u8; 8]> = (0..1_000).map(|_| random()).collect();
+        assert_eq!(given.len(), 1_000);
+        let others: HashSet<[u8; 8]> = std::thread::spawn(|| (0..100).map(|_| random()).collect())
+            .join()
+            .expect("a thread");
+        assert!(given.is_disjoint(&others));
+        assert_eq!(random_id().len(), 32);
+        let left = RANDOM.with_borrow(|drawn| drawn.bytes[drawn.left..].iter().any(|it| *it != 0));
+        assert!(!left, "what was given away is still there");
+    }
 }

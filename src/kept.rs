@@ -100,7 +100,11 @@ impl MessageId {
 
     /// As it stands in `<stanza-id/>` and in results of XEP-0313.
     pub fn to_text(self) -> String {
-        format!("{:016x}{:016x}", self.stamp, self.nonce)
+        let mut text = String::with_capacity(32);
+        for byte in self.bytes() {
+            text.extend([byte >> 4, byte & 15].map(|half| char::from(HEX[usize::from(half)])));
+        }
+        text
     }
 
     /// Reads what [`MessageId::to_text`] wrote, and nothing else.
@@ -120,6 +124,8 @@ impl MessageId {
             .with_attr("id", self.to_text())
     }
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Stamps that rise, whatever the clock does.
 #[derive(Default, Debug)]
@@ -173,7 +179,8 @@ impl Message {
 
     fn new(stanza: &Stanza, outgoing: bool) -> Option<Message> {
         let peer = if outgoing { &stanza.to } else { &stanza.from };
-        let bytes = Vec::from(stanza.to_bytes());
+        let mut bytes = Vec::with_capacity(stanza.wire_len());
+        stanza.write(&mut bytes);
         Some(Message {
             outgoing,
             peer: peer.as_ref()?.as_str().to_owned(),

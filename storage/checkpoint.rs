@@ -56,7 +56,9 @@ impl Vault {
             let left = self.tables.read().frozen.clone();
             let frozen = match left {
                 Some(frozen) => frozen,
-                None if books.mark.sequence >= target => return Ok(()),
+                None if books.mark.sequence >= target => {
+                    return self.name_newest(books, &mut self.journal.lock());
+                }
                 None => match self.rotate_and_freeze(books)? {
                     Some(frozen) => frozen,
                     None => continue,
@@ -73,17 +75,22 @@ impl Vault {
         journal
             .rotate(self.options.segment)
             .map_err(|error| self.fail(error))?;
+        self.name_newest(books, &mut journal)?;
+        Ok(self.freeze(&journal))
+    }
+
+    /// The mark names the newest segment, also if there was no room for that the last time.
+    fn name_newest(&self, books: &mut Books, journal: &mut Journal) -> Result<(), StoreError> {
         let newest = journal.position().segment;
-        // Also if there was no room to name it the last time.
         if newest > books.mark.newest {
             let mark = Mark {
                 newest,
                 ..books.mark.clone()
             };
             self.write_mark(books, mark)?;
-            journal.is_named();
         }
-        Ok(self.freeze(&journal))
+        journal.is_named();
+        Ok(())
     }
 
     /// Starts a new memtable, unless one is frozen already. Under the journal's lock: no commit
@@ -389,11 +396,9 @@ pub(crate) fn feed(shelf: &dyn Shelf, frozen: &Frozen, old: &OldParts) -> Result
             erase(shelf, slot, &range)?;
         }
         for (key, value) in layer.rows() {
-            let long = value
-                .as_ref()
-                .is_some_and(|value| row::part_count(value.len()) > 0);
+            let long = value.is_some_and(|value| row::part_count(value.len()) > 0);
             if long || old.has(slot, key) {
-                replace_parts(shelf, slot, key, value.as_deref().unwrap_or_default())?;
+                replace_parts(shelf, slot, key, value.unwrap_or_default())?;
             }
             match value {
                 Some(value) => shelf.put(slot, key, row::seal(slot, key, value))?,

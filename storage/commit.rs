@@ -1,7 +1,10 @@
 //! Makes frames absolute: counters become the numbers they come to, so that replaying a frame
 //! twice changes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use crate::{
     error::StoreError,
@@ -10,72 +13,76 @@ use crate::{
     vault::Vault,
 };
 
+/// A row that is counted on.
+type Counter = (Tree, Vec<u8>);
+
 /// What the batch so far has made of the rows that it counts on.
-type Seen = HashMap<(Tree, Vec<u8>), Option<Vec<u8>>>;
+type Seen = HashMap<Counter, Option<Vec<u8>>>;
 
 /// Replaces every `add` by a `put`, in the order of the batch. Under the journal's lock.
-pub(crate) fn make_absolute(
-    vault: &Vault,
-    mut frames: Vec<Frame>,
-) -> Result<Vec<Frame>, StoreError> {
-    let counted: HashSet<(Tree, Vec<u8>)> = frames
-        .iter()
+pub(crate) fn make_absolute(vault: &Vault, frames: &mut [Frame]) -> Result<(), StoreError> {
+    let counting = frames.iter().filter(|frame| frame.counts());
+    let counted: HashSet<Counter> = counting
         .flat_map(Frame::ops)
         .filter_map(|op| match op {
-            Op::Add { tree, key, .. } => Some((*tree, key.clone())),
+            Op::Add { tree, key, .. } => Some((tree, key.to_vec())),
             _ => None,
         })
         .collect();
     if counted.is_empty() {
-        return Ok(frames);
+        return Ok(());
     }
     let mut seen = Seen::new();
-    for op in frames.iter_mut().flat_map(Frame::ops_mut) {
-        resolve(vault, op, &counted, &mut seen)?;
-    }
-    Ok(frames)
-}
-
-fn resolve(
-    vault: &Vault,
-    op: &mut Op,
-    counted: &HashSet<(Tree, Vec<u8>)>,
-    seen: &mut Seen,
-) -> Result<(), StoreError> {
-    match op {
-        Op::Put { tree, key, value } => {
-            let row = (*tree, key.clone());
-            if counted.contains(&row) {
-                seen.insert(row, Some(value.clone()));
-            }
-        }
-        Op::Delete { tree, key } => {
-            let row = (*tree, key.clone());
-            if counted.contains(&row) {
-                seen.insert(row, None);
-            }
-        }
-        Op::DeleteRange { tree, range } => {
-            let inside = |row: &&(Tree, Vec<u8>)| row.0 == *tree && range.contains(&row.1);
-            seen.extend(counted.iter().filter(inside).map(|row| (row.clone(), None)));
-        }
-        Op::Add { tree, key, delta } => {
-            let tree = *tree;
-            let row = (tree, std::mem::take(key));
-            let old = match seen.get(&row) {
-                Some(old) => old.clone(),
-                None => vault.get(tree, &row.1)?,
-            };
-            let old = old.map_or(Some(0), |old| read_counter(&old));
-            let old = old.ok_or(StoreError::NotACounter(tree))?;
-            let value = old.saturating_add(*delta).to_be_bytes().to_vec();
-            seen.insert(row.clone(), Some(value.clone()));
-            *op = Op::Put {
-                tree,
-                key: row.1,
-                value,
-            };
+    for frame in frames {
+        for (add, sum) in sums(vault, frame, &counted, &mut seen)? {
+            frame.set_sum(add, sum);
         }
     }
     Ok(())
+}
+
+/// Where in a frame something is added, and what it comes to.
+fn sums(
+    vault: &Vault,
+    frame: &Frame,
+    counted: &HashSet<Counter>,
+    seen: &mut Seen,
+) -> Result<Vec<(Range<usize>, i64)>, StoreError> {
+    let mut sums = Vec::new();
+    let mut ops = frame.ops();
+    let mut start = 0;
+    while let Some(op) = ops.next() {
+        match op {
+            Op::Put { tree, key, value } => {
+                let row = (tree, key.to_vec());
+                if counted.contains(&row) {
+                    seen.insert(row, Some(value.to_vec()));
+                }
+            }
+            Op::Delete { tree, key } => {
+                let row = (tree, key.to_vec());
+                if counted.contains(&row) {
+                    seen.insert(row, None);
+                }
+            }
+            Op::DeleteRange { tree, range } => {
+                let inside = |row: &&Counter| row.0 == tree && range.contains(&row.1);
+                seen.extend(counted.iter().filter(inside).map(|row| (row.clone(), None)));
+            }
+            Op::Add { tree, key, delta } => {
+                let row = (tree, key.to_vec());
+                let old = match seen.get(&row) {
+                    Some(old) => old.clone(),
+                    None => vault.get(tree, key)?,
+                };
+                let old = old.map_or(Some(0), |old| read_counter(&old));
+                let old = old.ok_or(StoreError::NotACounter(tree))?;
+                let sum = old.saturating_add(delta);
+                seen.insert(row, Some(sum.to_be_bytes().to_vec()));
+                sums.push((start..ops.at(), sum));
+            }
+        }
+        start = ops.at();
+    }
+    Ok(sums)
 }

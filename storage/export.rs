@@ -13,7 +13,7 @@ use crate::{
     checkpoint::Books,
     disk::{self, Disk, DiskFile},
     error::StoreError,
-    frame::{Frame, MAX_FRAME, Op},
+    frame::{Frame, MAX_FRAME, Ops},
     journal::{FIRST_SEGMENT, Position},
     key::{KeyRange, successor},
     log::{self, FRAME_HEAD, Header, Seal, StoreId},
@@ -268,7 +268,7 @@ impl Export {
     fn append(&mut self, frame: &Frame) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(frame.size() + FRAME_HEAD);
         self.frames += 1;
-        log::write_frame(&mut bytes, &self.seal, self.frames, 0, frame.ops());
+        log::write_frame(&mut bytes, &self.seal, self.frames, 0, frame);
         disk::write_all(&*self.file, self.end, &bytes)?;
         self.end += bytes.len() as u64;
         Ok(())
@@ -282,7 +282,7 @@ pub(crate) fn read_export<E: From<String>>(
     folder: &Path,
     exported: &Exported,
     store: StoreId,
-    mut visit: impl FnMut(Vec<Op>) -> Result<(), E>,
+    mut visit: impl FnMut(Ops<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let path = export_path(folder, exported.number);
     let broken = |what: &str| E::from(format!("{}: {what}", path.display()));
@@ -301,7 +301,7 @@ pub(crate) fn read_export<E: From<String>>(
         let frame = log::read_frame(&bytes, 0, &seal).filter(|frame| frame.sequence == number);
         let ops = frame.and_then(|frame| frame.ops());
         let ops = ops.ok_or_else(|| broken(&format!("unreadable at byte {offset}")))?;
-        if ops.is_empty() {
+        if bytes.len() == FRAME_HEAD {
             break;
         }
         visit(ops)?;

@@ -1,6 +1,6 @@
 //! Frames: what is stored together or not at all.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use crate::{error::StoreError, key::KeyRange, tree::Tree};
 
@@ -19,23 +19,41 @@ pub const MAX_BATCH: usize = 32 << 20;
 /// Changes that become durable together: after a crash all of them are there or none.
 ///
 /// They take effect in the order in which they were added; frames in the order of the batch.
+///
+/// A frame is written as it grows, in the journal's own bytes: a row is copied once, and what the
+/// commit hands on, to the disk and to the memtable, is this.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Frame {
-    ops: Vec<Op>,
-    bytes: usize,
+    /// The changes one behind the other.
+    bytes: Vec<u8>,
+    len: usize,
+    /// How many of them write, and do not only remove.
+    writes: usize,
+    /// How many of these count.
+    adds: usize,
+    longest: Longest,
+}
+
+/// The lengths of what is bounded.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Longest {
+    key: usize,
+    value: usize,
+    /// An end of a range: as long as a key and what comes right behind it.
+    end: usize,
 }
 
 /// One change of a frame.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Op {
+pub(crate) enum Op<'f> {
     Put {
         tree: Tree,
-        key: Vec<u8>,
-        value: Vec<u8>,
+        key: &'f [u8],
+        value: &'f [u8],
     },
     Delete {
         tree: Tree,
-        key: Vec<u8>,
+        key: &'f [u8],
     },
     DeleteRange {
         tree: Tree,
@@ -45,7 +63,7 @@ pub(crate) enum Op {
     /// of times.
     Add {
         tree: Tree,
-        key: Vec<u8>,
+        key: &'f [u8],
         delta: i64,
     },
 }
@@ -57,25 +75,16 @@ impl Frame {
     }
 
     /// Writes a row, over the old one if there is one.
-    pub fn put(
-        &mut self,
-        tree: Tree,
-        key: impl Into<Vec<u8>>,
-        value: impl Into<Vec<u8>>,
-    ) -> &mut Self {
-        self.push(Op::Put {
-            tree,
-            key: key.into(),
-            value: value.into(),
-        })
+    pub fn put(&mut self, tree: Tree, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
+        self.write(PUT, tree, key.as_ref(), value.as_ref())
     }
 
     /// Removes a row; nothing happens if there is none.
-    pub fn delete(&mut self, tree: Tree, key: impl Into<Vec<u8>>) -> &mut Self {
-        self.push(Op::Delete {
-            tree,
-            key: key.into(),
-        })
+    pub fn delete(&mut self, tree: Tree, key: impl AsRef<[u8]>) -> &mut Self {
+        let key = key.as_ref();
+        self.longest.key = self.longest.key.max(key.len());
+        self.begin(DELETE, tree, key);
+        self
     }
 
     /// Removes all rows of a range, at the cost of one small journal entry; sled follows in
@@ -84,39 +93,55 @@ impl Frame {
         if range.is_empty() {
             return self;
         }
-        self.push(Op::DeleteRange { tree, range })
+        let to = range.to.as_ref().map_or(0, Vec::len);
+        self.longest.end = self.longest.end.max(range.from.len()).max(to);
+        match &range.to {
+            Some(to) => {
+                self.begin(DELETE_RANGE, tree, &range.from);
+                write_short(&mut self.bytes, to);
+            }
+            None => self.begin(DELETE_REST, tree, &range.from),
+        }
+        self
     }
 
     /// Adds to a counter (missing: 0; it stays at the ends of `i64`). What it comes to is
     /// decided in the order of commits, so two who count never lose one.
-    pub fn add(&mut self, tree: Tree, key: impl Into<Vec<u8>>, delta: i64) -> &mut Self {
-        self.push(Op::Add {
-            tree,
-            key: key.into(),
-            delta,
-        })
+    pub fn add(&mut self, tree: Tree, key: impl AsRef<[u8]>, delta: i64) -> &mut Self {
+        self.adds += 1;
+        self.write(ADD, tree, key.as_ref(), &delta.to_be_bytes())
     }
 
     /// All changes of `other` after the own ones.
     pub fn append(&mut self, other: Frame) -> &mut Self {
-        self.bytes += other.bytes;
-        self.ops.extend(other.ops);
+        if self.is_empty() {
+            *self = other;
+            return self;
+        }
+        self.bytes.extend_from_slice(&other.bytes);
+        self.len += other.len;
+        self.writes += other.writes;
+        self.adds += other.adds;
+        let (own, others) = (&mut self.longest, other.longest);
+        own.key = own.key.max(others.key);
+        own.value = own.value.max(others.value);
+        own.end = own.end.max(others.end);
         self
     }
 
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
+        self.len == 0
     }
 
     /// How many changes it holds.
     pub fn len(&self) -> usize {
-        self.ops.len()
+        self.len
     }
 
     /// Its size in the journal, in bytes.
     pub fn size(&self) -> usize {
-        self.bytes
+        self.bytes.len()
     }
 
     /// Whether it is within its bounds. One frame over them would fail its whole batch, so ask
@@ -129,56 +154,62 @@ impl Frame {
                 Ok(())
             }
         };
-        bounded("a frame", self.bytes, MAX_FRAME)?;
-        for op in &self.ops {
-            match op {
-                Op::Put { key, value, .. } => {
-                    bounded("a key", key.len(), MAX_KEY)?;
-                    bounded("a value", value.len(), MAX_VALUE)?;
-                }
-                Op::Delete { key, .. } | Op::Add { key, .. } => {
-                    bounded("a key", key.len(), MAX_KEY)?;
-                }
-                Op::DeleteRange { range, .. } => {
-                    bounded("a key", range.from.len(), MAX_KEY + 1)?;
-                    let to = range.to.as_ref().map_or(0, Vec::len);
-                    bounded("a key", to, MAX_KEY + 1)?;
-                }
-            }
-        }
-        Ok(())
+        bounded("a frame", self.size(), MAX_FRAME)?;
+        bounded("a key", self.longest.key, MAX_KEY)?;
+        bounded("a key", self.longest.end, MAX_KEY + 1)?;
+        bounded("a value", self.longest.value, MAX_VALUE)
     }
 
     /// Whether it only removes: allowed a little longer when the disk fills up.
     pub(crate) fn only_deletes(&self) -> bool {
-        self.ops
-            .iter()
-            .all(|op| matches!(op, Op::Delete { .. } | Op::DeleteRange { .. }))
+        self.writes == 0
     }
 
-    pub(crate) fn ops(&self) -> &[Op] {
-        &self.ops
+    /// Whether something in it counts.
+    pub(crate) fn counts(&self) -> bool {
+        self.adds > 0
     }
 
-    pub(crate) fn ops_mut(&mut self) -> &mut [Op] {
-        &mut self.ops
+    /// The changes as the journal has them, once nothing in it counts.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    pub(crate) fn into_ops(self) -> Vec<Op> {
-        self.ops
+    /// The changes. Only of a frame within its bounds.
+    pub(crate) fn ops(&self) -> Ops<'_> {
+        Ops::new(&self.bytes)
     }
 
-    fn push(&mut self, op: Op) -> &mut Self {
-        self.bytes += op.size();
-        self.ops.push(op);
+    /// The `Add` between these bytes becomes the `Put` of what it comes to.
+    pub(crate) fn set_sum(&mut self, add: Range<usize>, sum: i64) {
+        self.bytes[add.start] = PUT;
+        self.bytes[add.end - 8..add.end].copy_from_slice(&sum.to_be_bytes());
+        self.adds -= 1;
+    }
+
+    fn write(&mut self, code: u8, tree: Tree, key: &[u8], value: &[u8]) -> &mut Self {
+        self.longest.key = self.longest.key.max(key.len());
+        self.longest.value = self.longest.value.max(value.len());
+        self.writes += 1;
+        self.bytes.reserve(8 + key.len() + value.len());
+        self.begin(code, tree, key);
+        self.bytes
+            .extend_from_slice(&(value.len() as u32).to_be_bytes());
+        self.bytes.extend_from_slice(value);
         self
+    }
+
+    fn begin(&mut self, code: u8, tree: Tree, key: &[u8]) {
+        self.len += 1;
+        self.bytes.extend_from_slice(&[code, tree.code()]);
+        write_short(&mut self.bytes, key);
     }
 }
 
 /// Values may be secrets: only the shape is shown.
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Frame({} changes, {} bytes)", self.ops.len(), self.bytes)
+        write!(f, "Frame({} changes, {} bytes)", self.len, self.size())
     }
 }
 
@@ -186,104 +217,91 @@ const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const DELETE_RANGE: u8 = 3;
 const DELETE_REST: u8 = 4;
+/// Like `PUT`, with the difference in place of the value. Never in the journal.
+const ADD: u8 = 5;
 
-impl Op {
-    fn size(&self) -> usize {
-        match self {
-            Op::Put { key, value, .. } => 8 + key.len() + value.len(),
-            Op::Delete { key, .. } => 4 + key.len(),
-            Op::DeleteRange { range, .. } => {
-                4 + range.from.len() + range.to.as_ref().map_or(0, |to| 2 + to.len())
-            }
-            Op::Add { key, .. } => 16 + key.len(),
-        }
-    }
-
-    /// The journal's bytes. `Add` has none: it was made a `Put` before.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Op::Put { tree, key, value } => {
-                write_head(out, PUT, *tree, key);
-                out.extend_from_slice(&(value.len() as u32).to_be_bytes());
-                out.extend_from_slice(value);
-            }
-            Op::Delete { tree, key } => write_head(out, DELETE, *tree, key),
-            Op::DeleteRange { tree, range } => match &range.to {
-                Some(to) => {
-                    write_head(out, DELETE_RANGE, *tree, &range.from);
-                    out.extend_from_slice(&(to.len() as u16).to_be_bytes());
-                    out.extend_from_slice(to);
-                }
-                None => write_head(out, DELETE_REST, *tree, &range.from),
-            },
-            Op::Add { tree, key, delta } => {
-                let value = delta.to_be_bytes().to_vec();
-                Op::Put {
-                    tree: *tree,
-                    key: key.clone(),
-                    value,
-                }
-                .write(out);
-            }
-        }
-    }
+fn write_short(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+    out.extend_from_slice(bytes);
 }
 
-fn write_head(out: &mut Vec<u8>, code: u8, tree: Tree, key: &[u8]) {
-    out.push(code);
-    out.push(tree.code());
-    out.extend_from_slice(&(key.len() as u16).to_be_bytes());
-    out.extend_from_slice(key);
+/// Reads changes one by one.
+pub(crate) struct Ops<'f> {
+    bytes: &'f [u8],
+    at: usize,
 }
 
-/// Reads the changes of a frame back; `None` if the bytes are not exactly such.
-pub(crate) fn read_ops(mut bytes: &[u8]) -> Option<Vec<Op>> {
-    let mut ops = Vec::new();
-    while let Some((code, rest)) = bytes.split_first() {
+impl<'f> Ops<'f> {
+    /// The changes of a frame, of which it is known that they can be read.
+    pub(crate) fn new(bytes: &'f [u8]) -> Ops<'f> {
+        Ops { bytes, at: 0 }
+    }
+
+    /// The changes that were found in a journal; `None` if the bytes are not exactly such.
+    pub(crate) fn found(bytes: &'f [u8]) -> Option<Ops<'f>> {
+        let mut ops = Ops::new(bytes);
+        while ops.at < bytes.len() {
+            if let Op::Add { .. } = ops.read()? {
+                return None;
+            }
+        }
+        Some(Ops::new(bytes))
+    }
+
+    /// How many bytes are read.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    fn read(&mut self) -> Option<Op<'f>> {
+        let (code, rest) = self.bytes.get(self.at..)?.split_first()?;
         let (tree, rest) = rest.split_first()?;
         let tree = Tree::from_code(*tree)?;
         let (key, rest) = read_short(rest)?;
         let (op, rest) = match *code {
-            PUT => {
+            PUT | ADD => {
                 let (len, rest) = rest.split_first_chunk::<4>()?;
                 let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
-                (
-                    Op::Put {
+                let op = match *code {
+                    PUT => Op::Put { tree, key, value },
+                    _ => Op::Add {
                         tree,
                         key,
-                        value: value.to_vec(),
+                        delta: read_counter(value)?,
                     },
-                    rest,
-                )
+                };
+                (op, rest)
             }
             DELETE => (Op::Delete { tree, key }, rest),
             DELETE_RANGE => {
                 let (to, rest) = read_short(rest)?;
-                let range = KeyRange {
-                    from: key,
-                    to: Some(to),
-                };
+                let (from, to) = (key.to_vec(), Some(to.to_vec()));
+                let range = KeyRange { from, to };
                 (Op::DeleteRange { tree, range }, rest)
             }
             DELETE_REST => {
-                let range = KeyRange {
-                    from: key,
-                    to: None,
-                };
+                let (from, to) = (key.to_vec(), None);
+                let range = KeyRange { from, to };
                 (Op::DeleteRange { tree, range }, rest)
             }
             _ => return None,
         };
-        ops.push(op);
-        bytes = rest;
+        self.at = self.bytes.len() - rest.len();
+        Some(op)
     }
-    Some(ops)
 }
 
-fn read_short(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+impl<'f> Iterator for Ops<'f> {
+    type Item = Op<'f>;
+
+    fn next(&mut self) -> Option<Op<'f>> {
+        self.read()
+    }
+}
+
+fn read_short(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk::<2>()?;
-    let (key, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-    Some((key.to_vec(), rest))
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
 }
 
 /// The value of a counter row.
@@ -311,12 +329,6 @@ mod tests {
         frame
     }
 
-    fn write(frame: &Frame) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        frame.ops().iter().for_each(|op| op.write(&mut bytes));
-        bytes
-    }
-
     #[test]
     fn golden_bytes() {
         let golden = [
@@ -331,20 +343,39 @@ mod tests {
             b"x",
         ]
         .concat();
-        assert_eq!(write(&frame()), golden);
+        assert_eq!(frame().bytes(), golden);
         assert_eq!(frame().size(), golden.len());
-        assert!(read_ops(&golden).unwrap() == frame().into_ops());
+        let found: Vec<Op> = Ops::found(&golden).expect("changes").collect();
+        assert!(found == frame().ops().collect::<Vec<Op>>());
+        assert_eq!(found.len(), frame().len());
     }
 
     #[test]
     fn cut_or_strange_bytes_are_no_frame() {
-        let bytes = write(&frame());
+        let frame = frame();
+        let bytes = frame.bytes();
         let whole: Vec<usize> = (0..bytes.len())
-            .filter(|n| read_ops(&bytes[..*n]).is_some())
+            .filter(|n| Ops::found(&bytes[..*n]).is_some())
             .collect();
         assert_eq!(whole, [0, 16, 23, 37], "only where a change ends");
-        assert!(read_ops(&[9, 0, 0, 0]).is_none());
-        assert!(read_ops(&[2, 8, 0, 0]).is_none());
+        assert!(Ops::found(&[9, 0, 0, 0]).is_none());
+        assert!(Ops::found(&[2, 8, 0, 0]).is_none());
+    }
+
+    #[test]
+    fn what_counts_never_reaches_the_journal() {
+        let mut frame = frame();
+        let before = frame.size();
+        frame.add(Tree::Meta, *b"n", -1);
+        assert!(frame.counts() && Ops::found(frame.bytes()).is_none());
+        frame.set_sum(before..frame.size(), 41);
+        assert!(!frame.counts());
+        let put = Op::Put {
+            tree: Tree::Meta,
+            key: b"n",
+            value: &41i64.to_be_bytes(),
+        };
+        assert!(Ops::found(frame.bytes()).and_then(Iterator::last) == Some(put));
     }
 
     #[test]

@@ -15,9 +15,6 @@ use crate::{
     log::{self, HEADER_LEN, Header, Seal, StoreId},
 };
 
-/// What the write buffer keeps between batches, in bytes.
-const BUFFER_KEPT: usize = 1 << 20;
-
 /// A place in the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
@@ -43,7 +40,6 @@ pub(crate) struct Journal {
     sequence: u64,
     /// Bytes of each segment before the current one.
     older: BTreeMap<u64, u64>,
-    buffer: Vec<u8>,
     syncs: u64,
 }
 
@@ -68,39 +64,38 @@ impl Journal {
             sequence: header.first - 1,
             older,
             header,
-            buffer: Vec::new(),
             syncs: 0,
         })
     }
 
-    /// Appends all frames as one group and syncs once. On `Full` nothing of them is there.
-    pub(crate) fn append(&mut self, frames: &[Frame]) -> Result<u64, StoreError> {
+    /// Appends all frames as one group and syncs once; answers the group as it was written. On
+    /// `Full` nothing of them is there.
+    pub(crate) fn append(&mut self, frames: &[Frame]) -> Result<Vec<u8>, StoreError> {
         if self.header.segment > self.named {
             return Err(StoreError::Full("no room to name a new segment".into()));
         }
-        self.buffer.clear();
-        let mut sequence = self.sequence;
-        for (place, frame) in (0..).zip(frames) {
-            sequence += 1;
-            log::write_frame(&mut self.buffer, &self.seal, sequence, place, frame.ops());
-        }
-        if self.buffer.len() > MAX_BATCH + frames.len() * log::FRAME_HEAD {
-            let size = self.buffer.len();
+        let size = frames.iter().map(Frame::size).sum();
+        if size > MAX_BATCH {
             return Err(StoreError::TooLarge {
                 what: "a batch",
                 size,
                 bound: MAX_BATCH,
             });
         }
-        if let Err(error) = disk::write_all(&*self.file, self.end, &self.buffer) {
+        let mut group = Vec::with_capacity(size + frames.len() * log::FRAME_HEAD);
+        let mut sequence = self.sequence;
+        for (place, frame) in (0..).zip(frames) {
+            sequence += 1;
+            log::write_frame(&mut group, &self.seal, sequence, place, frame);
+        }
+        if let Err(error) = disk::write_all(&*self.file, self.end, &group) {
             return Err(self.undo(error));
         }
         self.sync()?;
         self.syncs += 1;
-        self.end += self.buffer.len() as u64;
+        self.end += group.len() as u64;
         self.sequence = sequence;
-        self.buffer.shrink_to(BUFFER_KEPT);
-        Ok(sequence)
+        Ok(group)
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -6,9 +6,11 @@
 //! durable. An unreadable frame with such a proof behind it was promised and is damaged; one
 //! without was never acknowledged.
 
+use std::ops::Range;
+
 use crc32fast::Hasher;
 
-use crate::frame::{self, MAX_FRAME, Op};
+use crate::frame::{Frame, MAX_FRAME, Ops};
 
 /// Names a store: its files belong together.
 pub(crate) type StoreId = [u8; 16];
@@ -100,18 +102,32 @@ impl Seal {
 }
 
 /// Appends one frame to `out`: number `place` of its group.
-pub(crate) fn write_frame(out: &mut Vec<u8>, seal: &Seal, sequence: u64, place: u32, ops: &[Op]) {
+pub(crate) fn write_frame(
+    out: &mut Vec<u8>,
+    seal: &Seal,
+    sequence: u64,
+    place: u32,
+    frame: &Frame,
+) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
     out.extend_from_slice(&sequence.to_be_bytes());
     out.extend_from_slice(&place.to_be_bytes());
-    for op in ops {
-        op.write(out);
-    }
-    let len = (out.len() - start - FRAME_HEAD) as u32;
+    out.extend_from_slice(frame.bytes());
+    let len = frame.size() as u32;
     let crc = seal.of(len, &out[start + 8..]);
     out[start..start + 4].copy_from_slice(&len.to_be_bytes());
     out[start + 4..start + 8].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Where in a group, as it was written, the changes of each frame lie.
+pub(crate) fn bodies(group: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + FRAME_HEAD;
+        at = start + u32_at(group, at)? as usize;
+        Some(start..at)
+    })
 }
 
 /// A readable frame.
@@ -121,14 +137,13 @@ pub(crate) struct LoggedFrame<'l> {
     /// The number of the first frame of its group.
     pub(crate) group: u64,
     /// Its bytes in the segment.
-    pub(crate) len: usize,
-    body: &'l [u8],
+    pub(crate) bytes: &'l [u8],
 }
 
-impl LoggedFrame<'_> {
+impl<'l> LoggedFrame<'l> {
     /// Its changes; `None` only if a program with other changes wrote it.
-    pub(crate) fn ops(&self) -> Option<Vec<Op>> {
-        frame::read_ops(self.body)
+    pub(crate) fn ops(&self) -> Option<Ops<'l>> {
+        Ops::found(&self.bytes[FRAME_HEAD..])
     }
 }
 
@@ -152,8 +167,7 @@ pub(crate) fn read_frame<'l>(
     Some(LoggedFrame {
         sequence,
         group,
-        len: total,
-        body: &record[FRAME_HEAD..],
+        bytes: record,
     })
 }
 
@@ -195,7 +209,7 @@ pub(crate) fn walk(
         match read_frame(bytes, offset, seal) {
             Some(frame) if frame.sequence == expected => {
                 visit(&frame);
-                offset += frame.len;
+                offset += frame.bytes.len();
                 expected += 1;
             }
             _ => {
@@ -248,7 +262,7 @@ mod tests {
             let mut frame = Frame::new();
             frame.put(Tree::Meta, [sequence as u8], [sequence as u8; 40]);
             starts.push(bytes.len());
-            write_frame(&mut bytes, &HEADER.seal(), sequence, place, frame.ops());
+            write_frame(&mut bytes, &HEADER.seal(), sequence, place, &frame);
         }
         (bytes, starts)
     }
@@ -256,7 +270,7 @@ mod tests {
     fn read(bytes: &[u8]) -> (Vec<u64>, Tail) {
         let mut seen = Vec::new();
         let tail = walk(bytes, HEADER_LEN, &HEADER.seal(), 10, |frame| {
-            assert_eq!(frame.ops().unwrap().len(), 1);
+            assert_eq!(frame.ops().unwrap().count(), 1);
             seen.push(frame.sequence);
         });
         (seen, tail)
@@ -271,7 +285,7 @@ mod tests {
         let mut frame = Frame::new();
         frame.delete(Tree::Meta, *b"k");
         let mut bytes = Vec::new();
-        write_frame(&mut bytes, &HEADER.seal(), 10, 1, frame.ops());
+        write_frame(&mut bytes, &HEADER.seal(), 10, 1, &frame);
         let golden = [
             0, 0, 0, 5, 0x2c, 0x4b, 0x52, 0xca, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 1, 2, 7, 0, 1,
             b'k',

@@ -5,14 +5,22 @@
 //! sled once, and a row that came and went not at all.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Range},
     ops::Bound,
     sync::Arc,
 };
 
-use crate::{frame::Op, journal::Position, key::KeyRange, tree::Tree};
+use smallvec::SmallVec;
 
-/// What a row costs beyond its bytes, about: allocations, its share of a B-tree node.
+use crate::{
+    frame::{Op, Ops},
+    journal::Position,
+    key::KeyRange,
+    log,
+    tree::Tree,
+};
+
+/// What a row costs beyond its bytes, about: its share of a B-tree node.
 const ROW_COST: usize = 96;
 
 /// Committed rows over those of sled.
@@ -26,9 +34,27 @@ pub(crate) struct Memtable {
 #[derive(Default)]
 pub(crate) struct Layer {
     /// `None`: removed.
-    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    rows: BTreeMap<Key, Option<Stretch>>,
     /// Ranges removed; they hide what is below, not `rows`. Start to end, never touching.
     erased: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+/// A key; those of messages and sessions, which are most, lie in the node itself.
+type Key = SmallVec<[u8; 24]>;
+
+/// A value: a part of the group with which it was journalled. The group stays while any of its
+/// values counts.
+struct Stretch {
+    group: Arc<Vec<u8>>,
+    start: u32,
+    len: u32,
+}
+
+impl Stretch {
+    fn value(&self) -> &[u8] {
+        let start = self.start as usize;
+        &self.group[start..start + self.len as usize]
+    }
 }
 
 /// What a layer knows of a key.
@@ -43,38 +69,71 @@ pub(crate) enum Known<'m> {
 }
 
 impl Memtable {
-    /// Takes a change over. `Add` was made a `Put` before.
-    pub(crate) fn apply(&mut self, op: Op) {
+    /// Takes over a group of frames as it was journalled.
+    pub(crate) fn apply(&mut self, group: Vec<u8>) {
+        let group = Arc::new(group);
+        self.bytes += group.len();
+        for body in log::bodies(&group) {
+            let start = body.start;
+            let mut ops = Ops::new(&group[body]);
+            while let Some(op) = ops.next() {
+                self.change(op, &group, start + ops.at());
+            }
+        }
+        self.let_go(group);
+    }
+
+    /// One change, which ends in its group at `end`.
+    fn change(&mut self, op: Op<'_>, group: &Arc<Vec<u8>>, end: usize) {
         match op {
-            Op::Put { tree, key, value } => self.set(tree, key, Some(value)),
+            Op::Put { tree, key, value } => {
+                let value = Stretch {
+                    group: Arc::clone(group),
+                    start: (end - value.len()) as u32,
+                    len: value.len() as u32,
+                };
+                self.set(tree, key, Some(value));
+            }
             Op::Delete { tree, key } => self.set(tree, key, None),
-            Op::DeleteRange { tree, range } => self.erase(tree, range),
-            Op::Add { tree, key, delta } => {
-                self.set(tree, key, Some(delta.to_be_bytes().to_vec()));
-            }
+            Op::DeleteRange { tree, range } => self.erase(tree, &range),
+            Op::Add { .. } => unreachable!("it was made a `Put` before it was journalled"),
         }
     }
 
-    fn set(&mut self, tree: Tree, key: Vec<u8>, value: Option<Vec<u8>>) {
-        let value_len = value.as_ref().map_or(0, Vec::len);
-        let key_len = key.len();
-        match self.layers[tree.slot()].rows.insert(key, value) {
-            Some(old) => self.bytes -= old.map_or(0, |old| old.len()),
-            None => self.bytes += key_len + ROW_COST,
+    fn set(&mut self, tree: Tree, key: &[u8], value: Option<Stretch>) {
+        let rows = &mut self.layers[tree.slot()].rows;
+        match rows.insert(Key::from_slice(key), value) {
+            Some(old) => self.replaced(old),
+            None => self.bytes += key.len() + ROW_COST,
         }
-        self.bytes += value_len;
     }
 
-    fn erase(&mut self, tree: Tree, range: KeyRange) {
+    fn erase(&mut self, tree: Tree, range: &KeyRange) {
         let layer = &mut self.layers[tree.slot()];
-        let inside: Vec<Vec<u8>> = layer.rows_in(&range).map(|(key, _)| key.clone()).collect();
+        let inside: Vec<Key> = layer.keys_in(range).cloned().collect();
         for key in inside {
+            let layer = &mut self.layers[tree.slot()];
             if let Some(old) = layer.rows.remove(&key) {
-                self.bytes -= key.len() + ROW_COST + old.map_or(0, |old| old.len());
+                self.bytes -= key.len() + ROW_COST;
+                self.replaced(old);
             }
         }
-        let (added, freed) = layer.add_erased(range);
+        let (added, freed) = self.layers[tree.slot()].add_erased(range.clone());
         self.bytes = self.bytes + added - freed;
+    }
+
+    /// A value counts no more.
+    fn replaced(&mut self, old: Option<Stretch>) {
+        if let Some(old) = old {
+            self.let_go(old.group);
+        }
+    }
+
+    /// A group goes with the last of its values.
+    fn let_go(&mut self, group: Arc<Vec<u8>>) {
+        if let Some(group) = Arc::into_inner(group) {
+            self.bytes -= group.len();
+        }
     }
 
     /// Its size in memory, about.
@@ -96,7 +155,7 @@ impl Memtable {
 impl Layer {
     pub(crate) fn get(&self, key: &[u8]) -> Known<'_> {
         match self.rows.get(key) {
-            Some(Some(value)) => Known::Row(value),
+            Some(Some(value)) => Known::Row(value.value()),
             Some(None) => Known::Gone,
             None if self.erases(key) => Known::Gone,
             None => Known::Unknown,
@@ -104,12 +163,20 @@ impl Layer {
     }
 
     /// All rows, in the order of keys.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (&Vec<u8>, &Option<Vec<u8>>)> {
-        self.rows.iter()
+    pub(crate) fn rows(&self) -> impl Iterator<Item = MemRow<'_>> {
+        self.rows.iter().map(row)
     }
 
     /// The rows of a range, in the order of keys.
     pub(crate) fn rows_in(&self, range: &KeyRange) -> impl DoubleEndedIterator<Item = MemRow<'_>> {
+        self.entries_in(range).map(row)
+    }
+
+    fn keys_in(&self, range: &KeyRange) -> impl Iterator<Item = &Key> {
+        self.entries_in(range).map(|(key, _)| key)
+    }
+
+    fn entries_in(&self, range: &KeyRange) -> Range<'_, Key, Option<Stretch>> {
         let from = Bound::Included(range.from.as_slice());
         let to = match &range.to {
             // An empty range would panic in `BTreeMap::range`.
@@ -172,7 +239,11 @@ fn erased_cost(from: &[u8], to: Option<&[u8]>) -> usize {
 }
 
 /// A row of a layer; `None`: removed.
-pub(crate) type MemRow<'m> = (&'m Vec<u8>, &'m Option<Vec<u8>>);
+pub(crate) type MemRow<'m> = (&'m [u8], Option<&'m [u8]>);
+
+fn row<'m>((key, value): (&'m Key, &'m Option<Stretch>)) -> MemRow<'m> {
+    (key, value.as_ref().map(Stretch::value))
+}
 
 /// The memtable that is being fed to sled; it does not change any more.
 pub(crate) struct Frozen {
@@ -280,7 +351,7 @@ fn collect<'m>(
             return;
         };
         found += usize::from(value.is_some());
-        into.insert(key, value.as_deref());
+        into.insert(key, value);
     }
 }
 

@@ -111,7 +111,7 @@ impl Opening {
         export::read_export(&*self.disk, &folder, &export, mark.store, |ops| {
             for op in ops {
                 if let Op::Put { tree, key, value } = op {
-                    put_row(shelf, tree.slot(), &key, &value, &mut tallies)?;
+                    put_row(shelf, tree.slot(), key, value, &mut tallies)?;
                 }
             }
             Ok::<(), ShelfError>(())

@@ -77,10 +77,12 @@ pub enum RecordError {
 
 /// The bytes of a record.
 pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordError> {
-    let mut bytes = vec![R::VERSION];
-    codec()
-        .serialize_into(&mut bytes, record)
-        .map_err(|_| RecordError::TooLarge)?;
+    let size = codec().serialized_size(record);
+    let size = size.map_err(|_| RecordError::TooLarge)?;
+    let mut bytes = Vec::with_capacity(1 + size as usize);
+    bytes.push(R::VERSION);
+    let written = codec().serialize_into(&mut bytes, record);
+    written.map_err(|_| RecordError::TooLarge)?;
     Ok(bytes)
 }
 

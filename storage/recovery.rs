@@ -433,12 +433,12 @@ impl Vault {
                 if frame.sequence <= skip {
                     return Ok(());
                 }
-                let Some(ops) = frame.ops() else {
+                if frame.ops().is_none() {
                     return Err(unknown_change(after, frame.sequence));
-                };
+                }
                 let bytes = {
                     let mut tables = self.tables.write();
-                    ops.into_iter().for_each(|op| tables.active.apply(op));
+                    tables.active.apply(frame.bytes.to_vec());
                     tables.active.bytes()
                 };
                 let begun = books.mark.next.as_ref().map(|next| next.sequence);

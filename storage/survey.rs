@@ -248,7 +248,7 @@ impl Stretch {
         let mut result = Ok(());
         let mut offset = self.from as u64;
         log::walk(bytes, self.from, &self.header.seal(), self.first, |frame| {
-            offset += frame.len as u64;
+            offset += frame.bytes.len() as u64;
             if result.is_ok() {
                 result = visit(frame, Position { segment, offset });
             }

@@ -9,11 +9,9 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
-    time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::disk::{Disk, DiskFile};
 pub use crate::shelf::MemoryShelf;
@@ -73,6 +71,8 @@ pub enum Call {
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk {
     state: Arc<Mutex<State>>,
+    /// A sync began to wait, or may go on.
+    turn: Arc<Condvar>,
 }
 
 #[derive(Debug, Default)]
@@ -93,8 +93,9 @@ struct State {
     free: Option<u64>,
     /// How often the power came back.
     boots: u64,
-    /// How long a sync takes.
-    slow: Option<Duration>,
+    /// Syncs wait; so many do.
+    held: bool,
+    waiting: u32,
     bug: Option<Bug>,
 }
 
@@ -173,9 +174,18 @@ impl SimulatedDisk {
         self.state.lock().operations.clone()
     }
 
-    /// Lets every sync take so long.
-    pub fn set_slow(&self, slow: Option<Duration>) {
-        self.state.lock().slow = slow;
+    /// Syncs wait until what this gives is dropped.
+    pub fn hold(&self) -> Hold {
+        self.state.lock().held = true;
+        Hold(self.clone())
+    }
+
+    /// Returns when a sync waits.
+    pub fn await_sync(&self) {
+        let mut state = self.state.lock();
+        while state.waiting == 0 {
+            self.turn.wait(&mut state);
+        }
     }
 
     /// Builds a mistake in.
@@ -226,6 +236,7 @@ impl SimulatedDisk {
         };
         SimulatedDisk {
             state: Arc::new(Mutex::new(state)),
+            turn: Arc::default(),
         }
     }
 
@@ -263,6 +274,17 @@ impl SimulatedDisk {
         let state = &mut *self.state.lock();
         state.names.remove(path);
         state.durable_names.remove(path);
+    }
+}
+
+/// As long as it is there no sync of its disk ends.
+#[derive(Debug)]
+pub struct Hold(SimulatedDisk);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.state.lock().held = false;
+        self.0.turn.notify_all();
     }
 }
 
@@ -429,11 +451,14 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let slow = self.disk.state.lock().slow;
-        if let Some(time) = slow {
-            thread::sleep(time);
+        let mut state = self.disk.state.lock();
+        state.waiting += 1;
+        self.disk.turn.notify_all();
+        while state.held {
+            self.disk.turn.wait(&mut state);
         }
-        let state = &mut *self.disk.state.lock();
+        state.waiting -= 1;
+        let state = &mut *state;
         let path = state.made[self.file].clone();
         let fault = state.operation(Call::Sync, &path, |fault| *fault == Fault::SyncFails)?;
         match (fault, state.bug) {

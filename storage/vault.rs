@@ -106,25 +106,20 @@ impl Vault {
         self.health()?;
         self.room_on_disk(&frames)?;
         self.room_in_memory(&mut journal)?;
-        let frames = commit::make_absolute(self, frames)?;
-        let sequence = match journal.append(&frames) {
-            Ok(sequence) => sequence,
-            Err(error) => return Err(self.fail(error)),
-        };
+        commit::make_absolute(self, &mut frames)?;
+        let group = journal.append(&frames).map_err(|error| self.fail(error))?;
         self.counters
             .frames
             .fetch_add(frames.len() as u64, Ordering::Relaxed);
         self.gauge_journal(&journal);
         let mut tables = self.tables.write();
         let first = tables.active.is_empty();
-        for op in frames.into_iter().flat_map(Frame::into_ops) {
-            tables.active.apply(op);
-        }
+        tables.active.apply(group);
         drop(tables);
         if first {
             self.work.notify_one();
         }
-        Ok(sequence)
+        Ok(journal.sequence())
     }
 
     /// Refuses under the floor, so that neither journal nor sled meets the end of the disk.

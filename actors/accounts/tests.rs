@@ -1,11 +1,11 @@
 //! Accounts: their numbers, names and credentials, over a real store.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::keeper::Fatal;
-use crate::testing::run;
+use crate::testing::{PATIENCE, run};
 
 fn known(id: u32) -> Known {
     Known {
@@ -42,14 +42,22 @@ async fn most_at_once(accounts: Arc<Accounts>, count: usize) -> usize {
         let most = Arc::clone(&most);
         let work = move || {
             most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // Until as many run as may, and then long enough for one more to be seen.
+            let patience = Instant::now() + PATIENCE;
+            while most.load(Ordering::SeqCst) < DERIVATIONS as u32 && Instant::now() < patience {
+                std::thread::yield_now();
+            }
             std::thread::sleep(Duration::from_millis(10));
             running.fetch_sub(1, Ordering::SeqCst);
         };
         let asks = actix_rt::spawn(async move { accounts.derive(work).await });
         asked.push((number, asks));
     }
-    // Time for the first to begin.
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    // The first have begun.
+    let patience = Instant::now() + PATIENCE;
+    while most.load(Ordering::SeqCst) == 0 && Instant::now() < patience {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     for (number, asks) in asked {
         match number % 2 {
             0 => asks.abort(),
@@ -116,14 +124,21 @@ fn who_comes_when_too_many_wait_is_told_at_once() {
         let accounts = Arc::new(none());
         let (let_go, held) = std::sync::mpsc::channel::<()>();
         let held = Arc::new(parking_lot::Mutex::new(held));
+        let asking = Arc::new(AtomicU32::new(0));
         let mut asked = Vec::new();
         for _ in 0..DERIVATIONS + DERIVATIONS_WAITING {
             let (accounts, held) = (Arc::clone(&accounts), Arc::clone(&held));
+            let asking = Arc::clone(&asking);
             let work = move || held.lock().recv().unwrap_or_default();
-            asked.push(actix_rt::spawn(async move { accounts.derive(work).await }));
+            asked.push(actix_rt::spawn(async move {
+                asking.fetch_add(1, Ordering::SeqCst);
+                accounts.derive(work).await
+            }));
         }
-        // Time for all of them to ask.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Each asks in the turn in which it counts, on this thread.
+        while asking.load(Ordering::SeqCst) < (DERIVATIONS + DERIVATIONS_WAITING) as u32 {
+            tokio::task::yield_now().await;
+        }
         let refused = accounts.derive(|| ()).await;
         drop(let_go);
         assert_eq!(refused, None);

@@ -95,16 +95,13 @@ fn a_thousand_hubs_come_and_go_under_load_and_nothing_is_lost() {
             })
             .await;
         for (client, lost) in &mut senders {
-            let heard = client.settle().await;
-            let errors = heard
-                .iter()
-                .filter(|it| it.contains("internal-server-error"))
-                .count();
-            assert_eq!(
-                (errors, heard.len()),
-                (*lost, *lost),
-                "each loss is told, and nothing else"
-            );
+            // Those who stay may have some of them before them still.
+            for _ in 0..*lost {
+                let told = client.next().await.expect("each loss is told");
+                assert!(told.contains("internal-server-error"), "{told}");
+            }
+            let rest = client.settle().await;
+            assert!(rest.is_empty(), "nothing else is told: {rest:?}");
         }
         for (user, client) in present.iter_mut().enumerate() {
             let heard = client.settle().await;

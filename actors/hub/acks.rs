@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -169,7 +170,7 @@ impl Hub {
             Some(Next::Nothing) | None => return,
         };
         let query = |item: &Item| match item {
-            Item::Volatile(_) | Item::Ready(..) | Item::Travelling(..) => None,
+            Item::Volatile(..) | Item::Ready(..) | Item::Travelling(..) => None,
             Item::Row(unacked) => Some(match &unacked.kept {
                 Some(kept) => Query::Get(Tree::Archive, kept.clone()),
                 None => Query::Get(Tree::Sessions, unacked.row.clone()),
@@ -177,7 +178,7 @@ impl Hub {
         };
         let queries: Vec<Query> = items.iter().filter_map(query).collect();
         if queries.is_empty() {
-            return match items.iter().all(|it| matches!(it, Item::Volatile(_))) {
+            return match items.iter().all(|it| matches!(it, Item::Volatile(..))) {
                 true => self.deliver_volatile(device, items, ctx),
                 false => self.deliver_shelved(device, items, Some(Vec::new()), ctx),
             };
@@ -193,6 +194,8 @@ impl Hub {
     /// goes where it would for anybody who is away.
     pub(super) fn overflow(&mut self, device: DeviceId, ctx: &mut Context<Hub>) {
         warn!(hub = %self.jid, "too much waits for a session: it ends");
+        let overflows = &self.realm.gauges.overflows;
+        overflows.fetch_add(1, Ordering::Relaxed);
         let error = StreamError::new(StreamCondition::PolicyViolation);
         self.end(device, error.with_text("too much was never acknowledged"));
         self.gone(device, ctx);
@@ -218,7 +221,7 @@ impl Hub {
     /// What was shelved and has no row goes out at once.
     fn deliver_volatile(&mut self, device: DeviceId, items: Vec<Item>, ctx: &mut Context<Hub>) {
         for item in items {
-            if let Item::Volatile(bytes) = item
+            if let Item::Volatile(bytes, _) = item
                 && let Some(link) = self.link(device)
             {
                 let number = Some(link.number(bytes.len()));
@@ -256,7 +259,7 @@ impl Hub {
                     deliveries.push((Some(unacked), bytes));
                     continue;
                 }
-                Item::Volatile(bytes) => {
+                Item::Volatile(bytes, _) => {
                     deliveries.push((None, bytes));
                     continue;
                 }
@@ -370,9 +373,20 @@ impl Hub {
         away.into_iter().for_each(|oldest| self.expire(oldest, ctx));
     }
 
-    /// Ends a session that waits for its client when its time is over.
+    /// Ends a session that waits for its client when its time is over, which begins now.
     pub(super) fn expire_in_time(&mut self, device: DeviceId, loss: u32, ctx: &mut Context<Hub>) {
         let patience = self.realm.site.settings.acks.resume;
+        self.expire_after(patience, device, loss, ctx);
+    }
+
+    /// The same after so long.
+    pub(super) fn expire_after(
+        &mut self,
+        patience: Duration,
+        device: DeviceId,
+        loss: u32,
+        ctx: &mut Context<Hub>,
+    ) {
         ctx.run_later(patience, move |hub, ctx| {
             if hub.link(device).is_some_and(|link| link.away == Some(loss)) {
                 hub.expire(device, ctx);

@@ -233,7 +233,7 @@ impl Hub {
                 Item::Row(row) | Item::Ready(row, _) | Item::Travelling(row, _) => {
                     unacked.push(row);
                 }
-                Item::Volatile(bytes) => self.realm.bounce(bytes),
+                Item::Volatile(bytes, _) => self.realm.bounce(bytes),
             }
         }
         let (rows, left) = forget(unacked);

@@ -19,21 +19,22 @@ use crate::hub::decider::Domain;
 use crate::hub::devices::{DeviceId, Devices};
 use crate::hub::link::Link;
 use crate::hub::mind::Mind;
+use crate::hub::owed;
 use crate::hub::remembered::{self, Remembered, Whereabouts};
 use crate::hub::shared::Left;
 use crate::hub::steward::Steward;
 use crate::keeper::{Committed, Tell};
 use crate::keys::{self, AccountId};
-use crate::messages::{Mail, Order, ToSession};
+use crate::messages::{LastWord, Mail, Order, ToSession};
 use crate::owners::Owners;
 use crate::realm::Realm;
 use crate::receipt::Receipt;
 use crate::service::Host;
 
-/// After a start of the server all Hubs that had sessions are there again within this time.
+/// After a start of the server everybody who had sessions can be told again within this time.
 const ALL_BACK: Duration = Duration::from_secs(1);
 /// How long a Hub that drains waits for the disk: a part of what the whole server has for it.
-const LAST_WAIT: Duration = Duration::from_secs(3);
+const LAST_WAIT: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 3 });
 /// How many times the rest of a Hub (half an hour by default) the timers of its extensions keep it
 /// from retiring, once nobody else needs it: an extension that wakes itself for ever must not hold
 /// an account in memory for ever.
@@ -241,6 +242,11 @@ impl Hub {
         if std::mem::replace(&mut self.restored, true) {
             return sessions;
         }
+        let patience = self
+            .until
+            .map_or(self.realm.site.settings.acks.resume, |until| {
+                until.saturating_duration_since(tokio::time::Instant::now())
+            });
         let (mut rest, mut waiting) = (Vec::new(), Vec::new());
         for session in sessions {
             let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
@@ -250,7 +256,7 @@ impl Hub {
                     waiting.push((id, session.owes()));
                     self.links.reserve_exact(1);
                     self.links.push((id, Link::restored(session, token)));
-                    self.expire_in_time(id, 0, ctx);
+                    self.expire_after(patience, id, 0, ctx);
                 }
                 Some((device, None)) => {
                     // Its contacts' sessions must be there again to hear that it is not.
@@ -353,7 +359,7 @@ impl Hub {
     }
 
     /// RFC 6121 §3 and XEP-0077 §3.2: the subscriptions are cancelled, and everything of the
-    /// account goes in the same frame.
+    /// account goes in the same frame, but for what its contacts have not heard.
     pub(super) fn remove(&mut self, done: oneshot::Sender<Committed>, ctx: &mut Context<Hub>) {
         // Dropped, `done` says that the server is busy.
         let State::Account(mind) = &self.state else {
@@ -365,7 +371,8 @@ impl Hub {
             mind.removed(devices, site, fx);
             realm.owners.say_farewell(&jid, &mut fx.rows);
             fx.delete(Tree::Accounts, name);
-            for tree in [Tree::Account, Tree::Archive, Tree::Pubsub, Tree::Sessions] {
+            owed::bequeath(id, &mut fx.rows);
+            for tree in [Tree::Archive, Tree::Pubsub, Tree::Sessions] {
                 fx.rows.delete_range(tree, keys::everything(id));
             }
         });
@@ -386,14 +393,14 @@ impl Hub {
 
     /// The server stops. What waits for the disk is delivered first, in order: most of it need not
     /// last, and would be lost; what comes from now on does not hold it up.
-    pub(super) fn drain(&mut self, error: StreamError, ctx: &mut Context<Hub>) {
+    pub(super) fn drain(&mut self, word: LastWord, ctx: &mut Context<Hub>) {
         self.rouse_all(ctx);
         self.flush();
-        self.draining = Some((self.ticket, error));
+        self.draining = Some(Box::new((self.ticket, word)));
         self.say_farewell();
         if self.draining.is_some() {
             ctx.run_later(LAST_WAIT, |hub, _| {
-                hub.draining.iter_mut().for_each(|(upto, _)| *upto = 0);
+                hub.draining.iter_mut().for_each(|it| it.0 = 0);
                 hub.say_farewell();
             });
         }
@@ -402,18 +409,20 @@ impl Hub {
     /// Who may see whom is looked at when the server has started again: whoever comes back in time
     /// was never away.
     pub(super) fn say_farewell(&mut self) {
-        let upto = self.draining.as_ref().map(|(upto, _)| *upto);
+        let upto = self.draining.as_ref().map(|it| it.0);
         let waits = |held: &Held| upto.is_some_and(|upto| held.ticket <= upto);
         if self.held.front().is_some_and(waits) {
             return;
         }
-        let Some((_, error)) = self.draining.take() else {
+        let Some(draining) = self.draining.take() else {
             return;
         };
+        let (_, (error, _said)) = *draining;
         for (_, link) in &mut self.links {
             link.send(ToSession::Shutdown(error.clone()));
-            link.leave();
+            link.leave(&mut self.later);
         }
+        self.flush();
     }
 
     /// Leaves when nobody needs it any more.

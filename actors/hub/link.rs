@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
+use rookery_storage::Frame;
 
 use crate::effect::Keep;
 use crate::hub::aside::Aside;
-use crate::hub::remembered::{Delivery, Remembered, Traces};
+use crate::hub::perform::write;
+use crate::hub::remembered::{Delivery, Remembered, Traces, Whereabouts};
 use crate::hub::shelf::{Item, Next, Shelf, Unacked, size_of};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
@@ -73,8 +75,8 @@ pub struct Past {
 pub enum Way {
     /// Write it, under this number if deliveries are counted.
     Session(Option<u32>),
-    /// Its row is all there is for now.
-    Shelved,
+    /// Its row is all there is for now; this is its serial number.
+    Shelved([u8; 4]),
 }
 
 /// How much of a session may be unacknowledged in memory.
@@ -112,8 +114,9 @@ impl Link {
         let mut shelved = Shelved::default();
         for (serial, row, delivery) in remembered.unacked {
             acks.serial = acks.serial.max(serial);
-            let unacked = Unacked::read(row, delivery.stanza);
-            match delivery.number {
+            let number = delivery.number;
+            let unacked = Unacked::read(row, delivery);
+            match number {
                 Some(number) => acks.unacked.push_back(Sent {
                     number,
                     size: 0,
@@ -197,10 +200,16 @@ impl Link {
             Keep::Archived(kept) => Some((Some(kept), false)),
             Keep::Sent(kept) if self.token.is_some() => Some((Some(kept), true)),
             Keep::Here if self.token.is_some() => Some((None, false)),
+            // The server stops: memory is no place any more.
+            Keep::No if self.token.is_some() && !self.open => Some((None, false)),
             Keep::Sent(_) | Keep::Here | Keep::No => None,
         };
+        let serial = match shelved || kept.is_some() {
+            true => acks.next_serial(),
+            false => [0; 4],
+        };
         let unacked = kept.map(|(kept, copy)| {
-            let row = self.key.row(Part::Unacked, &acks.next_serial());
+            let row = self.key.row(Part::Unacked, &serial);
             let size = size_of(bytes);
             Unacked {
                 row,
@@ -216,7 +225,7 @@ impl Link {
             (unacked, delivery)
         });
         match shelved {
-            true => (Way::Shelved, row),
+            true => (Way::Shelved(serial), row),
             false => (Way::Session(number), row),
         }
     }
@@ -371,7 +380,7 @@ impl Link {
         let rows = rows.filter_map(|sent| Some((sent.number, Item::Row(*sent.unacked?))));
         let tail = tail.into_iter().filter(|(number, _)| is_later(*number, h));
         let mut lost: Vec<(u32, Item)> = rows
-            .chain(tail.map(|(number, bytes)| (number, Item::Volatile(bytes))))
+            .chain(tail.map(|(number, bytes)| (number, Item::Volatile(bytes, None))))
             .collect();
         lost.sort_by_key(|(number, _)| number.wrapping_sub(h));
         let shelved = self.shelved.get_or_insert_default();
@@ -454,9 +463,24 @@ impl Link {
         items
     }
 
-    /// The server stops: the session goes on when it starts again.
-    pub fn leave(&mut self) {
+    /// The server stops: the session goes on when it starts again. What is shelved for it and need
+    /// not last gets a row, too, in its place among the others.
+    pub fn leave(&mut self, rows: &mut Frame) {
         self.open = false;
+        let (Some(_), Some(acks), Some(shelved)) = (self.token, &mut self.acks, &self.shelved)
+        else {
+            return;
+        };
+        for (bytes, serial) in shelved.shelf.volatile() {
+            let serial = serial.unwrap_or_else(|| acks.next_serial());
+            let delivery = Delivery {
+                number: None,
+                size: size_of(bytes),
+                stanza: Whereabouts::Here(bytes.to_vec()),
+            };
+            let row = self.key.row(Part::Unacked, &serial);
+            write(rows, &row, &delivery);
+        }
     }
 }
 

@@ -470,11 +470,13 @@ impl Mind {
         };
         turn.fx.for_extension(*index);
         call(role.as_mut(), view, turn.fx);
-        for (device, is_noted) in turn.fx.take_notes() {
-            turn.devices.note(device, *index, is_noted);
-        }
-        for (request, contact) in turn.fx.take_said() {
-            self.say(request, contact, turn);
+        if turn.fx.is_for_engine() {
+            for (device, is_noted) in turn.fx.take_notes() {
+                turn.devices.note(device, *index, is_noted);
+            }
+            for (request, contact) in turn.fx.take_said() {
+                self.say(request, contact, turn);
+            }
         }
     }
 

@@ -5,16 +5,20 @@
 //! odds for ever: the client sends its request again, but to the account's own half it changes
 //! nothing any more, and so it is not passed on (RFC 6121 appendix A.2). So a request that is
 //! passed on leaves a row, which goes with the frame of whoever takes the request; a Hub that
-//! begins sends on what it finds.
+//! begins sends on what it finds. What an account that is removed owes outlives it: the next start
+//! of the server sends it on.
 
 use rookery_protocol::stanza::Stanza;
 use rookery_storage::record::{self, Record};
-use rookery_storage::{Frame, Tree};
+use rookery_storage::{Direction, Frame, KeyRange, Store, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
-use crate::effect::{Effects, Marks, Millis};
+use crate::effect::{Effects, Envelope, Marks, Millis};
 use crate::keys::{self, AccountId, Kind};
+
+/// Then the number of an account that was removed, and perhaps owes something.
+const DEBTOR: &[u8] = b"debtor:";
 
 /// What an account owes others.
 #[derive(Default)]
@@ -94,6 +98,47 @@ impl Owed {
             fx.forward(stanza, marks);
         }
     }
+}
+
+/// An account is removed by this frame: its rows go, but for what it owes.
+pub fn bequeath(account: AccountId, frame: &mut Frame) {
+    frame.put(Tree::Meta, debtor(account), vec![1]);
+    for range in keys::all_but(account, Kind::OWED) {
+        frame.delete_range(Tree::Account, range);
+    }
+}
+
+/// What accounts that were removed owe still, each with what whoever takes it commits. Those that
+/// owe nothing any more are forgotten by the frame.
+pub fn bequests(store: &Store, now: Millis) -> Result<(Vec<Envelope>, Frame), StoreError> {
+    let all = |tree, range: &KeyRange| store.range(tree, range, usize::MAX, Direction::Forward);
+    let (mut found, mut done) = (Vec::new(), Frame::new());
+    for (name, _) in all(Tree::Meta, &KeyRange::prefix(DEBTOR))? {
+        let number = name.strip_prefix(DEBTOR).and_then(|it| it.try_into().ok());
+        let account = AccountId(number.map_or(0, u32::from_be_bytes));
+        let rows = all(Tree::Account, &keys::all_of(account, Kind::OWED))?;
+        if rows.is_empty() {
+            done.delete(Tree::Meta, name);
+        }
+        for (key, value) in rows {
+            let stanza = record::decode(&value).ok();
+            let stanza = stanza.and_then(|it: OwedRow| Stanza::parse_stored(it.stanza.into()).ok());
+            let Some(stanza) = stanza else {
+                error!(account = account.0, "what it owed cannot be read");
+                done.delete(Tree::Account, key);
+                continue;
+            };
+            let mut envelope = Envelope::plain(stanza);
+            (envelope.marks.stamp, envelope.marks.lasting) = (now, true);
+            envelope.rows.delete(Tree::Account, key);
+            found.push(envelope);
+        }
+    }
+    Ok((found, done))
+}
+
+fn debtor(account: AccountId) -> Vec<u8> {
+    [DEBTOR, &account.0.to_be_bytes()].concat()
 }
 
 fn number(now: Millis) -> u64 {

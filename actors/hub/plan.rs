@@ -114,9 +114,9 @@ impl Hub {
                 bytes,
                 number,
             },
-            (Way::Shelved, unacked) => {
+            (Way::Shelved(serial), unacked) => {
                 link.shelving += 1;
-                let item = unacked.map_or(Item::Volatile(bytes), Item::Row);
+                let item = unacked.map_or(Item::Volatile(bytes, Some(serial)), Item::Row);
                 What::Shelve { device, item }
             }
         };

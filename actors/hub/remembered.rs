@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
-use rookery_storage::record::{Record, decode, encode};
+use rookery_storage::record::{Record, body, decode, encode};
 use rookery_storage::{Frame, Tree};
 use serde::{Deserialize, Serialize};
 use tracing::error;
@@ -13,6 +13,7 @@ use crate::clients::ClientKey;
 use crate::effect::{Millis, Row};
 use crate::hub::devices::{Device, DeviceId};
 use crate::hub::link::Link;
+use crate::hub::shelf::size_of;
 use crate::keys::{Part, SessionKey};
 use crate::receipt::{Handled, Mark};
 use crate::site::Site;
@@ -43,7 +44,16 @@ impl Record for State {
 pub struct Delivery {
     /// Under which number it was delivered; `None`: not at all yet.
     pub number: Option<u32>,
+    /// Bytes of the stanza; 0 where that is not known.
+    pub size: u32,
     pub stanza: Whereabouts,
+}
+
+/// What it was before it told the size.
+#[derive(Serialize, Deserialize)]
+struct SizelessDelivery {
+    number: Option<u32>,
+    stanza: Whereabouts,
 }
 
 /// Where the stanza of a delivery lies.
@@ -60,7 +70,23 @@ pub enum Whereabouts {
 }
 
 impl Record for Delivery {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, bytes: &[u8]) -> Option<Delivery> {
+        let SizelessDelivery { number, stanza } = match version {
+            1 => body(bytes)?,
+            _ => return None,
+        };
+        let size = match &stanza {
+            Whereabouts::Here(bytes) => size_of(bytes),
+            Whereabouts::Archive(_) | Whereabouts::Sent(_) | Whereabouts::Shared(..) => 0,
+        };
+        Some(Delivery {
+            number,
+            size,
+            stanza,
+        })
+    }
 }
 
 /// How many of a client's stanzas were handled, as its session wrote it.
@@ -126,6 +152,13 @@ pub(super) fn state(device: &Device, link: &Link, site: &Site) -> Option<Vec<u8>
 pub fn counts(rows: Vec<Row>) -> Vec<([u8; 16], u32)> {
     let counted = |it: Remembered| Some((it.state?.token?, it.handled.count));
     gather(rows).into_iter().filter_map(counted).collect()
+}
+
+/// Whether all sessions that these rows are of can be resumed, and nothing waits for one that
+/// anybody else should hear of.
+pub(crate) fn only_wait(rows: Vec<Row>) -> bool {
+    let waits = |it: &Remembered| it.departed().is_some() && !it.owes();
+    gather(rows).iter().all(waits)
 }
 
 /// Sorts the rows of an account's sessions by session.
@@ -262,6 +295,7 @@ mod tests {
         let [first, second] = [1, 2].map(|id| SessionKey::new(AccountId(7), id));
         let delivery = |number| Delivery {
             number,
+            size: 300,
             stanza: Whereabouts::Archive(vec![9]),
         };
         let rows = vec![
@@ -287,6 +321,22 @@ mod tests {
         assert_eq!(found[1].unacked[0].2, delivery(None));
     }
 
+    /// If this fails, the rows on every disk out there can no longer be read: raise the version.
+    #[test]
+    fn a_delivery_tells_its_size_and_one_of_before_is_read() {
+        let delivery = Delivery {
+            number: Some(4),
+            size: 300,
+            stanza: Whereabouts::Shared(vec![9], 2),
+        };
+        let golden = [2, 1, 4, 251, 44, 1, 3, 1, 9, 2];
+        assert_eq!(encode(&delivery).as_deref(), Ok(&golden[..]));
+        assert_eq!(decode(&golden), Ok(delivery));
+        let before = |bytes: &[u8]| decode::<Delivery>(bytes).map(|it| (it.number, it.size));
+        assert_eq!(before(&[1, 1, 4, 0, 1, 9]), Ok((Some(4), 0)));
+        assert_eq!(before(&[1, 0, 1, 3, 7, 7, 7]), Ok((None, 3)));
+    }
+
     #[test]
     fn a_device_comes_back_as_it_was() {
         let site = fixture::Scene::new().site;
@@ -302,7 +352,7 @@ mod tests {
             gather(vec![row(key, Part::Handled, &[], &Count(0))]).remove(0),
             [3; 16],
         );
-        link.leave();
+        link.leave(&mut Frame::new());
         let value = state(&device, &link, &site).expect("a row");
         let found = gather(vec![(key.row(Part::State, &[]), value)]).remove(0);
         let (back, token) = found

@@ -29,12 +29,12 @@ pub struct Unacked {
 
 impl Unacked {
     /// As it was read from `row`.
-    pub fn read(row: Vec<u8>, stanza: Whereabouts) -> Unacked {
-        let (kept, copy, others, size) = match stanza {
-            Whereabouts::Archive(kept) => (Some(kept), false, 0, 0),
-            Whereabouts::Shared(kept, others) => (Some(kept), false, others, 0),
-            Whereabouts::Sent(kept) => (Some(kept), true, 0, 0),
-            Whereabouts::Here(bytes) => (None, false, 0, size_of(&bytes)),
+    pub fn read(row: Vec<u8>, Delivery { size, stanza, .. }: Delivery) -> Unacked {
+        let (kept, copy, others) = match stanza {
+            Whereabouts::Archive(kept) => (Some(kept), false, 0),
+            Whereabouts::Shared(kept, others) => (Some(kept), false, others),
+            Whereabouts::Sent(kept) => (Some(kept), true, 0),
+            Whereabouts::Here(_) => (None, false, 0),
         };
         Unacked {
             row,
@@ -53,7 +53,12 @@ impl Unacked {
             Some(kept) => Whereabouts::Archive(kept.clone()),
             None => Whereabouts::Here(bytes.to_vec()),
         };
-        Delivery { number, stanza }
+        let size = self.size;
+        Delivery {
+            number,
+            size,
+            stanza,
+        }
     }
 
     /// The key of the archive row of a stanza that somebody must get.
@@ -73,8 +78,9 @@ const ROWS: usize = 1024;
 /// One delivery to a shelved device.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// Need not last: memory is all it has.
-    Volatile(Bytes),
+    /// Need not last: memory is all it has, until the server stops; then it is written down under
+    /// this serial number, if it has one.
+    Volatile(Bytes, Option<[u8; 4]>),
     /// The row has it, or says which other one does.
     Row(Unacked),
     /// The same, but it need not be read.
@@ -91,7 +97,7 @@ impl Item {
             Item::Row(unacked) | Item::Ready(unacked, _) | Item::Travelling(unacked, _) => {
                 Some(unacked)
             }
-            Item::Volatile(_) => None,
+            Item::Volatile(..) => None,
         }
     }
 }
@@ -138,7 +144,7 @@ impl Shelf {
 
     fn count(&mut self, item: &Item) {
         match item {
-            Item::Volatile(bytes) => {
+            Item::Volatile(bytes, _) => {
                 self.volatile += 1;
                 self.volatile_bytes += bytes.len();
             }
@@ -172,7 +178,7 @@ impl Shelf {
             match item {
                 Item::Ready(unacked, _) => *item = Item::Row(unacked.clone()),
                 Item::Travelling(_, bytes) => *bytes = None,
-                Item::Volatile(_) | Item::Row(_) => {}
+                Item::Volatile(..) | Item::Row(_) => {}
             }
         }
     }
@@ -186,7 +192,7 @@ impl Shelf {
 
     fn discount(&mut self, item: &Item) {
         match item {
-            Item::Volatile(bytes) => {
+            Item::Volatile(bytes, _) => {
                 self.volatile -= 1;
                 self.volatile_bytes -= bytes.len();
             }
@@ -198,12 +204,12 @@ impl Shelf {
 
     /// Drops the oldest that need not last.
     fn drop_volatile(&mut self) -> Option<Bytes> {
-        let is_volatile = |item: &Item| matches!(item, Item::Volatile(_));
+        let is_volatile = |item: &Item| matches!(item, Item::Volatile(..));
         let place = self.queue.iter().position(is_volatile)?;
         let item = self.queue.remove(place)?;
         self.discount(&item);
         match item {
-            Item::Volatile(bytes) => Some(bytes),
+            Item::Volatile(bytes, _) => Some(bytes),
             Item::Row(_) | Item::Ready(..) | Item::Travelling(..) => None,
         }
     }
@@ -211,6 +217,14 @@ impl Shelf {
     /// All in it that must not be lost.
     pub fn unacked_mut(&mut self) -> impl Iterator<Item = &mut Unacked> {
         self.queue.iter_mut().filter_map(Item::unacked_mut)
+    }
+
+    /// All in it that need not last, with its serial number.
+    pub fn volatile(&self) -> impl Iterator<Item = (&Bytes, Option<[u8; 4]>)> {
+        self.queue.iter().filter_map(|item| match item {
+            Item::Volatile(bytes, serial) => Some((bytes, *serial)),
+            Item::Row(_) | Item::Ready(..) | Item::Travelling(..) => None,
+        })
     }
 
     /// All that is left.
@@ -233,14 +247,30 @@ mod tests {
         })
     }
 
+    /// A server that starts again counts what waits for a session as the one before did.
+    #[test]
+    fn what_is_read_again_counts_as_before() {
+        let unacked = Unacked {
+            row: vec![1],
+            kept: Some(vec![2]),
+            copy: false,
+            size: 700,
+            others: 0,
+        };
+        let read = Unacked::read(vec![1], unacked.delivery(None, &[]));
+        let mut shelf = Shelf::default();
+        assert!(shelf.push(Item::Row(read)).is_none());
+        assert_eq!(shelf.spilled(), ROWS + 700);
+    }
+
     #[test]
     fn only_what_need_not_last_is_dropped_and_the_oldest_first() {
         let mut shelf = Shelf::default();
         assert!(shelf.push(row(1)).is_none());
         let half = Bytes::from(vec![7; VOLATILE_BYTES / 2]);
-        assert!(shelf.push(Item::Volatile(half.clone())).is_none());
-        assert!(shelf.push(Item::Volatile(half.clone())).is_none());
-        let dropped = shelf.push(Item::Volatile(Bytes::from_static(b"new")));
+        assert!(shelf.push(Item::Volatile(half.clone(), None)).is_none());
+        assert!(shelf.push(Item::Volatile(half.clone(), None)).is_none());
+        let dropped = shelf.push(Item::Volatile(Bytes::from_static(b"new"), None));
         assert_eq!(dropped, Some(half));
         let first = shelf.pop();
         assert!(matches!(&first, Some(Item::Row(it)) if it.row == [1]));
@@ -248,7 +278,7 @@ mod tests {
         shelf.put_back(first.expect("a row"));
         assert_eq!(shelf.spilled(), ROWS + 9);
         for number in 0..VOLATILE {
-            let dropped = shelf.push(Item::Volatile(Bytes::from(vec![number as u8])));
+            let dropped = shelf.push(Item::Volatile(Bytes::from(vec![number as u8]), None));
             assert_eq!(dropped.is_some(), number >= VOLATILE - 2, "{number}");
         }
         assert_eq!(shelf.into_items().len(), VOLATILE + 1);

@@ -85,17 +85,24 @@ impl Mind {
             let devices = turn.devices.iter();
             let told = devices.filter(|it| if asks { it.available() } else { it.interested });
             reached = told.map(|device| device.id).collect();
-            if asks && self.is_withheld(stanza, turn) {
+            let withheld = asks && self.is_withheld(stanza, turn);
+            if withheld {
                 reached.clear();
             }
             turn.fx.deliver(reached.iter().copied(), stanza, None);
+            if begins && !withheld {
+                self.each(turn, |role, view, fx| role.requested(view, fx));
+            }
         }
         if let Some(answer) = step.answer {
+            // Who unsubscribed has his half on the disk. Said again after a crash the answer would
+            // be a denial of what he has asked for since.
+            let lasts = answer == Request::Subscribed && (step.state != state || step.push);
             let answer = Stanza::presence(answer.into()).with_from(self.account.jid.clone());
             let answer = to_asker(answer, stanza);
-            match step.state == state && !step.push {
-                true => turn.fx.route(answer),
-                false => self.owe(answer, turn),
+            match lasts {
+                true => self.owe(answer, turn),
+                false => turn.fx.route(answer),
             }
         }
         self.settle(&contact, state, &step, turn);

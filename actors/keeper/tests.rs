@@ -1,7 +1,7 @@
 //! Disks that fail, threads that panic, reads that come too late.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rookery_protocol::stanza::{Kind, MessageType};
 use rookery_storage::testing::{Fault, MemoryShelf, SimulatedDisk};
@@ -16,7 +16,7 @@ const META: usize = 7;
 
 fn frame(n: u32) -> Frame {
     let mut frame = Frame::new();
-    frame.put(Tree::Meta, n.to_be_bytes().to_vec(), vec![1]);
+    frame.put(Tree::Meta, n.to_be_bytes(), vec![1]);
     frame
 }
 
@@ -144,8 +144,13 @@ fn who_reads_while_the_server_stops_is_answered_or_told_that_there_is_nothing() 
         stopping.stop();
         stopped.send(())
     });
-    // The reader is busy; what comes behind the end is dropped with the queue.
-    std::thread::sleep(Duration::from_millis(50));
+    // The reader is busy; what comes behind the end is dropped with the queue. Its threads are
+    // taken away to be waited for when it has been told.
+    let deadline = Instant::now() + PATIENCE;
+    let is_told = || keeper.threads.try_lock().is_none_or(|it| it.is_empty());
+    while !is_told() && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
     ask(&answers);
     let_go.send(()).expect("the reader waits");
     stop.recv_timeout(PATIENCE).expect("it stops");

@@ -205,7 +205,7 @@ impl Realm {
         Ok(Element::new(ns::ROSTER, "query").with_children(items))
     }
 
-    fn announce(&self, domain: &str, subject: Option<&str>, body: &str) {
+    fn announce(self: &Arc<Realm>, domain: &str, subject: Option<&str>, body: &str) {
         let Ok(from) = Jid::parse(domain) else { return };
         let text = |name: &'static str, text: &str| Element::new(ns::CLIENT, name).with_text(text);
         let mut stanza = Stanza::message(MessageType::Headline).with_from(from);
@@ -215,7 +215,9 @@ impl Realm {
         stanza.append(&text("body", body));
         for key in self.living(Some(domain)) {
             let order = Order::Announce(Box::new(stanza.clone()));
-            let _ = self.directory.send(&key, Mail::Order(order));
+            if let Ok(jid) = Jid::parse(&key) {
+                self.post(&jid, Mail::Order(order), false);
+            }
         }
     }
 

@@ -80,15 +80,16 @@ impl Realm {
         users.pop().ok_or(Failure::Absent)
     }
 
-    /// The accounts of a domain, or of all, whose Hubs live.
+    /// The accounts of a domain, or of all, whose Hubs live, or that sleep.
     pub(super) fn living(&self, domain: Option<&str>) -> HashSet<SmolStr> {
         let keys = self.directory.keys().into_iter();
+        let keys = keys.chain(self.directory.sleepers.keys());
         keys.filter(|key| is_of(key, domain)).collect()
     }
 
     /// Rows of accounts with what else there is to see of them, of those of a domain.
     async fn seen(
-        &self,
+        self: &Arc<Realm>,
         rows: Vec<Row>,
         domain: Option<&str>,
         living: &HashSet<SmolStr>,
@@ -123,16 +124,18 @@ impl Realm {
 
     /// Asks the Hubs that live, all at once; a question that one drops means none.
     async fn resources<'a>(
-        &self,
+        self: &Arc<Realm>,
         accounts: impl Iterator<Item = &'a str>,
     ) -> HashMap<String, Resources> {
         let mut asked = Vec::new();
         for account in accounts {
+            let Ok(jid) = Jid::parse(account) else {
+                continue;
+            };
             let (answer, resources) = oneshot::channel();
             let order = Mail::Order(Order::Resources(answer));
-            if self.directory.send(account, order).is_ok() {
-                asked.push((account.to_owned(), resources));
-            }
+            self.post(&jid, order, false);
+            asked.push((account.to_owned(), resources));
         }
         let mut heard = HashMap::new();
         for (account, resources) in asked {

@@ -1,8 +1,14 @@
 //! Acknowledgements both ways (XEP-0198), and deliveries that must not be lost.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rookery_storage::{Frame, Tree};
+
+use crate::effect::Row;
+use crate::keys::{Part, SessionKey};
 use crate::messages::Mail;
+use crate::realm::Realm;
 use crate::testing::ledger::{ENTRY, LIST, RETURNED};
 use crate::testing::{Client, World, attribute, jid, run, settings};
 
@@ -127,6 +133,40 @@ fn a_delivery_is_written_when_it_can_no_longer_be_lost() {
     });
 }
 
+/// Only what changes a device is written down again, or each message would write a row more.
+#[test]
+fn what_is_remembered_of_a_device_is_not_written_with_its_messages() {
+    run(async {
+        let world = world(|_| {});
+        let (mut ann, mut bob, _) = pair(&world).await;
+        bob.settle().await;
+        let keeper = &world.realm().keeper;
+        keeper.committed(Frame::new()).await;
+        let states = || {
+            let is_state =
+                |(key, _): &Row| matches!(SessionKey::split(key), Some((_, Part::State, _)));
+            world.sessions(2).into_iter().filter(is_state)
+        };
+        let mut forget = Frame::new();
+        for (key, _) in states() {
+            forget.delete(Tree::Sessions, key);
+        }
+        assert_eq!(forget.len(), 1);
+        keeper.committed(forget).await;
+        for id in ["one", "two"] {
+            bob.say(&chat(id).replace("bob@test", "ann@test")).await;
+            ann.hear(&format!("id='{id}'")).await;
+            ann.say(&chat(id)).await;
+            bob.hear(&format!("id='{id}'")).await;
+        }
+        bob.settle().await;
+        keeper.committed(Frame::new()).await;
+        assert_eq!(states().count(), 0);
+        farewell([ann, bob]).await;
+        world.end().await;
+    });
+}
+
 /// What a device was to get and had not when it went comes back, in order.
 #[test]
 fn deliveries_held_for_a_device_that_goes_come_back() {
@@ -179,7 +219,13 @@ fn a_session_is_never_taken_for_another_one() {
     run(async {
         let world = World::new(&["ann"], LIST);
         let mut ann = world.online("ann", "a").await;
+        let births = |realm: &Realm| realm.births.load(Ordering::Relaxed);
+        let before = births(world.realm());
         world.realm().post(&jid("ann@test"), Mail::Fault, false);
+        // What comes to the dead one's mailbox is refused.
+        world
+            .until("a successor", |realm| births(realm) > before)
+            .await;
         let mut again = world.online("ann", "b").await;
         again
             .say("<message to='ann@test/a' id='x' type='headline'/>")
@@ -219,3 +265,4 @@ fn a_panic_in_a_session_costs_its_stream_and_its_contacts_hear() {
 
 mod restart;
 mod resumption;
+mod sleep;

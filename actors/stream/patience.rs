@@ -56,7 +56,7 @@ impl Stream {
             }
             State::Peer(peer) => {
                 let settings = &self.realm.site.settings;
-                // Servers close a stream that they do not need; one that breaks off does not say so.
+                // Servers close what they do not need; one that breaks off does not say so.
                 let silent = now - self.heard > settings.outbox.idle * 2;
                 let deaf = peer.is_deaf(now, settings.acks.timeout);
                 if peer.is_late(now) || deaf || silent {

@@ -44,13 +44,18 @@ impl Client {
 
     /// Logs in and goes on with the session `previd`, of which it has `h`; the answer.
     pub async fn resume(&mut self, user: &str, previd: &str, h: u32) -> String {
+        self.ask_to_resume(user, previd, h).await;
+        self.next().await.expect("an answer")
+    }
+
+    /// The same, but does not wait for the answer.
+    pub async fn ask_to_resume(&mut self, user: &str, previd: &str, h: u32) {
         self.authenticate(user, super::PASSWORD).await;
         self.say(&format!(
             "<resume xmlns='{}' previd='{previd}' h='{h}'/>",
             ns::STREAM_MANAGEMENT
         ))
         .await;
-        self.next().await.expect("an answer")
     }
 
     /// Logs in by PLAIN.

@@ -50,7 +50,9 @@ impl SlowDisk {
 
     /// One commit ends, the next waits.
     pub fn let_one(&self) {
-        self.gate.0.lock().passes += 1;
+        let mut gate = self.gate.0.lock();
+        gate.passes += 1;
+        gate.waits = false;
         self.gate.1.notify_all();
     }
 

@@ -37,11 +37,30 @@ pub fn escape_attr(text: &str, out: &mut Vec<u8>) {
     });
 }
 
+/// Bytes that somewhere are, or begin, what is replaced: most text has none.
+const DOUBTFUL: [bool; 256] = {
+    let mut doubtful = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        doubtful[control] = true;
+        control += 1;
+    }
+    let mut others = b"&<>'\"\xef".as_slice();
+    while let [byte, rest @ ..] = others {
+        doubtful[*byte as usize] = true;
+        others = rest;
+    }
+    doubtful
+};
+
 fn escape(text: &str, out: &mut Vec<u8>, escaped: impl Fn(u8) -> Option<&'static [u8]>) {
     const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
     let bytes = text.as_bytes();
+    let is_doubtful = |byte: &u8| DOUBTFUL[usize::from(*byte)];
+    let Some(mut at) = bytes.iter().position(is_doubtful) else {
+        return out.extend_from_slice(bytes);
+    };
     let mut plain = 0;
-    let mut at = 0;
     while at < bytes.len() {
         let byte = bytes[at];
         let mut width = 1;

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from xml.sax.saxutils import escape
 
-from . import archive, guests, holdings, nodes, pairs
+from . import archive, boards, guests, holdings, nodes, pairs
 from .client import Lost, Refused, attr
 from .model import Message
 
@@ -123,6 +123,10 @@ class Load:
 
     def step(self, account, client):
         world, choice = self.world, self.rng.random()
+        if account.role == "board" and self.rng.random() < 0.5:
+            return boards.step(world, account, client)
+        if account.joined and self.rng.random() < 0.04:
+            return boards.join_or_leave(world, account, client)
         # Who breaks lines, or has two, knows nothing of the order of what he asked for on them.
         if account.role == "flap" or (account.role == "pair" and client.resource != "r"):
             choice = choice if choice > 0.89 else 0

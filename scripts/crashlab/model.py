@@ -90,6 +90,8 @@ class Message:
     sent_at: float = field(default_factory=time.monotonic)
     acked: bool = False
     refused: bool = False
+    # the life in which it was sent first: of what is sent again nobody knows whether that counted
+    began: int = -1
     # looked for at its recipient, and in both archives
     settled: bool = False
     filed: bool = False
@@ -101,6 +103,9 @@ class Message:
     copied: set = field(default_factory=set)
     # when, and in which life, we acknowledged a delivery of it (XEP-0198)
     answered: tuple | None = None
+
+    def __post_init__(self):
+        self.began = self.life
 
     @property
     def line(self):
@@ -156,6 +161,11 @@ class Account:
     answered: set = field(default_factory=set)
     # sender -> number of the last message seen for the first time
     newest: dict = field(default_factory=dict)
+    # domain -> whether it is subscribed to the node of that one's service
+    joined: dict = field(default_factory=dict)
+    # what it was told after the last crash
+    news: set = field(default_factory=set)
+    has_board: bool = False
 
     def __post_init__(self):
         self.passwords = Subject(f"{self.jid} password", "secret-0")
@@ -165,6 +175,9 @@ class Account:
         self.vcard = Subject(f"{self.jid} vCard", None)
         self.notes = Subject(f"{self.jid} notes", {})
         self.bookmarks = Subject(f"{self.jid} bookmarks", {})
+        self.posts = Subject(f"{self.jid} posts", {})
+        self.title = Subject(f"{self.jid} title of the node", None)
+        self.staff = Subject(f"{self.jid} affiliations of the node", {})
         self.archive = Archive()
 
     @property

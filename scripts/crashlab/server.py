@@ -59,6 +59,9 @@ class Failed(Exception):
 class Process:
     """One data folder and the processes that serve it one after the other."""
 
+    # It has a publish-subscribe service at pubsub.DOMAIN.
+    has_boards = False
+
     def __init__(self, work, environment=None, wrapper=()):
         self.work = Path(work)
         self.data = self.work / "data"
@@ -150,6 +153,8 @@ class Process:
 
 class Server(Process):
     """The server of this repository."""
+
+    has_boards = True
 
     def __init__(self, binary, work, environment=None, wrapper=()):
         self.binary = Path(binary)

@@ -4,7 +4,7 @@ the archive and nowhere else: that is all it was promised."""
 
 import asyncio
 
-from . import archive, copies, guests, holdings, nodes, pairs
+from . import archive, boards, copies, guests, holdings, nodes, pairs
 
 
 async def log_in(world):
@@ -16,6 +16,7 @@ async def log_in(world):
     await asyncio.gather(*(go_on(world, account) for account in there))
     await asyncio.gather(*(visit(world, account) for account in there))
     await pairs.look(world)
+    await boards.reach(world)
     await guests.look(world)
 
 
@@ -56,6 +57,9 @@ async def visit(world, account):
         if (resource, managed) == streams[0]:
             await holdings.look(world, account, client)
             await nodes.look(world, account, client)
+            await boards.look_at_own(world, account, client)
+            if account.role == "board":
+                await boards.look(world, account, client)
             await archive.fetch(world, account, client, whole=world.last_look)
         if not client.present or account.role == "offline":
             client.stanza("<presence/>")
@@ -91,7 +95,7 @@ def messages(world):
         if message.seen or message.refused or not message.acked:
             world.counts["lost, never acknowledged"] += not (message.seen or message.refused)
             continue
-        if message.recipient.plain_life >= message.life:
+        if message.recipient.plain_life >= message.began:
             where = "in the archive only" if message.place == 1 else "for no archive, and lost"
             world.counts[f"sent to a stream without acknowledgements, {where}"] += 1
             continue

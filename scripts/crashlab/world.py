@@ -5,15 +5,15 @@ import hashlib
 import time
 from collections import Counter
 
-from . import archive, copies
+from . import archive, boards, copies
 from .client import C, Client, Lost, Refused, condition
-from .model import Account, History, Pair
+from .model import Account, History, Pair, Subject
 from .server import DOMAINS
 
 # name, domain, role. sm: online with XEP-0198. plain: online without. two: two resources, one
 # with and one without. pair: two with, and with copies of each other's messages (XEP-0280).
 # sleep: hibernates when the server ends. offline: comes only to fetch. flap: with XEP-0198,
-# comes and goes.
+# comes and goes. board: online with XEP-0198, publishes at the service of its domain (XEP-0060).
 ROLES = (
     ("sm1", 0, "sm"), ("sm2", 0, "sm"), ("sm3", 1, "sm"), ("sm4", 1, "sm"),
     ("plain1", 0, "plain"), ("plain2", 1, "plain"),
@@ -22,6 +22,7 @@ ROLES = (
     ("sleep1", 0, "sleep"), ("sleep2", 1, "sleep"), ("sleep3", 1, "sleep"),
     ("away1", 0, "offline"), ("away2", 0, "offline"), ("away3", 1, "offline"),
     ("flap1", 0, "flap"), ("flap2", 1, "flap"),
+    ("board1", 0, "board"), ("board2", 1, "board"),
 )
 # A delivery acknowledged this long before a kill must not come again.
 FORGIVEN = 1.5
@@ -48,9 +49,14 @@ class World:
         self.messages = {}
         self.stalled = set()
         self.counts = Counter()
-        self.accounts = [Account(name, DOMAINS[at], role) for name, at, role in ROLES]
+        roles = [it for it in ROLES if server.has_boards or it[2] != "board"]
+        self.accounts = [Account(name, DOMAINS[at], role) for name, at, role in roles]
         self.by_jid = {account.jid: account for account in self.accounts}
         self.guests = {}
+        for account in self.accounts if server.has_boards else ():
+            if account.role == "sm":
+                account.joined = {domain: Subject(f"{account.jid} at {domain}", False)
+                                  for domain in DOMAINS}
         steady = [it for it in self.accounts if it.role in ("sm", "two")]
         away = [it for it in self.accounts if it.role == "offline"]
         self.pairs = [Pair(a, b) for a in steady for b in steady + away if a is not b]
@@ -269,6 +275,8 @@ class World:
             message = self.messages.get(element.get("id"))
             if (result := archive.result_of(element)) is not None:
                 archive.came(client, result)
+            elif boards.came(account, element):
+                pass
             elif copy := copies.copy_in(element):
                 copies.came(self, account, client, element, copy)
             elif element.get("type") == "error":

@@ -47,7 +47,9 @@ impl AccountRole for Displayed {
 
 /// The account asks itself, as any of its devices could. The node is configured as the
 /// specification of its name wants it, or as its owner did. The answer concerns nobody: a client
-/// that must know publishes by itself.
+/// that must know publishes by itself. It has a frame of its own, as a publication reads what it
+/// replaces and the message does not wait for that: a crash between the two leaves what was read
+/// unsaid until the next message that says it.
 fn publication(own: &Jid, chat: &Jid, displayed: Element) -> Stanza {
     let item = Element::new(ns::PUBSUB, "item")
         .with_attr("id", chat.as_str())

@@ -18,6 +18,8 @@ mod avatar;
 mod bookmarks;
 mod card;
 mod defaults;
+mod features;
+mod guests;
 mod interests;
 mod learned;
 mod private;
@@ -34,9 +36,12 @@ use rookery_protocol::ns;
 use rookery_protocol::stanza::{Kind as StanzaKind, PresenceType, Stanza};
 use rookery_protocol::xml::Element;
 
+use self::features::FEATURES;
 use self::interests::{Heard, Interests, Who};
 use super::pubsub::access::{Standing, may_read};
+use super::pubsub::circle;
 use super::pubsub::config::{Access, Config, SendLast};
+use super::pubsub::forwarding;
 use super::pubsub::node::{self, Node};
 use super::pubsub::order::Order;
 use super::pubsub::pace::Pace;
@@ -86,6 +91,9 @@ pub const PEP: Extension = Extension {
     kinds: &[
         node::NODE,
         node::STOCK,
+        circle::SUBSCRIBER,
+        circle::AFFILIATE,
+        forwarding::MOVED,
         avatar::AVATAR,
         attention::ATTENTION,
         private::TOTAL,
@@ -104,57 +112,6 @@ const fn spec(xep: u16, version: &'static str, title: &'static str) -> Spec {
     }
 }
 
-/// XEP-0060 §10, and what is kept for old clients.
-const FEATURES: &[&str] = &[
-    ns::PRIVATE,
-    ns::VCARD,
-    "urn:xmpp:bookmarks:1#compat",
-    "urn:xmpp:bookmarks:1#compat-pep",
-    "urn:xmpp:pep-vcard-conversion:0",
-    ns::PUBSUB,
-    "http://jabber.org/protocol/pubsub#access-authorize",
-    "http://jabber.org/protocol/pubsub#access-open",
-    "http://jabber.org/protocol/pubsub#access-presence",
-    "http://jabber.org/protocol/pubsub#access-roster",
-    "http://jabber.org/protocol/pubsub#access-whitelist",
-    "http://jabber.org/protocol/pubsub#auto-create",
-    "http://jabber.org/protocol/pubsub#auto-subscribe",
-    "http://jabber.org/protocol/pubsub#config-node",
-    "http://jabber.org/protocol/pubsub#config-node-max",
-    "http://jabber.org/protocol/pubsub#create-and-configure",
-    "http://jabber.org/protocol/pubsub#create-nodes",
-    "http://jabber.org/protocol/pubsub#delete-items",
-    "http://jabber.org/protocol/pubsub#delete-nodes",
-    "http://jabber.org/protocol/pubsub#filtered-notifications",
-    "http://jabber.org/protocol/pubsub#instant-nodes",
-    "http://jabber.org/protocol/pubsub#item-ids",
-    "http://jabber.org/protocol/pubsub#last-published",
-    "http://jabber.org/protocol/pubsub#manage-subscriptions",
-    "http://jabber.org/protocol/pubsub#member-affiliation",
-    "http://jabber.org/protocol/pubsub#meta-data",
-    "http://jabber.org/protocol/pubsub#modify-affiliations",
-    "http://jabber.org/protocol/pubsub#multi-items",
-    "http://jabber.org/protocol/pubsub#outcast-affiliation",
-    "http://jabber.org/protocol/pubsub#persistent-items",
-    "http://jabber.org/protocol/pubsub#presence-notifications",
-    "http://jabber.org/protocol/pubsub#presence-subscribe",
-    "http://jabber.org/protocol/pubsub#publish",
-    "http://jabber.org/protocol/pubsub#publish-only-affiliation",
-    "http://jabber.org/protocol/pubsub#publish-options",
-    "http://jabber.org/protocol/pubsub#publisher-affiliation",
-    "http://jabber.org/protocol/pubsub#pubsub-on-a-jid",
-    "http://jabber.org/protocol/pubsub#purge-nodes",
-    "http://jabber.org/protocol/pubsub#retract-items",
-    "http://jabber.org/protocol/pubsub#retrieve-affiliations",
-    "http://jabber.org/protocol/pubsub#retrieve-default",
-    "http://jabber.org/protocol/pubsub#retrieve-default-sub",
-    "http://jabber.org/protocol/pubsub#retrieve-items",
-    "http://jabber.org/protocol/pubsub#retrieve-subscriptions",
-    "http://jabber.org/protocol/pubsub#rsm",
-    "http://jabber.org/protocol/pubsub#subscribe",
-    "http://jabber.org/protocol/pubsub#subscription-options",
-];
-
 /// What an account publishes.
 type Pep = Board<Account>;
 type Ask<'a> = pubsub::Ask<'a, Account>;
@@ -164,6 +121,8 @@ struct Account {
     /// What its devices want to hear of others.
     interests: Interests,
     pace: Pace,
+    /// Of all others together: who asks much must not keep the owner from publishing.
+    guests: Pace,
     /// The avatar that is shown.
     avatar: Option<avatar::Avatar>,
     chats: attention::Chats,
@@ -188,6 +147,7 @@ impl Account {
         Account {
             interests: Interests::new(learned),
             pace: Pace::default(),
+            guests: Pace::default(),
             avatar: None,
             chats: attention::Chats::default(),
             private: 0,
@@ -240,7 +200,11 @@ impl Face for Account {
             Origin::Elsewhere => false,
         };
         let settings = &ask.view.site.settings.pubsub;
-        is_trusted || self.pace.spend(fx.now, settings.burst, settings.rate)
+        let pace = match ask.standing {
+            Standing::Owner => &mut self.pace,
+            _ => &mut self.guests,
+        };
+        is_trusted || pace.spend(fx.now, settings.burst, settings.rate)
     }
 
     fn may_hear(node: &Node, jid: &Jid, view: View) -> bool {
@@ -405,6 +369,10 @@ impl AccountRole for Pep {
         }
     }
 
+    fn admit(&mut self, pass: &mut Pass, view: View, fx: &mut Effects) -> Result<(), StanzaError> {
+        self.decide_on_guest(pass, view, fx)
+    }
+
     fn stamp(&mut self, pass: &mut Pass, _: View, _: &mut Effects) {
         if pass.direction == Direction::Out {
             self.stamp_presence(pass.stanza);
@@ -463,6 +431,9 @@ impl AccountRole for Pep {
         }
         if self.face.interests.of(&who).is_some() {
             fx.note(device);
+        }
+        if initial {
+            self.announce_guests(held, fx, view);
         }
     }
 

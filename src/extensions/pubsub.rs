@@ -6,7 +6,9 @@
 //! are configured at first, and who is told without having subscribed.
 
 pub mod access;
+pub mod circle;
 pub mod config;
+pub mod forwarding;
 pub mod node;
 pub mod notify;
 pub mod order;
@@ -286,6 +288,15 @@ impl<F: Face> Board<F> {
         }
     }
 
+    /// What is said of a node that is not there: where it is now, to whoever may know of it.
+    fn missing(&self, node: &str, ask: &Ask<F>) -> StanzaError {
+        let moved = self.nodes.moved(node);
+        match moved.filter(|_| ask.standing != Standing::Stranger) {
+            Some(uri) => problem::moved(uri),
+            None => ask.absent(),
+        }
+    }
+
     /// Does what is asked for.
     pub fn obey(
         &mut self,
@@ -293,6 +304,9 @@ impl<F: Face> Board<F> {
         ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
+        if let Some(node) = order.node() {
+            self.lapse(node, ask.view, fx);
+        }
         match order {
             Order::Items {
                 node,

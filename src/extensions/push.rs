@@ -4,8 +4,8 @@
 //! A client names a push service, and the service is the client's: while the client is there it is
 //! not told, neither where its stream stands nor while it sleeps (XEP-0352), as long as it
 //! acknowledges what it is sent. What it does not acknowledge within some seconds, or loses with
-//! its line, is told. A service is told only that something waits; nobody's words or names leave
-//! the server.
+//! its line, is told; so is a request to see its user's presence while it is away. A service is
+//! told only that something waits; nobody's words or names leave the server.
 //!
 //! One question is open to a service at a time. What comes meanwhile is told by the next, in one;
 //! only a call does not wait. A service that never answers fails as one that answers with an error.
@@ -154,6 +154,15 @@ impl AccountRole for Push {
                     due: NEVER,
                 }),
                 Reach::Asleep => self.push(place, weight, view, fx),
+            }
+        }
+    }
+
+    /// A request is told to every available device, and waits for those that come.
+    fn requested(&mut self, view: View, fx: &mut Effects) {
+        for place in 0..self.services.len() {
+            if !self.services[place].has_line(view) {
+                self.tell(place, view, fx);
             }
         }
     }
@@ -310,15 +319,23 @@ impl Push {
         let held = &mut self.services[place];
         held.service.missed = held.service.missed.saturating_add(1);
         match weight {
-            Weight::Message if held.asked.is_some() => held.again = true,
-            Weight::Message | Weight::Call => self.publish(place, view, fx),
+            Weight::Message => self.tell(place, view, fx),
+            Weight::Call => self.publish(place, view, fx),
+        }
+    }
+
+    /// Has the service told, as soon as it has answered what it was told before.
+    fn tell(&mut self, place: usize, view: View, fx: &mut Effects) {
+        match self.services[place].asked {
+            Some(_) => self.services[place].again = true,
+            None => self.publish(place, view, fx),
         }
     }
 
     fn publish(&mut self, place: usize, view: View, fx: &mut Effects) {
         let held = &mut self.services[place];
         let (account, id) = (view.account, random_id());
-        let Some(stanza) = held.service.notification(&account.jid, &id) else {
+        let Some(stanza) = held.service.notification(account, &id) else {
             return error!("the address of a push service is none");
         };
         held.service.save(account.id, fx);

@@ -4,7 +4,16 @@ use super::*;
 use crate::frame::Frame;
 
 fn apply(table: &mut Memtable, frame: &Frame) {
-    frame.ops().iter().cloned().for_each(|op| table.apply(op));
+    table.apply(journalled(&[frame]));
+}
+
+fn journalled(frames: &[&Frame]) -> Vec<u8> {
+    let seal = crate::journal::first_header([7; 16]).seal();
+    let mut group = Vec::new();
+    for (sequence, frame) in (1..).zip(frames) {
+        log::write_frame(&mut group, &seal, sequence, sequence as u32 - 1, frame);
+    }
+    group
 }
 
 #[test]
@@ -54,13 +63,38 @@ fn an_empty_table_weighs_nothing() {
         frame.put(Tree::Archive, [key], [0; 300]);
     }
     apply(&mut table, &frame);
-    assert_eq!(table.bytes(), 100 * (1 + 300 + ROW_COST));
+    let group = log::FRAME_HEAD + frame.size();
+    assert_eq!(table.bytes(), group + 100 * (1 + ROW_COST));
     apply(
         &mut table,
         Frame::new().delete_range(Tree::Archive, KeyRange::all()),
     );
     assert_eq!(table.bytes(), ROW_COST, "only the removed range is left");
     assert!(!table.is_empty());
+}
+
+#[test]
+fn a_group_goes_with_the_last_of_its_values() {
+    let mut table = Memtable::default();
+    let (mut one, mut two) = (Frame::new(), Frame::new());
+    one.put(Tree::Archive, *b"a", [1; 300]);
+    two.put(Tree::Archive, *b"b", [2; 300])
+        .put(Tree::Meta, *b"b", [3; 300])
+        .delete(Tree::Archive, *b"c");
+    let group = journalled(&[&one, &two]);
+    let (rows, size) = (4 * (1 + ROW_COST), group.len());
+    table.apply(group);
+    assert_eq!(table.bytes(), rows + size);
+    let meta = table.layer(Tree::Meta);
+    assert_eq!(meta.get(b"b"), Known::Row(&[3; 300]));
+    let mut over = Frame::new();
+    over.put(Tree::Archive, *b"a", [4; 10])
+        .delete(Tree::Archive, *b"b");
+    apply(&mut table, &over);
+    let over = log::FRAME_HEAD + over.size();
+    assert_eq!(table.bytes(), rows + size + over, "one value still counts");
+    apply(&mut table, Frame::new().delete(Tree::Meta, *b"b"));
+    assert_eq!(table.bytes(), rows + over);
 }
 
 #[test]

@@ -16,6 +16,7 @@ import story
 import with_go
 import with_nbxmpp
 import with_prosody
+import with_slixmpp_board
 import with_slixmpp_suite
 import with_xmppjs
 from server import PATIENCE, Server
@@ -59,6 +60,8 @@ async def perform(server, score, kinds):
     if Slixmpp in kinds:
         old = SlixmppTls12(server, await server.account("old-tls"))
         await score.run("slixmpp: logs in by SCRAM over TLS 1.2", story.logged_in(old, "direct"))
+        await score.run("slixmpp: a node, its items and its people at the publish-subscribe service",
+                        with_slixmpp_board.shared(server))
     for one, other in zip(kinds, kinds[1:] + kinds[:1]):
         if one is not other:
             name = f"{one.library} and {other.library}: contacts, chat, offline"

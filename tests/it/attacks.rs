@@ -7,6 +7,7 @@ mod canary;
 mod contents;
 mod copies;
 mod cost;
+mod eventing;
 mod exhaustion;
 mod framing;
 mod identity;
@@ -22,6 +23,8 @@ mod timing;
 mod tls;
 mod tokens;
 mod waiting;
+
+pub use tls::cpu_ticks;
 
 use crate::world::{Plan, World};
 use canary::Canary;
@@ -171,7 +174,7 @@ fn sections() -> Vec<Section> {
             narrow(),
             sessions::rows_narrow(),
         ),
-        ("U", trusted(), pubsub::rows()),
+        ("U", trusted(), both(pubsub::rows(), eventing::rows())),
         ("U, strangers", untrusted(), pubsub::rows_untrusted()),
         ("L", trusted(), logs::rows()),
     ]

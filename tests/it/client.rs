@@ -405,8 +405,8 @@ impl Client {
     }
 
     /// Reads up to a stream error, the closing tag and the end of the connection, and returns the
-    /// condition. Elements before it are passed over. The socket must be closed within a second of
-    /// the closing tag.
+    /// condition. Elements before it are passed over. The socket must be closed after the closing
+    /// tag.
     pub fn stream_error(&mut self, patience: Duration) -> Result<String, String> {
         let condition = loop {
             match self.hear_within(patience) {
@@ -424,7 +424,7 @@ impl Client {
             Ok(Heard::End) => {}
             other => return Err(format!("{condition}, then no closing tag but {other:?}")),
         }
-        self.closed(Duration::from_secs(2))
+        self.closed(PATIENCE)
             .map_err(|e| format!("{condition}, then {e}"))?;
         Ok(condition)
     }

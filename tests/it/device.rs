@@ -155,9 +155,7 @@ impl Device {
     /// Nothing more has come: an answered ping, and a little time.
     #[track_caller]
     pub fn hears_nothing(&mut self) {
-        self.ping();
-        std::thread::sleep(QUIET);
-        self.ping();
+        self.lets_it_come();
         if let Some(el) = self.aside.pop_front() {
             panic!(
                 "{}: heard {el}\n wanted nothing\n  {}",
@@ -168,11 +166,19 @@ impl Device {
     }
 
     /// Everything heard up to now, after an answered ping and a little time.
+    #[track_caller]
     pub fn drains(&mut self) -> Vec<El> {
-        self.ping();
-        std::thread::sleep(QUIET);
-        self.ping();
+        self.lets_it_come();
         self.aside.drain(..).collect()
+    }
+
+    /// What others were asked to send may come: the more time, the slower this machine is.
+    #[track_caller]
+    fn lets_it_come(&mut self) {
+        let begin = Instant::now();
+        self.ping();
+        std::thread::sleep(QUIET.max(begin.elapsed() * 5));
+        self.ping();
     }
 
     /// Pings the server (XEP-0199) and waits for the answer.

@@ -5,6 +5,7 @@ mod a_full_mailbox;
 mod a_new_password;
 mod a_phone_in_a_pocket;
 mod a_phone_that_is_off;
+mod a_shared_shelf;
 mod acknowledgements;
 mod administration;
 mod blocking;

@@ -62,8 +62,6 @@ pub struct World {
     server: Mutex<Option<Child>>,
     accounts: Mutex<HashSet<String>>,
     connections: AtomicU64,
-    /// How long the last start took until the port answered.
-    pub started_in: Mutex<Duration>,
 }
 
 /// The password of an account of these worlds; a mark that the logs are searched for.
@@ -126,7 +124,6 @@ impl World {
             server: Mutex::new(None),
             accounts: Mutex::new(HashSet::new()),
             connections: AtomicU64::new(0),
-            started_in: Mutex::new(Duration::ZERO),
         }
     }
 
@@ -153,10 +150,8 @@ impl World {
 
     /// Starts the server, again with the same data after `kill_9` or `term`.
     pub fn rise(&self) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join("log"));
+        let log = self.folder.path().join("log");
+        let log = File::options().create(true).append(true).open(log);
         let log = log.expect("a log file");
         let mut command = match judged_by_prosody() {
             true => prosody::command(self),
@@ -171,12 +166,9 @@ impl World {
             .expect("the server starts");
         *self.server.lock().expect("lock") = Some(child);
         while TcpStream::connect(self.c2s).is_err() || TcpStream::connect(self.c2s_tls).is_err() {
-            let ended = self
-                .server
-                .lock()
-                .expect("lock")
-                .as_mut()
-                .map(|c| c.try_wait());
+            let mut server = self.server.lock().expect("lock");
+            let ended = server.as_mut().map(|it| it.try_wait());
+            drop(server);
             if let Some(Ok(Some(status))) = ended {
                 panic!("the server ended at its start: {status}\n{}", self.log());
             }
@@ -184,7 +176,6 @@ impl World {
             assert!(!late, "the server does not listen\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        *self.started_in.lock().expect("lock") = begin.elapsed();
     }
 
     fn command(&self) -> Command {
@@ -207,11 +198,8 @@ impl World {
             domains,
             federates,
         } = &self.plan;
-        let trusted = if *trusted {
-            "trusted = [\"127.0.0.0/8\"]"
-        } else {
-            ""
-        };
+        let trusted = trusted.then_some("trusted = [\"127.0.0.0/8\"]");
+        let trusted = trusted.unwrap_or_default();
         let (data, c2s, c2s_tls) = (self.data(), self.c2s, self.c2s_tls);
         let (s2s, s2s_tls) = match federates {
             true => (format!("\"{}\"", self.s2s), format!("\"{}\"", self.s2s_tls)),
@@ -239,6 +227,25 @@ impl World {
             .as_ref()
             .expect("a running server")
             .id()
+    }
+
+    /// Waits until the server has written to its journal, which had so many bytes before.
+    pub fn writes_after(&self, before: u64) {
+        let end = Instant::now() + PATIENCE;
+        while self.journal_bytes() == before {
+            assert!(Instant::now() < end, "nothing is written\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The size of the journal's last segment.
+    pub fn journal_bytes(&self) -> u64 {
+        let folder = self.data().join("store/journal");
+        let segments = std::fs::read_dir(folder).expect("a journal");
+        let segments = segments.map(|it| it.expect("a segment"));
+        let logs = segments.filter(|it| it.path().extension().is_some_and(|it| it == "log"));
+        let last = logs.max_by_key(|it| it.file_name()).expect("a segment");
+        last.metadata().expect("a file").len()
     }
 
     /// Resident memory of the server in KiB.

@@ -1,10 +1,14 @@
 //! What slow and full disks, timers and removals do to a Hub. Panics are in [`panics`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rookery_protocol::sasl::Password;
+use rookery_storage::{KeyRange, Tree};
 
 use crate::admin::{Command, Outcome};
+use crate::keys::{self, AccountId, Kind};
+use crate::realm::Realm;
 use crate::testing::ledger::{ENTRY, LIST, NS};
 use crate::testing::{World, jid, run, settings};
 
@@ -121,10 +125,10 @@ fn an_extension_that_wakes_for_ever_keeps_no_account_in_memory() {
     run(async {
         let world = World::new(&["ann"], LIST);
         let mut ann = world.login("ann", "a").await;
+        let begun = std::time::Instant::now();
         ann.say(&ask("1", "wake-for-ever")).await;
         ann.hear("id='1'").await;
         drop(ann);
-        let begun = std::time::Instant::now();
         world.retired("ann").await;
         let bound = settings().engine.retire * super::WAKEFUL;
         assert!(begun.elapsed() > bound / 2, "{:?}", begun.elapsed());
@@ -324,6 +328,66 @@ fn what_the_disk_does_not_give_is_refused_and_nothing_hangs() {
         assert_eq!(world.rows(2, ENTRY).len(), 1);
         world.end().await;
     });
+}
+
+/// Contacts of an account that was removed hear of it, also if the server is killed in between.
+#[test]
+fn what_a_removed_account_owes_is_told_after_a_crash() {
+    run(async {
+        let world = World::new(&["ann", "bob"], LIST);
+        let mut ann = world.online("ann", "a").await;
+        let mut bob = world.online("bob", "b").await;
+        let roster = "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>";
+        bob.say("<presence type='subscribe' to='ann@test'/>").await;
+        ann.hear("type='subscribe'").await;
+        ann.say("<presence type='subscribed' to='bob@test'/>").await;
+        bob.hear("from='ann@test/a'").await;
+        bob.say(roster).await;
+        let held = bob.hear("id='r'").await;
+        assert!(held.contains("subscription='to'"), "{held}");
+        // The removal is on the disk, and nothing that bob's account makes of it.
+        world.disk.hold();
+        let realm = Arc::clone(world.realm());
+        let removal = actix_rt::spawn(async move {
+            let command = Command::DeleteUser(jid("ann@test"));
+            realm.administer(command).await.0
+        });
+        let removed = |_: &Realm| {
+            // What waits comes behind what is done: first it is looked whether that was enough.
+            let waits = world.disk.waits();
+            let gone = world.range(Tree::Accounts, &KeyRange::all()).len() == 1;
+            if waits && !gone {
+                world.disk.let_one();
+            }
+            gone
+        };
+        world.until("removed", removed).await;
+        world.until("the next", |_| world.disk.waits()).await;
+        let world = world.kill().await;
+        drop((ann, bob, removal));
+        let mut bob = world.login("bob", "b").await;
+        let told = |_: &Realm| world.range(Tree::Account, &owed(1)).is_empty();
+        world.until("told", told).await;
+        bob.say(roster).await;
+        let held = bob.hear("id='r'").await;
+        assert!(held.contains("subscription='none'"), "{held}");
+        drop(bob);
+        // Whoever owes nothing any more is forgotten.
+        let debtors = |world: &World| world.range(Tree::Meta, &KeyRange::prefix(b"debtor:")).len();
+        assert_eq!(debtors(&world), 1);
+        let world = world.restart().await;
+        world.until("forgotten", |_| debtors(&world) == 0).await;
+        assert!(
+            world
+                .range(Tree::Account, &keys::everything(AccountId(1)))
+                .is_empty()
+        );
+        world.stop().await;
+    });
+}
+
+fn owed(account: u32) -> KeyRange {
+    keys::all_of(AccountId(account), Kind::OWED)
 }
 
 mod panics;

@@ -111,7 +111,7 @@ impl AccountRole for Witness {
         Witness::phase("keep", pass);
         if pass.stanza.has("jabber:client", "body") {
             let key = keys::row(view.account.id, ITS_KIND, b"1");
-            fx.travelling.put(Tree::Account, key, b"v".to_vec());
+            fx.travelling.put(Tree::Account, key, b"v");
             pass.marks.lasting = true;
             pass.marks.kept = Some(b"kept".to_vec());
         }

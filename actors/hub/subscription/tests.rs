@@ -5,6 +5,7 @@ use rookery_protocol::stanza::{PresenceType, Stanza};
 use rookery_protocol::subscription::{Direction, Owed, Request, State, step};
 use rookery_storage::Frame;
 
+use crate::effect::Envelope;
 use crate::hub::account::{REQUEST_BYTES, REQUESTS};
 use crate::hub::devices::DeviceId;
 use crate::hub::fixture::{Heard, Scene, jid, normal, text};
@@ -134,8 +135,9 @@ fn every_cell_is_performed() {
                     let after = (did.state, did.approved);
                     assert_eq!(scene.mind.account.state(&jid(ROMEO)), after, "{cell}");
                     let passed = did.pass && direction == Direction::Outbound;
-                    // The server's own answer belongs to what changed here.
-                    let answered = did.answer.is_some() && after != (state, approved);
+                    // The server's own yes belongs to what changed here.
+                    let yes = did.answer == Some(Request::Subscribed);
+                    let answered = yes && after != (state, approved);
                     let passed = passed || answered;
                     let lasting = outcome.envelopes().any(|it| it.marks.lasting);
                     assert_eq!(lasting, passed, "{cell}: class D");
@@ -369,6 +371,19 @@ fn what_a_removal_owes_is_sent_on() {
     let (mut scene, _) = standing(State::None, true);
     let heard = scene.receives(&from_romeo("subscribe"));
     assert_owed(&mut scene, &heard, &["subscribed"]);
+}
+
+/// Romeo unsubscribes, asks again, and the server is killed: an answer to the first that came once
+/// more would deny the second.
+#[test]
+fn the_answer_to_a_farewell_is_not_said_again() {
+    for before in [State::Both, State::From, State::NonePendingIn] {
+        let (mut scene, _) = standing(before, false);
+        let heard = scene.receives(&from_romeo("unsubscribe"));
+        let answered = |it: &Envelope| text(&it.stanza).contains("type='unsubscribed'");
+        assert_eq!(heard.envelopes().filter(|it| answered(it)).count(), 1);
+        assert_owed(&mut scene, &heard, &[]);
+    }
 }
 
 /// These went to Romeo, and go again as long as he has not taken them.

@@ -113,8 +113,8 @@ fn a_session_is_given_when_all_it_was_sent_is_settled() {
         bob.settle().await;
         drop(bob);
         let mut bob = world.connect(64 * 1024);
-        let resuming = bob.resume("bob", &previd, 1);
-        let resuming = tokio::time::timeout(Duration::from_millis(50), resuming).await;
+        bob.ask_to_resume("bob", &previd, 1).await;
+        let resuming = tokio::time::timeout(Duration::from_millis(50), bob.next()).await;
         assert!(resuming.is_err(), "the disk has not got them: {resuming:?}");
         world.disk.go_on();
         let resumed = bob.hear("<resumed").await;
@@ -181,10 +181,12 @@ fn over_the_second_bound_a_session_ends() {
             };
             world.until("five are kept", kept(5)).await;
             assert!(!world.sessions(2).is_empty());
+            assert_eq!(world.realm().status().overflows, 0);
             ann.say(&chat("n5")).await;
             world.until("six are kept", kept(6)).await;
             let returned = |_: &Realm| world.rows(2, RETURNED).len() == 6;
             world.until("all come back", returned).await;
+            assert_eq!(world.realm().status().overflows, 1);
             match hibernates {
                 true => {
                     let failed = bob.resume("bob", &previd, 0).await;

@@ -22,7 +22,7 @@ pub(super) fn remove_forged(pass: &mut Pass, view: View) {
         // (CVE-2017-5589).
         remove(pass.stanza, WRAPPERS, |_| true);
     }
-    if is_foreign(pass, view) {
+    if has(pass.stanza, DELAYS) && is_foreign(pass, view) {
         let to = pass.stanza.to.as_ref().map(Jid::bare);
         let forged = |from: Jid| to.as_ref() == Some(&from) || ours(&from, view);
         remove(pass.stanza, DELAYS, |delay| {
@@ -57,13 +57,22 @@ fn names(element: &Element, attribute: &str) -> Option<Jid> {
     Jid::parse(element.attr(attribute)?).ok()
 }
 
+/// Whether there is a child of one of these names.
+fn has(stanza: &Stanza, names: &[(&str, &str)]) -> bool {
+    stanza.children().iter().any(|child| is_one(child, names))
+}
+
+fn is_one(child: &Child, names: &[(&str, &str)]) -> bool {
+    names.iter().any(|(ns, name)| child.is(ns, name))
+}
+
 /// Removes the children of one of these names that are `forged`.
 fn remove(stanza: &mut Stanza, names: &[(&str, &str)], forged: impl Fn(&Element) -> bool) {
-    let is_meant = |child: &_| names.iter().any(|(ns, name)| Child::is(child, ns, name));
-    if !stanza.children().iter().any(is_meant) {
+    if !has(stanza, names) {
         return;
     }
-    let read = |child| is_meant(child) && stanza.read(child).is_none_or(|child| forged(&child));
+    let read =
+        |child| is_one(child, names) && stanza.read(child).is_none_or(|child| forged(&child));
     let mut verdicts = stanza
         .children()
         .iter()

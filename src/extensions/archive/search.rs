@@ -6,7 +6,8 @@
 //!
 //! There is no index of words: most text is encrypted, a row for each word of each message would
 //! cost several times what the message costs, and people search seldom. A search costs about 2 µs
-//! a message that it looks at.
+//! a message that it looks at, and ends at a bound: measured at 0.11 s of the processor, which is
+//! what another question to the same archive may have to wait.
 
 use rookery_actors::effect::{Query, Row};
 use rookery_actors::keys::AccountId;

@@ -169,8 +169,11 @@ fn stretches(messages: &[Row], account: AccountId) -> Vec<Row> {
             continue;
         };
         let trace = trace(id, &message);
-        let contact = bare(&message.peer).to_owned();
-        by_contact.entry(contact).or_default().push(trace);
+        let contact = bare(&message.peer);
+        match by_contact.get_mut(contact) {
+            Some(traces) => traces.push(trace),
+            None => drop(by_contact.insert(contact.to_owned(), vec![trace])),
+        }
     }
     let row = |(contact, traces): (String, Vec<Trace>)| {
         let last = traces.last()?.id().number();
@@ -200,13 +203,16 @@ fn trace(id: MessageId, message: &Message) -> Trace {
 /// The `id` in the start tag of a stanza that we wrote ourselves, with its escapes.
 fn stanza_id(text: &str) -> Option<&str> {
     // Quotes inside of values are escaped: what stands between two of them is a value.
-    let mut parts = text.split('\'');
+    let mut rest = text;
     loop {
-        let outside = parts.next().filter(|outside| !outside.contains('>'))?;
-        let value = parts.next()?;
+        let (outside, value) =
+            rest.split_at(rest.bytes().position(|it| it == b'\'' || it == b'>')?);
+        let value = value.strip_prefix('\'')?;
+        let end = value.bytes().position(|it| it == b'\'')?;
         if outside.ends_with(" id=") {
-            return Some(value);
+            return Some(&value[..end]);
         }
+        rest = &value[end + 1..];
     }
 }
 

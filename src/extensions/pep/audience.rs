@@ -46,7 +46,8 @@ impl Pep {
     ) {
         let own = &view.account.jid;
         let now = fx.now;
-        let subscribed = |jid: &Jid| node.subscriptions_of(jid).any(|it| it.hears(now));
+        let people = node.people();
+        let subscribed = |jid: &Jid| people.subscriptions_of(jid).any(|(_, it)| it.hears(now));
         let wants = |device: &Device| {
             let topics = self.face.interests.of(&Who::Device(device.id));
             topics.is_some_and(|topics| topics.contains(&node.name)) || subscribed(own)

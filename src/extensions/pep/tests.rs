@@ -1,6 +1,7 @@
 //! What alice publishes, and who hears of it: with the Hubs that decide and a store in memory.
 
 mod faces;
+mod guests;
 mod readers;
 mod requests;
 

@@ -3,8 +3,9 @@
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 
+use super::circle::Affiliation;
 use super::config::{Access, Publishers};
-use super::node::{Affiliation, Node};
+use super::node::Node;
 use super::problem::{forbidden, with};
 
 /// What somebody is to the account, or at the service.
@@ -22,7 +23,7 @@ pub enum Standing {
 
 /// Whether `jid` may see the items of a node, and be told of them (§4.5, §6.5.1).
 pub fn may_read(node: &Node, jid: &Jid, standing: &Standing) -> Result<(), StanzaError> {
-    match (standing, node.affiliation(jid)) {
+    match (standing, node.people().affiliation(jid)) {
         (Standing::Owner, _) => return Ok(()),
         (_, Affiliation::Owner | Affiliation::Publisher | Affiliation::Member) => return Ok(()),
         (_, Affiliation::Outcast | Affiliation::PublishOnly) => return Err(forbidden()),
@@ -44,7 +45,7 @@ pub fn may_read(node: &Node, jid: &Jid, standing: &Standing) -> Result<(), Stanz
                 false => refused("not-in-roster-group"),
             }
         }
-        (Access::Authorize, _) if node.has_subscriber(jid) => Ok(()),
+        (Access::Authorize, _) if node.people().has_subscriber(jid) => Ok(()),
         (Access::Authorize, _) => refused("not-subscribed"),
         _ => Err(with(Condition::NotAllowed, "closed-node")),
     }
@@ -55,18 +56,18 @@ pub fn may_publish(node: &Node, jid: &Jid, standing: &Standing) -> bool {
     if *standing == Standing::Owner {
         return true;
     }
-    match (node.affiliation(jid), node.config.publishers) {
+    match (node.people().affiliation(jid), node.config.publishers) {
         (Affiliation::Outcast, _) => false,
         (Affiliation::Owner | Affiliation::Publisher | Affiliation::PublishOnly, _) => true,
         (_, Publishers::Open) => true,
-        (_, Publishers::Subscribers) => node.has_subscriber(jid),
+        (_, Publishers::Subscribers) => node.people().has_subscriber(jid),
         (_, Publishers::Named) => false,
     }
 }
 
 /// Whether `jid` may configure, purge and delete the node, and say who may what.
 pub fn is_owner(node: &Node, jid: &Jid, standing: &Standing) -> bool {
-    *standing == Standing::Owner || node.affiliation(jid) == Affiliation::Owner
+    *standing == Standing::Owner || node.people().affiliation(jid) == Affiliation::Owner
 }
 
 #[cfg(test)]
@@ -75,8 +76,9 @@ mod tests {
     use rookery_actors::keys::AccountId;
 
     use super::*;
+    use crate::extensions::pubsub::circle::Subscription;
     use crate::extensions::pubsub::config::Config;
-    use crate::extensions::pubsub::node::{Nodes, Subscription};
+    use crate::extensions::pubsub::node::Nodes;
     use crate::extensions::scene::jid;
 
     fn said(access: Access, standing: &Standing, affiliation: Affiliation) -> String {
@@ -88,7 +90,7 @@ mod tests {
         };
         let node = nodes.create("n", config, None, AccountId(1), &mut fx);
         let eve = jid("eve@b.test");
-        assert!(node.affiliate(&eve, affiliation, 9));
+        node.affiliate(&eve, affiliation, AccountId(1), &mut fx);
         match may_read(node, &eve, standing) {
             Ok(()) => "ok".to_owned(),
             Err(error) => {
@@ -147,18 +149,18 @@ mod tests {
     #[test]
     fn who_publishes() {
         let (mut nodes, mut fx) = (Nodes::default(), Effects::new(0, Origin::Elsewhere));
-        let node = nodes.create("n", Config::default(), None, AccountId(1), &mut fx);
+        let account = AccountId(1);
+        let node = nodes.create("n", Config::default(), None, account, &mut fx);
         let (eve, stranger) = (jid("eve@b.test/r"), &Standing::Stranger);
         assert!(may_publish(node, &eve, &Standing::Owner));
         assert!(!may_publish(node, &eve, stranger));
         node.config.publishers = Publishers::Subscribers;
         assert!(!may_publish(node, &eve, stranger));
-        node.subscriptions
-            .push(Subscription::new(&jid("eve@b.test")));
+        node.subscribe(&jid("eve@b.test"), Subscription::NEW, account, &mut fx);
         assert!(may_publish(node, &eve, stranger));
-        assert!(node.affiliate(&eve, Affiliation::Outcast, 9));
+        assert!(node.affiliate(&eve, Affiliation::Outcast, account, &mut fx));
         assert!(!may_publish(node, &eve, stranger));
-        assert!(node.affiliate(&eve, Affiliation::PublishOnly, 9));
+        assert!(node.affiliate(&eve, Affiliation::PublishOnly, account, &mut fx));
         assert!(may_publish(node, &eve, stranger) && !is_owner(node, &eve, stranger));
     }
 }

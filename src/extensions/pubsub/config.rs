@@ -1,101 +1,16 @@
 //! How a node is configured (XEP-0060 §8.2), as a form and as what a form asks for.
 
+mod choice;
+
+pub use choice::{Access, Full, Publishers, Reply, SendLast, Style};
+
 use rookery_actors::effect::Millis;
 use rookery_protocol::forms::{Field, FieldType, Form, FormKind, Submission};
 use rookery_protocol::ns;
-use rookery_protocol::stanza::MessageType;
 use serde::{Deserialize, Serialize};
 
+use self::choice::field;
 use super::value::{contacts, fixed, max_items, one_of, payload, seconds};
-
-/// Declares an enum whose variants have a name in forms.
-macro_rules! choices {
-    ($(#[$doc:meta])* $enum:ident { $($(#[$item:meta])* $name:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-        pub enum $enum {
-            $($(#[$item])* $name,)*
-        }
-
-        impl $enum {
-            /// All of them.
-            pub const ALL: &[$enum] = &[$($enum::$name,)*];
-
-            /// As forms and other elements write it.
-            pub fn as_str(self) -> &'static str {
-                match self { $($enum::$name => $text,)* }
-            }
-
-            /// Reads what `as_str` wrote.
-            pub fn parse(text: &str) -> Option<$enum> {
-                Self::ALL.iter().copied().find(|it| it.as_str() == text)
-            }
-        }
-    };
-}
-
-choices! {
-    /// Who may subscribe and see the items (§4.5). The order is written to disk.
-    Access {
-        /// Everybody.
-        Open = "open",
-        /// Who may see the owner's presence.
-        Presence = "presence",
-        /// Contacts in some groups of the owner's roster.
-        Roster = "roster",
-        /// Whom the owner lets in, one by one, as he asks.
-        Authorize = "authorize",
-        /// Members.
-        Whitelist = "whitelist",
-    }
-}
-
-choices! {
-    /// Who may publish. The order is written to disk.
-    Publishers {
-        /// The owner and whom he made a publisher.
-        Named = "publishers",
-        /// Who is subscribed, too.
-        Subscribers = "subscribers",
-        /// Everybody.
-        Open = "open",
-    }
-}
-
-choices! {
-    /// When the last item is sent. The order is written to disk.
-    SendLast {
-        /// Never.
-        Never = "never",
-        /// To a new subscriber.
-        OnSub = "on_sub",
-        /// And to each device that comes.
-        OnSubAndPresence = "on_sub_and_presence",
-    }
-}
-
-choices! {
-    /// The type of the messages with events. The order is written to disk.
-    Style {
-        /// A headline: nobody keeps it.
-        Headline = "headline",
-        /// A normal message.
-        Normal = "normal",
-        /// A chat message.
-        Chat = "chat",
-    }
-}
-
-impl Style {
-    /// The type of the message.
-    pub fn message(self) -> MessageType {
-        match self {
-            Style::Headline => MessageType::Headline,
-            Style::Normal => MessageType::Normal,
-            Style::Chat => MessageType::Chat,
-        }
-    }
-}
 
 /// As many items as the server lets a node have.
 pub const MAX: u32 = u32::MAX;
@@ -142,8 +57,34 @@ pub struct Details {
     /// Whom to ask about the node.
     pub contact: Vec<String>,
     pub language: String,
-    /// A full node refuses what is new (`pubsub#publish_node_full`).
-    pub rejects: bool,
+    pub full: Full,
+    pub reply: Reply,
+}
+
+/// The same as the second version of a node's row had it.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct DetailsV2 {
+    max_payload: u32,
+    item_expire: u32,
+    contact: Vec<String>,
+    language: String,
+    rejects: bool,
+}
+
+impl From<DetailsV2> for Details {
+    fn from(old: DetailsV2) -> Details {
+        Details {
+            max_payload: old.max_payload,
+            item_expire: old.item_expire,
+            contact: old.contact,
+            language: old.language,
+            full: match old.rejects {
+                true => Full::Reject,
+                false => Full::Retract,
+            },
+            reply: Reply::Publisher,
+        }
+    }
 }
 
 /// What a node may be configured to be here.
@@ -164,6 +105,10 @@ pub enum Refused {
     Unknown,
     /// The field cannot have this value.
     Value,
+    /// Access cannot be ruled so here (§8.1.2).
+    Access,
+    /// There are no such nodes here (XEP-0248).
+    Collection,
 }
 
 impl Default for Config {
@@ -202,7 +147,7 @@ impl Config {
     /// Whether a full node drops what is oldest for what is new (§7.1.2.5): not where its owner set
     /// no number, as nobody expects to lose anything there.
     pub fn drops_oldest(&self) -> bool {
-        self.max_items != MAX && !self.details.rejects
+        self.max_items != MAX && self.details.full != Full::Reject
     }
 
     /// The most bytes of an item, where the server allows `limit`.
@@ -258,32 +203,12 @@ impl Config {
             ))
             .with_field(text("pubsub#language", language, "Language of the items"))
             .with_field(contact)
-            .with_field(
-                Field::new(FieldType::ListSingle, NODE_FULL)
-                    .with_value(FULL[usize::from(self.details.rejects)])
-                    .with_option(FULL[0], "Drop the oldest item")
-                    .with_option(FULL[1], "Refuse the new one"),
-            )
-            .with_field(choice(
-                "pubsub#access_model",
-                self.access.as_str(),
-                choices.access,
-            ))
-            .with_field(choice(
-                "pubsub#publish_model",
-                self.publishers.as_str(),
-                Publishers::ALL,
-            ))
-            .with_field(choice(
-                "pubsub#send_last_published_item",
-                self.send_last.as_str(),
-                choices.send_last,
-            ))
-            .with_field(choice(
-                "pubsub#notification_type",
-                self.style.as_str(),
-                Style::ALL,
-            ));
+            .with_field(field(NODE_FULL, self.details.full, Full::ALL))
+            .with_field(field(ITEM_REPLY, self.details.reply, Reply::ALL))
+            .with_field(field(ACCESS_MODEL, self.access, choices.access))
+            .with_field(field(PUBLISH_MODEL, self.publishers, Publishers::ALL))
+            .with_field(field(SEND_LAST, self.send_last, choices.send_last))
+            .with_field(field(STYLE, self.style, Style::ALL));
         let form = groups.into_iter().fold(form, Form::with_field);
         SWITCHES.iter().fold(form, |form, (var, label, get)| {
             let mut copy = self.clone();
@@ -351,29 +276,23 @@ impl Config {
             "pubsub#description" => self.description = value.to_owned(),
             "pubsub#type" => self.kind = value.to_owned(),
             "pubsub#max_items" => self.max_items = max_items(value, choices.items)?,
-            "pubsub#access_model" => {
-                self.access = one_of(Access::parse(value), choices.access)?;
+            ACCESS_MODEL => {
+                let access = one_of(Access::parse(value), choices.access);
+                self.access = access.map_err(|_| Refused::Access)?;
             }
-            "pubsub#publish_model" => {
+            PUBLISH_MODEL => {
                 self.publishers = Publishers::parse(value).ok_or(Refused::Value)?;
             }
-            "pubsub#send_last_published_item" => {
+            SEND_LAST => {
                 self.send_last = one_of(SendLast::parse(value), choices.send_last)?;
             }
-            "pubsub#notification_type" => {
-                self.style = Style::parse(value).ok_or(Refused::Value)?;
-            }
+            STYLE => self.style = Style::parse(value).ok_or(Refused::Value)?,
+            ITEM_REPLY => self.details.reply = Reply::parse(value).ok_or(Refused::Value)?,
+            NODE_FULL => self.details.full = Full::parse(value).ok_or(Refused::Value)?,
             "pubsub#language" => self.details.language = value.to_owned(),
             "pubsub#item_expire" => self.details.item_expire = seconds(value)?,
             "pubsub#max_payload_size" => {
                 self.details.max_payload = payload(value, choices.payload)?;
-            }
-            NODE_FULL => {
-                self.details.rejects = match value {
-                    "retract-oldest" | "discard-oldest" => false,
-                    "reject" => true,
-                    _ => return Err(Refused::Value),
-                };
             }
             _ => return fixed(var, value),
         }
@@ -381,9 +300,12 @@ impl Config {
     }
 }
 
+const ACCESS_MODEL: &str = "pubsub#access_model";
+const PUBLISH_MODEL: &str = "pubsub#publish_model";
+const SEND_LAST: &str = "pubsub#send_last_published_item";
+const STYLE: &str = "pubsub#notification_type";
+const ITEM_REPLY: &str = "pubsub#itemreply";
 const NODE_FULL: &str = "pubsub#publish_node_full";
-/// What a full node does.
-const FULL: [&str; 2] = ["retract-oldest", "reject"];
 const CONTACT: &str = "pubsub#contact";
 const GROUPS_ALLOWED: &str = "pubsub#roster_groups_allowed";
 
@@ -426,29 +348,6 @@ const SWITCHES: &[Switch] = &[
         &mut it.subscribe
     }),
 ];
-
-fn choice<T: Copy + Choice>(var: &'static str, value: &str, all: &[T]) -> Field {
-    let field = Field::new(FieldType::ListSingle, var).with_value(value);
-    all.iter()
-        .fold(field, |field, it| field.with_option(it.text(), it.text()))
-}
-
-/// What [`choice`] offers.
-trait Choice {
-    fn text(self) -> &'static str;
-}
-
-macro_rules! choice_texts {
-    ($($enum:ident)*) => {
-        $(impl Choice for $enum {
-            fn text(self) -> &'static str {
-                self.as_str()
-            }
-        })*
-    };
-}
-
-choice_texts! { Access Publishers SendLast Style }
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! The nodes of an account or of the service: how each is configured, who has a say in it, and how
-//! full it is. Loaded with the Hub; memory is the truth, and changes are written through.
+//! The nodes of an account or of the service: how each is configured and how full it is, with the
+//! people at it. Loaded with the Hub; memory is the truth, and changes are written through.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,10 @@ use rookery_storage::record::{self, Record, decode, encode};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
-use super::config::{Config, Details};
-use super::shelf;
+use super::circle::{AFFILIATE, Affiliation, Circle, Place, SUBSCRIBER, Subscription};
+use super::config::{Config, Details, DetailsV2, Reply};
+use super::forwarding::{Forwardings, MOVED};
+use super::shelf::{self, Item};
 
 /// A [`NodeRow`]; then the node's number.
 pub const NODE: Kind = Kind(0x30);
@@ -21,78 +23,6 @@ pub const STOCK: Kind = Kind(0x31);
 
 /// The longest name of a node, and id of an item, in bytes.
 pub const NAME: usize = 1023;
-
-/// The most bytes of all addresses at a node: they stand in one row, which is written whole.
-const ADDRESSES: usize = 256 * 1024;
-/// The most subscriptions of one account: one for each of its resources.
-const RESOURCES: usize = 20;
-
-/// What somebody may do at a node (XEP-0060 §4.1). The order is written to disk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Affiliation {
-    Owner,
-    Publisher,
-    PublishOnly,
-    Member,
-    Outcast,
-    None,
-}
-
-impl Affiliation {
-    /// As it stands in `affiliation` attributes.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Affiliation::Owner => "owner",
-            Affiliation::Publisher => "publisher",
-            Affiliation::PublishOnly => "publish-only",
-            Affiliation::Member => "member",
-            Affiliation::Outcast => "outcast",
-            Affiliation::None => "none",
-        }
-    }
-
-    /// Reads what `as_str` wrote.
-    pub fn parse(text: &str) -> Option<Affiliation> {
-        use Affiliation::*;
-        let all = [Owner, Publisher, PublishOnly, Member, Outcast, None];
-        all.into_iter().find(|it| it.as_str() == text)
-    }
-}
-
-/// An explicit subscription (XEP-0060 §6.1).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Subscription {
-    /// Where events go: a bare or full JID.
-    pub jid: String,
-    /// It waits for the owner's word.
-    pub is_pending: bool,
-    /// Events are sent (`pubsub#deliver`, §6.3).
-    pub delivers: bool,
-    /// When it ends (`pubsub#expire`); 0: never.
-    pub expire: Millis,
-}
-
-impl Subscription {
-    /// One of `jid` from now on.
-    pub fn new(jid: &Jid) -> Subscription {
-        Subscription {
-            jid: jid.as_str().to_owned(),
-            is_pending: false,
-            delivers: true,
-            expire: 0,
-        }
-    }
-
-    /// Whether it has ended.
-    pub fn is_over(&self, now: Millis) -> bool {
-        self.expire != 0 && self.expire <= now
-    }
-
-    /// Whether events are sent to it.
-    pub fn hears(&self, now: Millis) -> bool {
-        self.delivers && !self.is_pending && !self.is_over(now)
-    }
-}
 
 /// How full a node is.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -116,24 +46,51 @@ pub struct Node {
     pub name: String,
     pub config: Config,
     pub stock: Stock,
-    pub subscriptions: Vec<Subscription>,
     /// The bare JID of who made it at the service; empty: the account itself.
     pub creator: String,
     /// When it was made; 0: nobody knows.
     pub created: Millis,
-    /// Bare JIDs. The account itself owns its nodes and is not listed.
-    affiliations: Vec<(String, Affiliation)>,
+    people: Circle,
+    /// The people stand in the node's row, as older versions wrote it, and in none of their own.
+    is_packed: bool,
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 struct NodeRow {
     name: String,
     config: Config,
-    subscriptions: Vec<Subscription>,
-    affiliations: Vec<(String, Affiliation)>,
     details: Details,
     creator: String,
     created: Millis,
+    /// Of older versions, which kept them here; never written.
+    #[serde(skip)]
+    packed: Option<Packed>,
+}
+
+/// People as the row of their node had them.
+#[derive(Default, PartialEq, Debug)]
+struct Packed {
+    subscriptions: Vec<(String, Subscription)>,
+    affiliations: Vec<(String, Affiliation)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NodeRowV2 {
+    name: String,
+    config: Config,
+    subscriptions: Vec<SubscriptionV2>,
+    affiliations: Vec<(String, Affiliation)>,
+    details: DetailsV2,
+    creator: String,
+    created: Millis,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SubscriptionV2 {
+    jid: String,
+    is_pending: bool,
+    delivers: bool,
+    expire: Millis,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,122 +108,189 @@ struct SubscriptionV1 {
     delivers: bool,
 }
 
-impl Record for NodeRow {
-    const VERSION: u8 = 2;
-
-    fn upgrade(version: u8, body: &[u8]) -> Option<NodeRow> {
-        let old: NodeRowV1 = record::body(body).filter(|_| version == 1)?;
-        let subscription = |it: SubscriptionV1| Subscription {
+impl From<NodeRowV1> for NodeRowV2 {
+    fn from(old: NodeRowV1) -> NodeRowV2 {
+        let subscription = |it: SubscriptionV1| SubscriptionV2 {
             jid: it.jid,
             is_pending: it.is_pending,
             delivers: it.delivers,
             expire: 0,
         };
-        Some(NodeRow {
+        NodeRowV2 {
             name: old.name,
             config: old.config,
             subscriptions: old.subscriptions.into_iter().map(subscription).collect(),
             affiliations: old.affiliations,
-            details: Details::default(),
+            details: DetailsV2::default(),
             creator: String::new(),
             created: 0,
-        })
+        }
+    }
+}
+
+impl From<NodeRowV2> for NodeRow {
+    fn from(old: NodeRowV2) -> NodeRow {
+        let subscription = |it: SubscriptionV2| {
+            let (is_pending, delivers, expire) = (it.is_pending, it.delivers, it.expire);
+            let subscription = Subscription {
+                is_pending,
+                delivers,
+                expire,
+            };
+            (it.jid, subscription)
+        };
+        let packed = Packed {
+            subscriptions: old.subscriptions.into_iter().map(subscription).collect(),
+            affiliations: old.affiliations,
+        };
+        NodeRow {
+            name: old.name,
+            config: old.config,
+            details: old.details.into(),
+            creator: old.creator,
+            created: old.created,
+            packed: Some(packed),
+        }
+    }
+}
+
+impl Record for NodeRow {
+    const VERSION: u8 = 3;
+
+    fn upgrade(version: u8, body: &[u8]) -> Option<NodeRow> {
+        let old = match version {
+            1 => record::body::<NodeRowV1>(body)?.into(),
+            2 => record::body::<NodeRowV2>(body)?,
+            _ => return None,
+        };
+        Some(old.into())
     }
 }
 
 impl Node {
-    fn new(number: u32, name: &str, config: Config) -> Node {
-        Node {
+    fn new(number: u32, row: NodeRow) -> Node {
+        let mut node = Node {
             number,
-            name: name.to_owned(),
-            config,
+            name: row.name,
+            config: row.config,
             stock: Stock::default(),
-            subscriptions: Vec::new(),
-            creator: String::new(),
-            created: 0,
-            affiliations: Vec::new(),
+            creator: row.creator,
+            created: row.created,
+            people: Circle::default(),
+            is_packed: row.packed.is_some(),
+        };
+        node.config.details = row.details;
+        let packed = row.packed.unwrap_or_default();
+        for (jid, subscription) in packed.subscriptions {
+            node.people.put(&jid, subscription);
+        }
+        for (jid, affiliation) in packed.affiliations {
+            node.people.settle(&jid, affiliation);
+        }
+        node
+    }
+
+    /// The people at it.
+    pub fn people(&self) -> &Circle {
+        &self.people
+    }
+
+    /// Who is said to have published an item (§7.1.2.3), as the node is configured; `own` is the
+    /// board's address, and who owns the nodes of an account.
+    pub fn publisher<'a>(&'a self, item: &'a Item, own: &'a Jid) -> Option<&'a str> {
+        match self.config.details.reply {
+            Reply::Nobody => None,
+            Reply::Publisher if item.publisher.is_empty() => Some(own.as_str()),
+            Reply::Publisher => Some(&item.publisher),
+            Reply::Owner if self.creator.is_empty() => Some(own.as_str()),
+            // Who made it, while he owns it.
+            Reply::Owner => {
+                let owners = || self.people.all_who_are(Affiliation::Owner);
+                let maker = owners().find(|it| *it == self.creator);
+                maker.or_else(|| owners().next())
+            }
         }
     }
 
-    /// What `jid` (bare or full) was made here.
-    pub fn affiliation(&self, jid: &Jid) -> Affiliation {
-        let bare = jid.bare_str();
-        let found = self.affiliations.iter().find(|(held, _)| held == bare);
-        found.map_or(Affiliation::None, |(_, affiliation)| *affiliation)
+    /// Subscribes somebody, or changes his subscription, and writes it down.
+    pub fn subscribe(
+        &mut self,
+        jid: &Jid,
+        subscription: Subscription,
+        account: AccountId,
+        fx: &mut Effects,
+    ) {
+        let place = self.unpacked(account, fx);
+        self.people.put(jid.as_str(), subscription);
+        place.write(SUBSCRIBER, jid.as_str(), &subscription, fx);
     }
 
-    /// All that were made something.
-    pub fn affiliations(&self) -> impl Iterator<Item = (&str, Affiliation)> {
-        let all = self.affiliations.iter();
-        all.map(|(jid, affiliation)| (jid.as_str(), *affiliation))
+    /// Ends the subscription of this very JID; whether there was one.
+    pub fn unsubscribe(&mut self, jid: &Jid, account: AccountId, fx: &mut Effects) -> bool {
+        if self.people.subscription(jid).is_none() {
+            return false;
+        }
+        let place = self.unpacked(account, fx);
+        self.people.end(jid.as_str());
+        place.erase(SUBSCRIBER, jid.as_str(), fx);
+        true
     }
 
-    /// Makes somebody something, or nothing; `false` if `limit` are something already.
-    pub fn affiliate(&mut self, jid: &Jid, to: Affiliation, limit: usize) -> bool {
-        let bare = jid.bare_str();
-        let held = self.affiliations.iter().position(|(held, _)| held == bare);
-        match (held, to) {
-            (Some(at), Affiliation::None) => drop(self.affiliations.remove(at)),
-            (Some(at), _) => self.affiliations[at].1 = to,
-            (None, Affiliation::None) => {}
-            (None, _) if self.affiliations.len() >= limit => return false,
-            (None, _) => self.affiliations.push((bare.to_owned(), to)),
+    /// Makes somebody something, or nothing, and writes it down; whether that changed anything.
+    pub fn affiliate(
+        &mut self,
+        jid: &Jid,
+        to: Affiliation,
+        account: AccountId,
+        fx: &mut Effects,
+    ) -> bool {
+        if self.people.affiliation(jid) == to {
+            return false;
+        }
+        let (place, bare) = (self.unpacked(account, fx), jid.bare_str());
+        self.people.settle(bare, to);
+        match to {
+            Affiliation::None => place.erase(AFFILIATE, bare, fx),
+            _ => place.write(AFFILIATE, bare, &to, fx),
         }
         true
     }
 
-    /// Whether there is room for these people besides, of whom there may be so many.
-    pub fn has_room<'a>(&self, people: impl IntoIterator<Item = &'a Jid>, most: usize) -> bool {
-        let subscribers = self.subscriptions.iter().map(|it| it.jid.len());
-        let affiliates = self.affiliations.iter().map(|(jid, _)| jid.len());
-        let (mut count, mut bytes) = (0, subscribers.chain(affiliates).sum::<usize>());
-        for jid in people {
-            count += 1;
-            bytes += jid.as_str().len();
+    /// Where the people's rows are; they are there from now on.
+    fn unpacked(&mut self, account: AccountId, fx: &mut Effects) -> Place {
+        if std::mem::take(&mut self.is_packed) {
+            self.save(account, fx);
+            self.people.save(self.place(account), fx);
         }
-        count <= most && bytes <= ADDRESSES
+        self.place(account)
     }
 
-    /// Whether `jid` may subscribe once more.
-    pub fn admits(&self, jid: &Jid, limit: usize) -> bool {
-        let room = self.subscriptions.len() < limit && self.has_room([jid], 1);
-        room && self.subscriptions_of(jid).count() < RESOURCES
+    fn place(&self, owner: AccountId) -> Place {
+        Place {
+            owner,
+            node: self.number,
+        }
     }
 
-    /// The subscriptions of `jid` and of its resources.
-    pub fn subscriptions_of(&self, jid: &Jid) -> impl Iterator<Item = &Subscription> {
-        let bare = jid.bare_str().to_owned();
-        let all = self.subscriptions.iter();
-        all.filter(move |it| bare_of(&it.jid) == bare)
-    }
-
-    /// Whether `jid`, or a resource of it, is subscribed.
-    pub fn has_subscriber(&self, jid: &Jid) -> bool {
-        self.subscriptions_of(jid).any(|it| !it.is_pending)
-    }
-
-    /// Writes the node down, without its items.
-    pub fn save(&self, account: AccountId, fx: &mut Effects) {
+    /// Writes the node down, without its items and its people.
+    pub fn save(&mut self, account: AccountId, fx: &mut Effects) {
         let row = NodeRow {
             name: self.name.clone(),
             config: self.config.clone(),
-            subscriptions: self.subscriptions.clone(),
-            affiliations: self.affiliations.clone(),
             details: self.config.details.clone(),
             creator: self.creator.clone(),
             created: self.created,
+            packed: None,
         };
         write(fx, key(account, NODE, self.number), &row);
+        if std::mem::take(&mut self.is_packed) {
+            self.people.save(self.place(account), fx);
+        }
     }
 
     fn save_stock(&self, account: AccountId, fx: &mut Effects) {
         write(fx, key(account, STOCK, self.number), &self.stock);
     }
-}
-
-/// The part of a JID before its resource.
-fn bare_of(jid: &str) -> &str {
-    jid.split_once('/').map_or(jid, |(bare, _)| bare)
 }
 
 /// All nodes of an account or of the service, in the order in which they were made.
@@ -277,38 +301,39 @@ pub struct Nodes {
     index: HashMap<String, usize>,
     /// Bytes of all items.
     bytes: u64,
+    /// Nodes that are elsewhere now.
+    moved: Forwardings,
 }
 
 impl Nodes {
-    /// A row of [`NODE`] or [`STOCK`]; `rest` is the node's number.
+    /// A row of [`NODE`], [`STOCK`], [`SUBSCRIBER`] or [`AFFILIATE`], of which `rest` is the node's
+    /// number, and of a person the JID; or of [`MOVED`].
     pub fn load(&mut self, kind: Kind, rest: &[u8], value: &[u8]) {
-        let Some(number) = rest.try_into().ok().map(u32::from_be_bytes) else {
+        if kind == MOVED {
+            return self.moved.load(rest, value);
+        }
+        let Some((number, rest)) = rest.split_first_chunk::<4>() else {
             return error!("a node without a number");
         };
-        let read = match kind {
-            NODE => decode(value).map(|row: NodeRow| {
-                let mut node = Node::new(number, &row.name, row.config);
-                node.config.details = row.details;
-                self.push(Node {
-                    subscriptions: row.subscriptions,
-                    affiliations: row.affiliations,
-                    creator: row.creator,
-                    created: row.created,
-                    ..node
-                });
-            }),
-            // Rows come in the order of their keys: the node is there.
-            _ => decode(value).map(|stock: Stock| {
-                // Numbers rise with the places.
-                let at = self.list.binary_search_by_key(&number, |it| it.number);
-                if let Ok(at) = at {
-                    self.bytes += stock.bytes;
-                    self.list[at].stock = stock;
-                }
-            }),
+        let number = u32::from_be_bytes(*number);
+        if kind == NODE {
+            return match decode(value) {
+                Ok(row) => self.push(Node::new(number, row)),
+                Err(problem) => error!(%problem, "a node cannot be read"),
+            };
+        }
+        // Rows come in the order of their keys: the node is there. Numbers rise with the places.
+        let at = self.list.binary_search_by_key(&number, |it| it.number);
+        let Ok(node) = at.map(|at| &mut self.list[at]) else {
+            return error!(number, "a row of a node that is not there");
         };
-        if let Err(problem) = read {
-            error!(%problem, "a node cannot be read");
+        match (kind, decode(value)) {
+            (SUBSCRIBER | AFFILIATE, _) => node.people.load(kind, rest, value),
+            (_, Ok(stock)) => {
+                node.stock = stock;
+                self.bytes += stock.bytes;
+            }
+            (_, Err(problem)) => error!(%problem, "how full a node is cannot be read"),
         }
     }
 
@@ -320,6 +345,22 @@ impl Nodes {
     /// The node of this name, to change it.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
         self.list.get_mut(*self.index.get(name)?)
+    }
+
+    /// The name of the node with this number.
+    pub fn name_of(&self, number: u32) -> Option<&str> {
+        let at = self.list.binary_search_by_key(&number, |it| it.number);
+        Some(&self.list[at.ok()?].name)
+    }
+
+    /// Where the node of this name is now, if it was here and its owner said so.
+    pub fn moved(&self, name: &str) -> Option<&str> {
+        self.moved.get(name)
+    }
+
+    /// The node of this name, which is here no more, is there from now on.
+    pub fn forward(&mut self, name: &str, uri: String, account: AccountId, fx: &mut Effects) {
+        self.moved.put(name, uri, account, fx);
     }
 
     /// All of them.
@@ -353,13 +394,20 @@ impl Nodes {
         fx: &mut Effects,
     ) -> &mut Node {
         let number = self.list.last().map_or(0, |node| node.number + 1);
-        let mut node = Node::new(number, name, config);
-        node.created = fx.now;
-        if let Some(creator) = creator {
-            node.creator = creator.bare_str().to_owned();
-            node.affiliate(creator, Affiliation::Owner, usize::MAX);
-        }
+        let row = NodeRow {
+            name: name.to_owned(),
+            details: config.details.clone(),
+            config,
+            creator: creator.map_or_else(String::new, |it| it.bare_str().to_owned()),
+            created: fx.now,
+            packed: None,
+        };
+        self.moved.remove(name, account, fx);
+        let mut node = Node::new(number, row);
         node.save(account, fx);
+        if let Some(creator) = creator {
+            node.affiliate(creator, Affiliation::Owner, account, fx);
+        }
         self.push(node);
         let last = self.list.len() - 1;
         &mut self.list[last]
@@ -392,6 +440,7 @@ impl Nodes {
             *place -= 1;
         }
         shelf::clear(account, node.number, fx);
+        node.place(account).clear(fx);
         for kind in [NODE, STOCK] {
             fx.delete(Tree::Account, key(account, kind, node.number));
         }
@@ -411,76 +460,4 @@ fn write<R: Record>(fx: &mut Effects, key: Vec<u8>, record: &R) {
 }
 
 #[cfg(test)]
-mod tests {
-    use rookery_actors::effect::Origin;
-
-    use super::*;
-
-    /// If this fails, nodes on every disk out there can no longer be read: raise a version.
-    #[test]
-    fn golden_bytes() {
-        let row = NodeRow {
-            name: "n".into(),
-            config: Config::default(),
-            subscriptions: vec![Subscription {
-                jid: "b@c".into(),
-                is_pending: true,
-                delivers: false,
-                expire: 7,
-            }],
-            affiliations: vec![("d".into(), Affiliation::Outcast)],
-            details: Details {
-                max_payload: 1,
-                item_expire: 2,
-                contact: vec!["e".into()],
-                language: "f".into(),
-                rejects: true,
-            },
-            creator: "g".into(),
-            created: 9,
-        };
-        let config = [1, 0, 2, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0];
-        let people = [1, 3, b'b', b'@', b'c', 1, 0];
-        let rest = [1, 1, b'd', 4, 1, 2, 1, 1, b'e', 1, b'f', 1, 1, b'g', 9];
-        let parts: [&[u8]; 5] = [&[2, 1, b'n'], &config, &people, &[7], &rest];
-        assert_eq!(encode(&row).unwrap(), parts.concat());
-        // As the first version was.
-        let old: [&[u8]; 4] = [&[1, 1, b'n'], &config, &people, &rest[..4]];
-        let upgraded: NodeRow = decode(&old.concat()).unwrap();
-        assert_eq!((upgraded.name.as_str(), upgraded.created), ("n", 0));
-        assert!(upgraded.subscriptions[0].is_pending && upgraded.subscriptions[0].expire == 0);
-        assert_eq!(upgraded.affiliations, row.affiliations);
-        let stock = Stock {
-            items: 2,
-            bytes: 3,
-            last: 4,
-        };
-        assert_eq!(encode(&stock).unwrap(), [1, 2, 3, 4]);
-        for (number, affiliation) in ["owner", "publisher", "publish-only", "member", "outcast"]
-            .into_iter()
-            .enumerate()
-        {
-            let affiliation = Affiliation::parse(affiliation).unwrap();
-            assert_eq!(affiliation as usize, number);
-        }
-    }
-
-    #[test]
-    fn what_was_written_is_loaded_again() {
-        let (mut nodes, mut fx) = (Nodes::default(), Effects::new(0, Origin::Elsewhere));
-        let account = AccountId(1);
-        nodes.create("urn:a", Config::default(), None, account, &mut fx);
-        let node = nodes.create("urn:b", Config::default(), None, account, &mut fx);
-        assert_eq!(node.number, 1);
-        let bob = Jid::parse("bob@b.test/r").unwrap();
-        assert!(node.affiliate(&bob, Affiliation::Member, 1));
-        assert!(!node.affiliate(&Jid::parse("eve@b.test").unwrap(), Affiliation::Member, 1));
-        assert_eq!(node.affiliation(&bob), Affiliation::Member);
-        assert!(node.affiliate(&bob, Affiliation::None, 1));
-        assert_eq!(node.affiliations().count(), 0);
-        nodes.delete("urn:a", account, &mut fx);
-        assert!(nodes.get("urn:a").is_none() && nodes.len() == 1);
-        let fresh = nodes.create("urn:c", Config::default(), None, account, &mut fx);
-        assert_eq!(fresh.number, 2, "no number of a node that is there");
-    }
-}
+mod tests;

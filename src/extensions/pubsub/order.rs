@@ -7,7 +7,8 @@ use rookery_protocol::ns;
 use rookery_protocol::stanza::{IqType, Kind, Stanza};
 use rookery_protocol::xml::Element;
 
-use super::node::{Affiliation, NAME};
+use super::circle::Affiliation;
+use super::node::NAME;
 use super::paging::Page;
 use super::problem::{bad, unsupported, with};
 
@@ -84,10 +85,11 @@ pub enum Order {
     Purge { node: String },
     /// §8.8.1.
     Subscribers { node: String },
-    /// §8.8.2: each JID, and whether it is subscribed from now on.
+    /// §8.8.2: each JID, and whether it is subscribed from now on, or nothing that an owner can
+    /// make it.
     SetSubscribers {
         node: String,
-        changes: Vec<(Jid, bool)>,
+        changes: Vec<(Jid, Option<bool>)>,
     },
     /// §8.9.1.
     Affiliates { node: String },
@@ -171,7 +173,13 @@ fn questions(subject: &Element, payload: &Element) -> Result<Order, StanzaError>
 }
 
 fn changes(subject: &Element, payload: &Element) -> Result<Order, StanzaError> {
-    let form = |name| submitted(payload.child(ns::PUBSUB, name));
+    // §6.3.7, §8.1.3: which node it is, and whose subscription, is said before.
+    let form = |name: &str| match payload.child(ns::PUBSUB, name) {
+        Some(it) if it.attr("node").or(it.attr("jid")).is_some() => {
+            Err(StanzaError::new(Condition::BadRequest))
+        }
+        around => submitted(around),
+    };
     Ok(match subject.name() {
         "publish" => Order::Publish {
             node: node(subject)?,
@@ -225,12 +233,17 @@ fn owners(is_set: bool, subject: &Element) -> Result<Order, StanzaError> {
                 None => return Err(StanzaError::new(Condition::BadRequest)),
             },
         },
-        ("default", false) => Order::DefaultConfiguration,
+        // §8.3.2: for the nodes that there are.
+        ("default", false) => match subject.attr("type") {
+            None | Some("leaf") => Order::DefaultConfiguration,
+            Some("collection") => return Err(unsupported("collections")),
+            Some(_) => return Err(StanzaError::new(Condition::BadRequest)),
+        },
         ("delete", true) => Order::Delete {
             node: node(subject)?,
             redirect: children("redirect")
                 .find_map(|it| it.attr("uri"))
-                .filter(|uri| uri.len() <= NAME)
+                .filter(|uri| (1..=NAME).contains(&uri.len()))
                 .map(str::to_owned),
         },
         ("purge", true) => Order::Purge {
@@ -244,7 +257,7 @@ fn owners(is_set: bool, subject: &Element) -> Result<Order, StanzaError> {
             // §8.8.2.1: who is named without a state stays as he is.
             changes: children("subscription")
                 .filter(|it| it.attr("subscription").is_some())
-                .map(|it| Ok((subscriber(it)?, state(it)?)))
+                .map(|it| Ok((subscriber(it)?, state(it))))
                 .collect::<Result<_, StanzaError>>()?,
         },
         ("affiliations", false) => Order::Affiliates {
@@ -325,19 +338,17 @@ fn options(form: Option<Submission>) -> Result<Option<Submission>, StanzaError> 
 }
 
 fn subscriber(subject: &Element) -> Result<Jid, StanzaError> {
-    if subject.attr("subid").is_some_and(|it| !it.is_empty()) {
-        // §6.2.3.5: there is one subscription of each JID, and it has no id.
-        return Err(with(Condition::NotAcceptable, "invalid-subid"));
-    }
+    // §6.2.3.5: there is one subscription of each JID, and it has no id; one that is named says
+    // nothing.
     let jid = subject.attr("jid").ok_or_else(|| bad("jid-required"))?;
     Jid::parse(jid).map_err(|_| bad("invalid-jid"))
 }
 
-fn state(subscription: &Element) -> Result<bool, StanzaError> {
+fn state(subscription: &Element) -> Option<bool> {
     match subscription.attr("subscription") {
-        Some("subscribed") => Ok(true),
-        Some("none") => Ok(false),
-        _ => Err(unsupported("manage-subscriptions")),
+        Some("subscribed") => Some(true),
+        Some("none") => Some(false),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use rookery_protocol::xml::Element;
 use super::access::{self, Standing};
 use super::config::{Choices, Config, Refused};
 use super::node::{Node, Stock};
-use super::problem::{bad, forbidden, full, not_acceptable, not_found, unsupported};
+use super::problem::{bad, forbidden, full, not_acceptable, not_found, unsupported, with};
 use super::shelf::{self, Found};
 use super::{Ask, Board, Face, Venue, Waiting, choices};
 
@@ -147,13 +147,18 @@ impl<F: Face> Board<F> {
         let held = self.owned(node, ask)?;
         fx.result(ask.request, None);
         if held.config.notify_delete {
-            let there = |uri| Element::new(ns::PUBSUB_EVENT, "redirect").with_attr("uri", uri);
+            let there =
+                |uri: &str| Element::new(ns::PUBSUB_EVENT, "redirect").with_attr("uri", uri);
             let end = Element::new(ns::PUBSUB_EVENT, "delete")
                 .with_attr("node", node)
-                .with_children(redirect.map(there));
-            self.tell(held, end, ask.view, fx);
+                .with_children(redirect.as_deref().map(there));
+            // §8.4.2.
+            self.tell_those(held, end, true, ask.view, fx);
         }
         self.nodes.delete(node, ask.view.owner(), fx);
+        if let Some(uri) = redirect {
+            self.nodes.forward(node, uri, ask.view.owner(), fx);
+        }
         F::changed(self, node, None, &Found::default(), ask.view, fx);
         Ok(())
     }
@@ -223,5 +228,7 @@ fn take(
     }
     config.take(form, choices).map_err(|refused| match refused {
         Refused::Value | Refused::Unknown => not_acceptable(),
+        Refused::Access => with(Condition::NotAcceptable, "unsupported-access-model"),
+        Refused::Collection => unsupported("collections"),
     })
 }

@@ -30,6 +30,13 @@ pub fn not_found() -> StanzaError {
     StanzaError::new(Condition::ItemNotFound)
 }
 
+/// §6.1.3.11: the node is there now.
+pub fn moved(uri: &str) -> StanzaError {
+    StanzaError::new(Condition::Gone)
+        .with_kind(ErrorType::Modify)
+        .with_address(uri)
+}
+
 /// §7.1.5: the node is configured otherwise.
 pub fn precondition_not_met() -> StanzaError {
     with(Condition::Conflict, "precondition-not-met")

@@ -8,8 +8,9 @@ use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
 
 use super::access::{self, Standing};
-use super::config::Config;
-use super::node::Affiliation;
+use super::circle::Affiliation;
+use super::config::{Config, Full};
+use super::node::Node;
 use super::order::Sent;
 use super::problem::{
     bad, forbidden, full, not_acceptable, not_found, precondition_not_met, too_fast, unsupported,
@@ -84,9 +85,14 @@ impl<F: Face> Board<F> {
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
         let Publication { node, item } = publication;
-        self.shelve(&node, &item, found, ask.view, fx)?;
+        let dropped = self.shelve(&node, &item, found, ask.view, fx)?;
         self.answer_publication(&node, &item, ask, fx);
         self.tell_published(&node, &item, ask.view, fx);
+        // §7.1.2.5. Of a node of one item the new one says it.
+        let tells = |it: &&Node| it.config.details.full == Full::Retract && it.config.max_items > 1;
+        if !dropped.is_empty() && self.nodes.get(&node).filter(tells).is_some() {
+            self.tell_retracted(&node, &dropped, false, ask.view, fx);
+        }
         let payload = item.payload();
         F::changed(self, &node, payload.as_ref(), found, ask.view, fx);
         Ok(())
@@ -115,6 +121,7 @@ impl<F: Face> Board<F> {
                 }
                 Ok(config)
             }
+            None if self.nodes.moved(node).is_some() => Err(self.missing(node, ask)),
             None => Err(ask.not_his()),
         }
     }
@@ -150,7 +157,8 @@ impl<F: Face> Board<F> {
     }
 
     /// Puts an item on its node's shelf: in place of the one of the same id, and of the oldest
-    /// where the node's owner set a number (§7.1.2); else a full node refuses.
+    /// where the node's owner set a number (§7.1.2); else a full node refuses. Gives the ids of
+    /// those that went for it.
     pub fn shelve(
         &mut self,
         node: &str,
@@ -158,7 +166,7 @@ impl<F: Face> Board<F> {
         found: &Found,
         view: F::View<'_>,
         fx: &mut Effects,
-    ) -> Result<(), StanzaError> {
+    ) -> Result<Vec<String>, StanzaError> {
         let (limits, account) = (view.limits(), view.owner());
         let before = self.nodes.bytes();
         let name = node;
@@ -192,13 +200,13 @@ impl<F: Face> Board<F> {
         let fresh = before - node.stock.bytes + stock.bytes + shelf::weigh(item);
         let is_growing = fresh > before;
         let is_heavy = stock.bytes + shelf::weigh(item) > limits.of_node;
-        if stock.items >= room && node.config.details.rejects {
+        if stock.items >= room && node.config.details.full == Full::Reject {
             return Err(with(Condition::Conflict, "node-full"));
         }
         if stock.items >= room || (is_growing && (fresh > limits.total || is_heavy)) {
             return Err(full());
         }
-        for (place, item) in dropped {
+        for (place, item) in &dropped {
             shelf::remove(account, node.number, place.seq, Some(&item.id), fx);
         }
         if let Some(old) = old {
@@ -209,7 +217,7 @@ impl<F: Face> Board<F> {
         stock.bytes += bytes.ok_or(StanzaError::new(Condition::InternalServerError))?;
         stock.items += 1;
         self.nodes.restock(name, stock, account, fx);
-        Ok(())
+        Ok(dropped.into_iter().map(|(_, it)| it.id.clone()).collect())
     }
 
     fn answer_publication(&self, node: &str, item: &Item, ask: &Ask<F>, fx: &mut Effects) {
@@ -263,7 +271,7 @@ impl<F: Face> Board<F> {
         let places = places.ok_or_else(not_found)?;
         // §4.1: who may only publish takes back what is his own.
         if !access::is_owner(node, ask.from, &ask.standing)
-            && node.affiliation(ask.from) != Affiliation::Publisher
+            && node.people().affiliation(ask.from) != Affiliation::Publisher
         {
             if found.items.is_empty() {
                 let at = |place: &shelf::Place| shelf::at(account, node.number, place.seq);

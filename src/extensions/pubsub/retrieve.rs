@@ -10,7 +10,8 @@ use rookery_protocol::paging::{Paging, Summary};
 use rookery_protocol::xml::Element;
 
 use super::access::may_read;
-use super::node::{Affiliation, Node};
+use super::circle::Affiliation;
+use super::node::Node;
 use super::paging::{self, Page};
 use super::problem::{not_found, unsupported};
 use super::shelf::{self, Found, Item};
@@ -22,8 +23,14 @@ use crate::extensions::request::bad_request;
 /// pages (XEP-0059), as the answer tells.
 const ANSWER: usize = 512 * 1024;
 
-/// The most entries of a list.
-const LISTED: usize = 500;
+/// The most entries of a list of nodes or items.
+pub const LISTED: usize = 500;
+
+/// The most people in an answer.
+pub const PEOPLE: usize = 5_000;
+
+/// The most publishers that are named in what is said of a node.
+const NAMED: usize = 100;
 
 /// Which items of which node.
 pub struct Selection {
@@ -44,7 +51,8 @@ impl<F: Face> Board<F> {
         ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let held = self.nodes.get(&node).ok_or_else(|| ask.absent())?;
+        let held = self.nodes.get(&node);
+        let held = held.ok_or_else(|| self.missing(&node, ask))?;
         may_read(held, ask.from, &ask.standing)?;
         if !held.config.persist_items {
             return Err(unsupported("persistent-items"));
@@ -130,7 +138,10 @@ impl<F: Face> Board<F> {
         let all: Vec<&Item> = all.filter(|item| item.stamp >= horizon).collect();
         let is_backwards = selection.page.as_ref().is_some_and(Page::is_backwards);
         let shown = within_answer(&all, is_backwards);
-        let elements = shown.iter().map(|item| item.element(ns::PUBSUB, true));
+        let elements = shown.iter().map(|item| {
+            let publisher = node.publisher(item, ask.view.jid());
+            item.element(ns::PUBSUB, publisher, true)
+        });
         let items = Element::new(ns::PUBSUB, "items")
             .with_attr("node", &selection.node)
             .with_children(elements);
@@ -158,7 +169,9 @@ impl<F: Face> Board<F> {
             return Err(bad_request());
         }
         let name = payload.attr("node").unwrap_or_default();
-        let node = self.nodes.get(name).ok_or_else(|| ask.absent())?;
+        self.lapse(name, ask.view, fx);
+        let node = self.nodes.get(name);
+        let node = node.ok_or_else(|| self.missing(name, ask))?;
         may_read(node, ask.from, &ask.standing)?;
         if payload.ns() == ns::DISCO_INFO {
             let info = Element::new(ns::DISCO_INFO, "query")
@@ -188,7 +201,7 @@ impl<F: Face> Board<F> {
         let own = ask.view.jid().as_str();
         let asked = ask.request.payload().ok_or_else(bad_request)?;
         let all: Vec<&Item> = found.of_node(number).map(|(_, item)| item).collect();
-        let (shown, set) = listing(&asked, &all, |it| &it.id)?;
+        let (shown, set) = listing(&asked, &all, |it| it.id.as_str(), LISTED)?;
         let items = shown.iter().map(|it| item(own, "", &it.id));
         let answer = Element::new(ns::DISCO_ITEMS, "query")
             .with_attr("node", node)
@@ -211,19 +224,20 @@ impl<F: Face> Board<F> {
 }
 
 /// The part of a list that is asked for, or its beginning where nothing is said; and what is said
-/// of it (XEP-0059).
+/// of it (XEP-0059). `uid` names an entry; an answer has `most` of them.
 pub fn listing<'a, T>(
     asked: &Element,
-    all: &'a [&'a T],
-    uid: impl Fn(&'a T) -> &'a String,
-) -> Result<(&'a [&'a T], Option<Element>), StanzaError> {
+    all: &'a [T],
+    uid: impl Fn(&'a T) -> &'a str,
+    most: usize,
+) -> Result<(&'a [T], Option<Element>), StanzaError> {
     let paging = Paging::of(asked)?;
-    let limit = paging.limit(LISTED, LISTED);
-    let part = paging.cut(all, limit, |it| uid(it))?;
+    let limit = paging.limit(most, most);
+    let part = paging.cut(all, limit, &uid)?;
     let is_paged = asked.child(ns::RSM, "set").is_some() || !part.is_complete;
     let ends = part.items.first().zip(part.items.last());
     let summary = Summary {
-        ends: ends.map(|(first, last)| (uid(first).clone(), uid(last).clone())),
+        ends: ends.map(|(first, last)| (uid(first).to_owned(), uid(last).to_owned())),
         index: Some(part.index as u64),
         count: Some(part.count as u64),
     };
@@ -253,9 +267,13 @@ fn within_answer<'a, 'b>(items: &'a [&'b Item], is_backwards: bool) -> &'a [&'b 
 
 /// §5.4.
 fn metadata<F: Face>(node: &Node, view: F::View<'_>) -> Element {
-    let owners = node.affiliations().filter(|it| it.1 == Affiliation::Owner);
-    let owners = owners.map(|(jid, _)| jid.to_owned());
+    let owners = node
+        .people()
+        .all_who_are(Affiliation::Owner)
+        .map(str::to_owned);
     let own = F::OWNS.then(|| view.jid().as_str().to_owned());
+    let publishers = node.people().all_who_are(Affiliation::Publisher);
+    let publishers: Vec<String> = publishers.take(NAMED).map(str::to_owned).collect();
     let owners = owners.chain(own);
     let max_items = node.config.room(view.limits().items);
     let config = &node.config;
@@ -270,7 +288,8 @@ fn metadata<F: Face>(node: &Node, view: F::View<'_>) -> Element {
         ))
         .with_field(Field::text("pubsub#max_items", max_items.to_string()))
         .with_field(Field::new(FieldType::JidMulti, "pubsub#owner").with_values(owners));
-    let subscribers = node.subscriptions.iter().filter(|it| !it.is_pending);
+    let subscribers = node.people().subscriptions();
+    let subscribers = subscribers.filter(|(_, it)| !it.is_pending);
     let several = |var, values: &[String]| {
         Field::new(FieldType::JidMulti, var).with_values(values.iter().cloned())
     };
@@ -291,7 +310,8 @@ fn metadata<F: Face>(node: &Node, view: F::View<'_>) -> Element {
         .fold(form, |form, (var, value)| {
             form.with_field(Field::text(var, value))
         });
-    form.with_field(several("pubsub#contact", &config.details.contact))
+    form.with_field(several("pubsub#publisher", &publishers))
+        .with_field(several("pubsub#contact", &config.details.contact))
         .with_field(Field::text(
             "pubsub#num_subscribers",
             subscribers.count().to_string(),

@@ -2,6 +2,7 @@
 //! The users of this server make them, and whoever may can subscribe. The administrators of a
 //! domain own all nodes of its service.
 
+mod audience;
 mod pending;
 
 use rookery_actors::effect::{Effects, Row};
@@ -14,13 +15,15 @@ use rookery_protocol::ns;
 use rookery_protocol::stanza::Stanza;
 use rookery_protocol::xml::Element;
 
+use self::audience::Present;
 use super::access::{Standing, may_read};
-use super::config::{Access, Config, SendLast};
-use super::node::{Affiliation, Node};
+use super::circle::Affiliation;
+use super::config::{Access, Config, Details, Reply, SendLast};
+use super::node::Node;
 use super::order::Order;
 use super::pace::Paces;
 use super::problem::{forbidden, full};
-use super::retrieve::listing;
+use super::retrieve::{LISTED, listing};
 use super::{Ask, Board, Face};
 use crate::extensions::disco::{self, item};
 use crate::extensions::request::{gets, unavailable};
@@ -75,6 +78,7 @@ const FEATURES: &[&str] = &[
     "http://jabber.org/protocol/pubsub#outcast-affiliation",
     "http://jabber.org/protocol/pubsub#persistent-items",
     "http://jabber.org/protocol/pubsub#publish",
+    "http://jabber.org/protocol/pubsub#publish-node-full",
     "http://jabber.org/protocol/pubsub#publish-only-affiliation",
     "http://jabber.org/protocol/pubsub#publish-options",
     "http://jabber.org/protocol/pubsub#publisher-affiliation",
@@ -100,6 +104,9 @@ const ITEMS: u32 = 20;
 #[derive(Default)]
 struct Commons {
     paces: Paces,
+    present: Present,
+    /// How often somebody may come and hear the last items.
+    arrivals: Paces,
 }
 
 /// Nothing of the service's own goes on when rows are read.
@@ -110,9 +117,9 @@ impl Face for Commons {
     type Own = Nothing;
 
     const OWNS: bool = false;
-    /// The service sees nobody's presence, and has no roster.
+    /// The service sees nobody's presence but what is sent to it, and has no roster.
     const ACCESS: &'static [Access] = &[Access::Open, Access::Authorize, Access::Whitelist];
-    const SEND_LAST: &'static [SendLast] = &[SendLast::Never, SendLast::OnSub];
+    const SEND_LAST: &'static [SendLast] = SendLast::ALL;
 
     fn standing(jid: &Jid, seat: Seat) -> Standing {
         match seat.site.is_admin(jid, seat.domain) {
@@ -124,9 +131,14 @@ impl Face for Commons {
     fn fresh(_: &str) -> Config {
         Config {
             access: Access::Open,
-            send_last: SendLast::OnSub,
+            // §4.3: what `last-published` promises.
+            send_last: SendLast::OnSubAndPresence,
             max_items: ITEMS,
             notify_delete: true,
+            details: Details {
+                reply: Reply::Publisher,
+                ..Details::default()
+            },
             ..Config::default()
         }
     }
@@ -156,9 +168,8 @@ impl Face for Commons {
     }
 
     fn tell_owners(node: &Node, message: &Stanza, _: Seat, fx: &mut Effects) {
-        let all = node.affiliations();
-        let owners = all.filter(|(_, affiliation)| *affiliation == Affiliation::Owner);
-        for owner in owners.filter_map(|(jid, _)| Jid::parse(jid).ok()) {
+        let owners = node.people().all_who_are(Affiliation::Owner);
+        for owner in owners.filter_map(|jid| Jid::parse(jid).ok()) {
             fx.route(message.clone().with_to(owner));
         }
     }
@@ -200,8 +211,7 @@ impl Board<Commons> {
         let own = seat.jid.as_str();
         let readable = |node: &&Node| may_read(node, ask.from, &ask.standing).is_ok();
         let nodes: Vec<&Node> = self.nodes.iter().filter(readable).collect();
-        let items = listing(payload, &nodes, |it| &it.name)?;
-        let (nodes, set) = items;
+        let (nodes, set) = listing(payload, &nodes, |it| it.name.as_str(), LISTED)?;
         let nodes = nodes.iter().map(|it| item(own, &it.name, &it.config.title));
         let answer = Element::new(ns::DISCO_ITEMS, "query")
             .with_children(nodes)
@@ -250,7 +260,16 @@ impl ServiceRole for Board<Commons> {
         Board::read_done(self, step, request, rows, seat, fx);
     }
 
+    fn undelivered(&mut self, error: &Stanza, seat: Seat, fx: &mut Effects) {
+        self.came_back(error, seat, fx);
+    }
+
+    fn presence(&mut self, presence: &Stanza, seat: Seat, fx: &mut Effects) {
+        self.meet(presence, seat, fx);
+    }
+
     fn removed(&mut self, account: &Jid, seat: Seat, fx: &mut Effects) {
+        self.face.present.forget(account);
         self.forget(account, seat, fx);
     }
 }

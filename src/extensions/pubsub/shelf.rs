@@ -37,11 +37,17 @@ impl Item {
         }
     }
 
-    /// `<item/>` of this namespace, with or without what it holds.
-    pub fn element(&self, namespace: &'static str, with_payload: bool) -> Element {
+    /// `<item/>` of this namespace, with or without what it holds; `publisher`: who is said to have
+    /// published it, if anybody is.
+    pub fn element(
+        &self,
+        namespace: &'static str,
+        publisher: Option<&str>,
+        with_payload: bool,
+    ) -> Element {
         let mut item = Element::new(namespace, "item").with_attr("id", &self.id);
-        if !self.publisher.is_empty() {
-            item.set_attr("publisher", &self.publisher);
+        if let Some(publisher) = publisher {
+            item.set_attr("publisher", publisher);
         }
         item.with_children(self.payload().filter(|_| with_payload))
     }

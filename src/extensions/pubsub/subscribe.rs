@@ -3,17 +3,20 @@
 use rookery_actors::effect::{Effects, Millis};
 use rookery_protocol::datetime;
 use rookery_protocol::error::{Condition, StanzaError};
-use rookery_protocol::forms::{Field, Form, Submission};
+use rookery_protocol::forms::{Field, Form, FormKind, Submission};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::ns;
 use rookery_protocol::xml::Element;
 
 use super::access::{Standing, may_read};
+use super::circle::{Affiliation, Subscription};
 use super::config::{Access, SendLast};
-use super::node::{Affiliation, Node, Subscription};
+use super::node::Node;
 use super::order::Order;
 use super::problem::{bad, forbidden, not_found, too_fast, unsupported, with};
+use super::retrieve::{PEOPLE, listing};
 use super::{Ask, Board, Face, Venue};
+use crate::extensions::request::bad_request;
 
 /// The form type of the options (§16.4.2).
 const OPTIONS: &str = "http://jabber.org/protocol/pubsub#subscribe_options";
@@ -62,8 +65,11 @@ impl<F: Face> Board<F> {
         if !is_himself(jid, ask) {
             return Err(bad("invalid-jid"));
         }
-        let held = self.nodes.get_mut(node).ok_or_else(|| ask.absent())?;
-        if held.affiliation(jid) == Affiliation::Outcast {
+        if self.nodes.get(node).is_none() {
+            return Err(self.missing(node, ask));
+        }
+        let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
+        if held.people().affiliation(jid) == Affiliation::Outcast {
             return Err(forbidden());
         }
         let is_pending = match may_read(held, jid, &ask.standing) {
@@ -74,46 +80,65 @@ impl<F: Face> Board<F> {
         if !held.config.subscribe {
             return Err(unsupported("subscribe"));
         }
-        held.subscriptions.retain(|it| !it.is_over(fx.now));
-        let mut all = held.subscriptions.iter();
-        let known = all.find(|it| it.jid == jid.as_str());
+        let known = held.people().subscription(jid).copied();
         // §6.1.3.7.
         if known.is_some_and(|it| it.is_pending) && is_pending {
             return Err(with(Condition::NotAuthorized, "pending-subscription"));
         }
         let is_new = known.is_none();
-        if is_new && !held.admits(jid, limit) {
+        if is_new && !held.people().admits(jid, limit) {
             return Err(with(Condition::PolicyViolation, "too-many-subscriptions"));
         }
         // The owners are asked.
         if is_new && is_pending && !self.face.is_in_pace(ask, fx) {
             return Err(too_fast());
         }
-        let mut subscription = known.cloned().unwrap_or(Subscription {
+        let mut subscription = known.unwrap_or(Subscription {
             is_pending,
-            ..Subscription::new(jid)
+            ..Subscription::NEW
         });
         subscription.is_pending &= is_pending;
-        if let Some(options) = options {
-            take(&mut subscription, &options, fx.now)?;
+        if let Some(options) = &options {
+            take(&mut subscription, options, fx.now)?;
         }
-        held.subscriptions.retain(|it| it.jid != jid.as_str());
-        held.subscriptions.push(subscription.clone());
-        held.save(ask.view.owner(), fx);
-        let sends_last = held.config.send_last != SendLast::Never && !subscription.is_pending;
-        answer(ask, element(ns::PUBSUB, node, &subscription), fx);
-        if is_new && sends_last {
-            self.send_last_to(node, jid, ask.view, fx);
-        }
-        let Some(held) = self.nodes.get(node).filter(|_| is_new) else {
-            return Ok(());
-        };
-        if subscription.is_pending && !F::OWNS {
-            self.ask_owners(held, jid, ask.view, fx);
-        } else if held.config.notify_sub {
-            self.tell_owners(held, &subscription, ask.view, fx);
+        held.subscribe(jid, subscription, ask.view.owner(), fx);
+        // §6.1.5, §6.3.7: it may have options; those that were asked for are shown.
+        let state = element(ns::PUBSUB, node, jid.as_str(), &subscription)
+            .with_child(Element::new(ns::PUBSUB, "subscribe-options"));
+        let set = options.map(|_| {
+            let form = form(FormKind::Result, &subscription);
+            Element::new(ns::PUBSUB, "options").with_child(form)
+        });
+        answer(ask, [Some(state), set].into_iter().flatten(), fx);
+        if is_new {
+            self.subscribed(node, jid, &subscription, ask.view, fx);
         }
         Ok(())
+    }
+
+    /// Somebody is subscribed who was not, or wants to be: he hears the last item (§6.1.7), and the
+    /// owners hear of him (§6.1.4, §12.14).
+    fn subscribed(
+        &mut self,
+        node: &str,
+        jid: &Jid,
+        subscription: &Subscription,
+        view: F::View<'_>,
+        fx: &mut Effects,
+    ) {
+        let sends_last = |it: &&Node| it.config.send_last != SendLast::Never;
+        let sends_last = self.nodes.get(node).filter(sends_last).is_some();
+        if sends_last && !subscription.is_pending {
+            self.send_last_to(node, jid, view, fx);
+        }
+        let Some(held) = self.nodes.get(node) else {
+            return;
+        };
+        if subscription.is_pending {
+            self.ask_owners(held, jid, view, fx);
+        } else if held.config.notify_sub {
+            self.tell_owners(held, jid, subscription, view, fx);
+        }
     }
 
     /// §6.2.
@@ -126,26 +151,26 @@ impl<F: Face> Board<F> {
     ) -> Result<(), StanzaError> {
         self.subscription(node, jid, ask)?;
         let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
-        held.subscriptions.retain(|it| it.jid != jid.as_str());
-        held.save(ask.view.owner(), fx);
-        fx.result(ask.request, None);
+        held.unsubscribe(jid, ask.view.owner(), fx);
+        answer(ask, [ended(ns::PUBSUB, node, jid)], fx);
+        self.tell_owners_of_end(node, jid, ask.view, fx);
         Ok(())
     }
 
     /// §6.3.2.
     fn options(
-        &mut self,
+        &self,
         node: &str,
         jid: &Jid,
         ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let form = form(self.subscription(node, jid, ask)?);
+        let form = form(FormKind::Form, &self.subscription(node, jid, ask)?);
         let options = Element::new(ns::PUBSUB, "options")
             .with_attr("node", node)
             .with_attr("jid", jid.as_str())
             .with_child(form);
-        answer(ask, options, fx);
+        answer(ask, [options], fx);
         Ok(())
     }
 
@@ -158,10 +183,10 @@ impl<F: Face> Board<F> {
         ask: &Ask<F>,
         fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        take(self.subscription(node, jid, ask)?, options, fx.now)?;
-        if let Some(held) = self.nodes.get(node) {
-            held.save(ask.view.owner(), fx);
-        }
+        let mut subscription = self.subscription(node, jid, ask)?;
+        take(&mut subscription, options, fx.now)?;
+        let held = self.nodes.get_mut(node).ok_or_else(not_found)?;
+        held.subscribe(jid, subscription, ask.view.owner(), fx);
         fx.result(ask.request, None);
         Ok(())
     }
@@ -178,24 +203,23 @@ impl<F: Face> Board<F> {
             self.nodes.get(name).ok_or_else(|| ask.absent())?;
             default.set_attr("node", name);
         }
-        let form = form(&Subscription::new(ask.from));
-        answer(ask, default.with_child(form), fx);
+        let form = form(FormKind::Form, &Subscription::NEW);
+        answer(ask, [default.with_child(form)], fx);
         Ok(())
     }
 
     /// One's own subscription (§6.2.3, §6.3.4).
     fn subscription(
-        &mut self,
+        &self,
         node: &str,
         jid: &Jid,
         ask: &Ask<F>,
-    ) -> Result<&mut Subscription, StanzaError> {
-        let held = self.nodes.get_mut(node).ok_or_else(|| ask.absent())?;
+    ) -> Result<Subscription, StanzaError> {
+        let held = self.nodes.get(node).ok_or_else(|| ask.absent())?;
         if !is_himself(jid, ask) {
             return Err(forbidden());
         }
-        let mut all = held.subscriptions.iter_mut();
-        let found = all.find(|it| it.jid == jid.as_str());
+        let found = held.people().subscription(jid).copied();
         found.ok_or_else(|| with(Condition::UnexpectedRequest, "not-subscribed"))
     }
 
@@ -209,13 +233,14 @@ impl<F: Face> Board<F> {
         let nodes = self.nodes.iter();
         let asked = nodes.filter(|it| node.is_none_or(|name| it.name == name));
         let all = asked.flat_map(|node| {
-            let own = node.subscriptions_of(ask.from);
-            own.map(|it| element(ns::PUBSUB, &node.name, it))
+            let own = node.people().subscriptions_of(ask.from);
+            let own = own.filter(|(_, it)| !it.is_over(fx.now));
+            own.map(|(jid, it)| {
+                let entry = element(ns::PUBSUB, &node.name, jid, it);
+                (format!("{jid} {}", node.name), entry)
+            })
         });
-        let mut subject = Element::new(ns::PUBSUB, "subscriptions").with_children(all);
-        self.tell_own(node, &mut subject, ask)?;
-        answer(ask, subject, fx);
-        Ok(())
+        self.tell_own("subscriptions", node, all.collect(), ask, fx)
     }
 
     /// §5.7: one's own.
@@ -230,50 +255,41 @@ impl<F: Face> Board<F> {
         let all = asked.filter_map(|node| {
             let affiliation = match ask.view.is_self(ask.from) {
                 true => Affiliation::Owner,
-                false => node.affiliation(ask.from),
+                false => node.people().affiliation(ask.from),
             };
             let entry = Element::new(ns::PUBSUB, "affiliation")
                 .with_attr("node", &node.name)
                 .with_attr("affiliation", affiliation.as_str());
-            (affiliation != Affiliation::None).then_some(entry)
+            (affiliation != Affiliation::None).then(|| (node.name.clone(), entry))
         });
-        let mut subject = Element::new(ns::PUBSUB, "affiliations").with_children(all);
-        self.tell_own(node, &mut subject, ask)?;
-        answer(ask, subject, fx);
-        Ok(())
+        self.tell_own("affiliations", node, all.collect(), ask, fx)
     }
 
-    /// A stranger with nothing here hears the same as of an account that is not there
-    /// (attacks P04).
+    /// A list of what is one's own, each entry with its name for paging. A stranger with nothing
+    /// here hears the same as of an account that is not there (attacks P04).
     fn tell_own(
         &self,
+        list: &'static str,
         node: Option<&str>,
-        subject: &mut Element,
+        all: Vec<(String, Element)>,
         ask: &Ask<F>,
+        fx: &mut Effects,
     ) -> Result<(), StanzaError> {
-        let has_nothing = subject.children().next().is_none();
-        if has_nothing && ask.standing == Standing::Stranger {
+        if all.is_empty() && ask.standing == Standing::Stranger {
             return Err(ask.absent());
         }
+        let asked = ask.request.payload().ok_or_else(bad_request)?;
+        let (shown, set) = listing(&asked, &all, |(name, _)| name.as_str(), PEOPLE)?;
+        let shown = shown.iter().map(|(_, entry)| entry.clone());
+        let mut subject = Element::new(ns::PUBSUB, list).with_children(shown);
         if let Some(name) = node {
             if self.nodes.get(name).is_none() {
                 return Err(not_found());
             }
             subject.set_attr("node", name);
         }
+        answer(ask, [subject].into_iter().chain(set), fx);
         Ok(())
-    }
-}
-
-impl Node {
-    /// Ends all subscriptions of `jid` and of its resources; whether there was one.
-    pub fn unsubscribe(&mut self, jid: &Jid) -> bool {
-        let lost: Vec<String> = self
-            .subscriptions_of(jid)
-            .map(|it| it.jid.clone())
-            .collect();
-        self.subscriptions.retain(|it| !lost.contains(&it.jid));
-        !lost.is_empty()
     }
 }
 
@@ -282,19 +298,19 @@ fn is_himself<F: Face>(jid: &Jid, ask: &Ask<F>) -> bool {
 }
 
 /// The options of a subscription: whether events are sent, and until when.
-fn form(subscription: &Subscription) -> Element {
+fn form(kind: FormKind, subscription: &Subscription) -> Element {
     let expire = match subscription.expire {
         0 => String::new(),
         stamp => datetime::format_seconds(stamp),
     };
-    Form::offer(OPTIONS)
+    Form::new(kind, OPTIONS)
         .with_field(Field::boolean(DELIVER, subscription.delivers).with_label("Send events"))
         .with_field(Field::text(EXPIRE, expire).with_label("When it ends"))
         .to_element()
 }
 
-/// Takes what a form says of them (§6.3.5.2). Fields that nobody here knows are passed over
-/// (§6.1.5); a digest or a body that nobody makes is refused, as its reader would wait for it.
+/// Takes what a form says of them (§6.3.5.2). Fields that nobody here knows are passed over; what
+/// would be without effect is refused, as its reader would wait for it.
 fn take(
     subscription: &mut Subscription,
     options: &Submission,
@@ -316,22 +332,32 @@ fn take(
                 .ok_or_else(invalid)?,
         };
     }
-    for var in ["pubsub#digest", "pubsub#include_body"] {
-        if options.boolean(var).unwrap_or(false) {
-            return Err(invalid());
-        }
+    // No specification says what a digest looks like, nor what of a payload is its body.
+    let unmade = ["pubsub#digest", "pubsub#include_body"];
+    let wants = |var: &&str| options.text(var).is_some() && options.boolean(var) != Some(false);
+    // Whose presence is not known cannot be told by it.
+    let chooses = options.values("pubsub#show-values").is_some_and(|chosen| {
+        let is_chosen = |it: &&str| chosen.iter().any(|value| value == it);
+        !SHOWS.iter().all(is_chosen)
+    });
+    let of_nodes = options.text("pubsub#subscription_type") == Some("nodes");
+    match unmade.iter().any(wants) || chooses || of_nodes {
+        true => Err(invalid()),
+        false => Ok(()),
     }
-    Ok(())
 }
 
+/// All that `show-values` can hold (§16.4.2).
+const SHOWS: [&str; 5] = ["away", "chat", "dnd", "online", "xa"];
+
 /// `<subscription/>`.
-pub fn element(ns: &'static str, node: &str, subscription: &Subscription) -> Element {
+pub fn element(ns: &'static str, node: &str, jid: &str, subscription: &Subscription) -> Element {
     let state = match subscription.is_pending {
         true => "pending",
         false => "subscribed",
     };
     let mut element = Element::new(ns, "subscription")
-        .with_attr("jid", &subscription.jid)
+        .with_attr("jid", jid)
         .with_attr("subscription", state);
     if !node.is_empty() {
         element.set_attr("node", node);
@@ -339,7 +365,14 @@ pub fn element(ns: &'static str, node: &str, subscription: &Subscription) -> Ele
     element
 }
 
-fn answer<F: Face>(ask: &Ask<F>, subject: Element, fx: &mut Effects) {
-    let answer = Element::new(ns::PUBSUB, "pubsub").with_child(subject);
+/// `<subscription/>` that is none any more.
+pub fn ended(ns: &'static str, node: &str, jid: &Jid) -> Element {
+    let mut element = element(ns, node, jid.as_str(), &Subscription::NEW);
+    element.set_attr("subscription", "none");
+    element
+}
+
+fn answer<F: Face>(ask: &Ask<F>, inside: impl IntoIterator<Item = Element>, fx: &mut Effects) {
+    let answer = Element::new(ns::PUBSUB, "pubsub").with_children(inside);
     fx.result(ask.request, Some(answer));
 }

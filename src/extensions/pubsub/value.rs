@@ -11,7 +11,7 @@ const CONTACTS: usize = 20;
 pub fn fixed(var: &str, value: &str) -> Result<(), Refused> {
     let allowed: &[&str] = match var {
         "pubsub#purge_offline" | "pubsub#presence_based_delivery" => &["0", "false"],
-        "pubsub#itemreply" => &["owner", "publisher"],
+        "pubsub#node_type" if value == "collection" => return Err(Refused::Collection),
         "pubsub#node_type" => &["leaf"],
         "pubsub#collection" => &[""],
         "pubsub#tempsub" => &["0", "false"],

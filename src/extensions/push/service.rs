@@ -2,6 +2,7 @@
 
 use rookery_actors::clients::ClientKey;
 use rookery_actors::effect::{Effects, Millis};
+use rookery_actors::hub::account::Account;
 use rookery_actors::keys::{AccountId, Kind, row};
 use rookery_protocol::error::{Condition, ErrorType, StanzaError};
 use rookery_protocol::forms::{Field, FieldType, Form, FormKind};
@@ -109,11 +110,17 @@ impl Service {
         }
     }
 
-    /// §7: how many wait, and nothing of who wrote what (attacks P15). `None`: its address is none.
-    pub fn notification(&self, own: &Jid, id: &str) -> Option<Stanza> {
-        let summary = Form::new(FormKind::Form, "urn:xmpp:push:summary");
-        let count = Field::new(FieldType::TextSingle, "message-count");
-        let summary = summary.with_field(count.with_value(self.missed.to_string()));
+    /// §7: how many messages and requests wait, and nothing of who wrote what (attacks P15).
+    /// `None`: its address is none.
+    pub fn notification(&self, own: &Account, id: &str) -> Option<Stanza> {
+        let requests = own.askers().count();
+        let mut summary = Form::new(FormKind::Form, "urn:xmpp:push:summary");
+        let count = |name| Field::new(FieldType::TextSingle, name);
+        summary = summary.with_field(count("message-count").with_value(self.missed.to_string()));
+        if requests > 0 {
+            let count = count("pending-subscription-count");
+            summary = summary.with_field(count.with_value(requests.to_string()));
+        }
         let mut notification =
             Element::new(ns::PUSH, "notification").with_child(summary.to_element());
         // All that wakes a phone is there to be shown.
@@ -132,7 +139,7 @@ impl Service {
             .with_child(publish)
             .with_children(options);
         let stanza = Stanza::iq(IqType::Set, id)
-            .with_from(own.clone())
+            .with_from(own.jid.clone())
             .with_to(Jid::parse(&self.jid).ok()?);
         Some(stanza.with_child(&pubsub))
     }

@@ -245,6 +245,32 @@ fn what_wakes_a_phone() {
 }
 
 #[test]
+fn a_request_is_told_to_who_has_no_line() {
+    let (mut scene, mut role) = scene();
+    let requested = |scene: &Scene, role: &mut Push| {
+        let mut fx = scene.effects();
+        role.requested(scene.view(), &mut fx);
+        fx
+    };
+    assert_eq!(
+        pushes(&requested(&scene, &mut role)),
+        0,
+        "it is told itself"
+    );
+    waits(&mut scene, &mut role);
+    let first = requested(&scene, &mut role);
+    assert_eq!(pushes(&first), 1);
+    assert_eq!(role.services[0].service.missed, 0, "it is no message");
+    assert_eq!(
+        pushes(&requested(&scene, &mut role)),
+        0,
+        "it has not answered"
+    );
+    let again = answers(&scene, &mut role, &first, RESULT);
+    assert_eq!(pushes(&again), 1);
+}
+
+#[test]
 fn who_is_there_is_not_told_as_long_as_he_acknowledges() {
     let (mut scene, mut role) = scene();
     // Given to the phone: it has ten seconds.

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -14,6 +15,8 @@ use crate::workload::{Dice, Model, frame, frames, sound, times, verify};
 
 /// Names the folder for the process that is to be killed.
 const FOLDER: &str = "ROOKERY_CRASH_FOLDER";
+/// After so many a process is at work.
+const COMMITS: u32 = 5;
 
 /// Small, so that checkpoints and new segments happen all the time.
 fn options() -> Options {
@@ -57,21 +60,31 @@ fn start(folder: &Path) -> Child {
     command.spawn().unwrap()
 }
 
-/// Lets it run for a while after its first commit, kills it, and gives what it said last:
+/// Lets it run for a while after its first commits, kills it, and gives what it said last:
 /// acknowledged and sent.
 fn run_and_kill(folder: &Path, dice: &mut Dice) -> (u64, u64) {
     let mut child = start(folder);
     let pipe = child.stdout.take().unwrap();
+    let (works, working) = mpsc::channel();
     let heard = thread::spawn(move || {
-        let (mut acked, mut sent) = (0, 0);
+        let (mut acked, mut sent, mut commits) = (0, 0, 0);
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             let number = |word: &str| line.strip_prefix(word).and_then(|text| text.parse().ok());
-            acked = number("acked ").unwrap_or(acked);
+            if let Some(number) = number("acked ") {
+                (acked, commits) = (number, commits + 1);
+            }
             sent = number("sent ").unwrap_or(sent);
+            if commits == COMMITS {
+                let _ = works.send(());
+            }
         }
         (acked, sent)
     });
-    thread::sleep(Duration::from_millis(20 + dice.below(150)));
+    // Some are killed as they start, and most at work.
+    if dice.below(8) > 0 {
+        working.recv().unwrap();
+    }
+    thread::sleep(Duration::from_millis(dice.below(150)));
     child.kill().unwrap();
     child.wait().unwrap();
     heard.join().unwrap()

@@ -37,7 +37,7 @@ struct Came {
 impl Machine {
     fn open(&self) -> Result<Store, String> {
         let options = Options {
-            memtable: 40_000,
+            memtable: 60_000,
             segment: 20_000,
             background: false,
             disk: Arc::new(self.disk.clone()),

@@ -124,7 +124,7 @@ fn own_from(stage: &Stage) -> Result<(), String> {
     alice.client.say(&format!(
         "<message from='{other}' to='{to}' id='g'><body>x</body></message>"
     ));
-    let ended = alice.client.stream_error(crate::client::QUIET * 10);
+    let ended = alice.client.stream_error(crate::client::PATIENCE);
     match ended {
         Ok(condition) => must(condition == "invalid-from", || condition)?,
         Err(_) => {

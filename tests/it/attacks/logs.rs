@@ -2,10 +2,11 @@
 
 use super::cost::is_event;
 use super::row::{Row, Stage, State::*, must, scene};
+use crate::client::PATIENCE;
 use crate::world::World;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What the rows say in messages and use as passwords: none of it may be in a log (L01).
 const MARKS: &[&str] = &["whisper", "sesame-", "BEGIN PRIVATE KEY", "AGFsaWNl"];
@@ -48,10 +49,10 @@ fn nothing_secret(stage: &Stage) -> Result<(), String> {
     let mut client = stage.client(Plain)?;
     client.plain(&stage.user("alice"), "sesame-wrong")?;
     client.say("<message><body>whisper</body></message>");
-    client.closed(Duration::from_secs(5))?;
+    client.closed(PATIENCE)?;
     let mut broken = stage.client(Bound)?;
     broken.say("<message><body>whisper</boddy></message>");
-    broken.closed(Duration::from_secs(5))?;
+    broken.closed(PATIENCE)?;
     secrets_in(&stage.world.log())
 }
 
@@ -114,7 +115,7 @@ fn log_flood(_: &Stage) -> Result<(), String> {
     for _ in 0..300 {
         let mut client = world.tcp();
         client.say("GET / HTTP/1.1\r\n\r\n");
-        let _ = client.closed(Duration::from_secs(5));
+        let _ = client.closed(PATIENCE);
     }
     let lines = events() - before;
     // A line a second, and one for each kind of thing that happened first.

@@ -232,7 +232,7 @@ fn react(client: &mut Client, state: State, patience: Duration) -> Result<Reacti
                     other => return Err(format!("{condition}, no closing tag but {other:?}")),
                 }
                 client
-                    .closed(Duration::from_secs(2))
+                    .closed(PATIENCE)
                     .map_err(|e| format!("{condition}, {e}"))?;
                 return match header {
                     true => Ok(Reaction::Ended(condition)),

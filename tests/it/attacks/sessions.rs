@@ -6,7 +6,6 @@ use crate::client::{Client, PATIENCE};
 use crate::device::Device;
 use crate::world::password;
 use crate::xml::{CLIENT, El, STREAMS};
-use std::time::Duration;
 
 const SM: &str = "urn:xmpp:sm:3";
 
@@ -375,18 +374,27 @@ fn never(stage: &Stage) -> Result<(), String> {
     })
 }
 
-/// Alice has not acknowledged five messages of bob's.
-fn five(stage: &Stage, previd: &mut String) -> Result<(Device, Vec<String>), String> {
+/// Alice has not acknowledged five messages of bob's, who sees whether she is there.
+fn five(stage: &Stage, previd: &mut String) -> Result<(Device, Device, Vec<String>), String> {
     let mut bob = stage.online("bob");
     let mut alice = stage.device("alice");
     alice.says("<presence><priority>5</priority></presence>");
     *previd = enable(&mut alice);
+    alice.says(&format!("<presence to='{}'/>", bob.jid()));
+    bob.waits_for(&format!("<presence from='{}'/>", alice.jid()));
     let ids: Vec<String> = (0..5).map(|number| format!("m{number}")).collect();
     for id in &ids {
         bob.says(&chat(&alice.bare(), id));
     }
     alice.waits_for("<message type='chat' id='m4'/>");
-    Ok((alice, ids))
+    Ok((alice, bob, ids))
+}
+
+/// The line of this session breaks, and nobody comes in time.
+fn runs_out(mut bob: Device, alice: Device) {
+    let jid = alice.jid();
+    drop(alice);
+    bob.waits_for(&format!("<presence type='unavailable' from='{jid}'/>"));
 }
 
 /// They come late, and say so (XEP-0203).
@@ -402,28 +410,27 @@ fn late(device: &mut Device, ids: &[String]) -> Result<(), String> {
 fn too_late(stage: &Stage) -> Result<(), String> {
     let mut previd = String::new();
     // Nobody else is there: they wait.
-    let (alice, ids) = five(stage, &mut previd)?;
-    drop(alice);
-    std::thread::sleep(Duration::from_millis(1_500));
+    let (alice, bob, ids) = five(stage, &mut previd)?;
+    runs_out(bob, alice);
     let (_, answer) = resume(stage, "alice", &previd, 0)?;
     let h = failed(&answer, "item-not-found")?;
-    must(h.as_deref() == Some("0"), || format!("{h:?}"))?;
+    // The presence for bob.
+    must(h.as_deref() == Some("1"), || format!("{h:?}"))?;
     let mut alice = stage.online("alice/r2");
     late(&mut alice, &ids)?;
     // Another device is there: it gets them.
     alice.says("<presence><priority>-1</priority></presence>");
     alice.ping();
-    let (first, ids) = five(stage, &mut previd)?;
+    let (first, bob, ids) = five(stage, &mut previd)?;
     alice.says("<presence/>");
     must(heard(&mut alice).is_empty(), || "two have them".into())?;
-    drop(first);
-    std::thread::sleep(Duration::from_millis(1_500));
+    runs_out(bob, first);
     late(&mut alice, &ids)
 }
 
 fn closed(stage: &Stage) -> Result<(), String> {
     let mut previd = String::new();
-    let (mut alice, ids) = five(stage, &mut previd)?;
+    let (mut alice, _bob, ids) = five(stage, &mut previd)?;
     alice.leaves();
     let mut alice = stage.online("alice/r2");
     late(&mut alice, &ids)?;

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const NONE: &str = "HT-SHA-256-NONE";
 
@@ -291,21 +292,44 @@ fn account_in_trouble(stage: &Stage) -> Result<(), String> {
 }
 
 fn hasty(stage: &Stage) -> Result<(), String> {
-    // Tokens are replaced after a second and good for three.
-    let pause = |millis| std::thread::sleep(std::time::Duration::from_millis(millis));
+    for _ in 0..20 {
+        if hastily(stage)? {
+            return Ok(());
+        }
+    }
+    Err("nobody can ask so fast on this machine".into())
+}
+
+/// Tokens are replaced after a second and good for three: false if that was over before the
+/// answer came.
+fn hastily(stage: &Stage) -> Result<bool, String> {
+    let pause = |millis| std::thread::sleep(Duration::from_millis(millis));
+    let is_over = |since: Instant, seconds| since.elapsed() >= Duration::from_secs(seconds);
+    let made = Instant::now();
     let first = new_token(stage, "phone", NONE)?;
     let (found, second) = try_token(stage, "phone", NONE, &first, "")?;
+    if is_over(made, 1) {
+        return Ok(false);
+    }
     must(found == "success" && second.is_none(), || {
         format!("{found} {second:?}")
     })?;
     pause(1_100);
+    let replaced = Instant::now();
     let (found, second) = try_token(stage, "phone", NONE, &first, "")?;
+    if is_over(made, 3) {
+        return Ok(false);
+    }
     let second = second.ok_or(format!("not replaced: {found}"))?;
     let (found, _) = try_token(stage, "phone", NONE, &second, "")?;
+    if is_over(replaced, 3) {
+        return Ok(false);
+    }
     must(found == "success", || found)?;
     let (found, _) = try_token(stage, "phone", NONE, &first, "")?;
     must(found == "not-authorized", || found)?;
     pause(3_100);
     let (found, _) = try_token(stage, "phone", NONE, &second, "")?;
-    must(found == "credentials-expired", || found)
+    must(found == "credentials-expired", || found)?;
+    Ok(true)
 }

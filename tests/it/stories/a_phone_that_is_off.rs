@@ -7,7 +7,7 @@ use crate::sasl2;
 use crate::world::{Plan, World, password};
 use crate::xml::El;
 use std::net::Shutdown;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const APP: &str = "app@b.test/push";
 const ENABLE: &str = "<iq type='set' id='e' to='alice@a.test'>\
@@ -16,13 +16,16 @@ const ENABLE: &str = "<iq type='set' id='e' to='alice@a.test'>\
     <value>http://jabber.org/protocol/pubsub#publish-options</value></field>\
     <field var='secret'><value>s3</value></field></x></enable></iq>";
 
-/// Short times, so that a test may wait for them.
-fn world() -> World {
+/// With these settings of `[push]`.
+fn world(settings: &str) -> World {
     World::with(Plan {
-        more: "[push]\npatience = \"400ms\"\ntimeout = \"1s\"\nerrors = 2".into(),
+        more: format!("[push]\n{settings}"),
         ..Plan::default()
     })
 }
+
+/// Nothing goes on by itself.
+const CALM: &str = "patience = \"10m\"\ntimeout = \"10m\"";
 
 /// The server of the app: it shows itself to alice's account, as only who does gets requests.
 fn app(world: &World) -> Device {
@@ -84,7 +87,7 @@ fn refuses(app: &mut Device, asked: &El, condition: &str) {
 
 #[test]
 fn a_phone_that_is_off() {
-    let world = world();
+    let world = world(CALM);
     let mut app = app(&world);
     let (mut phone, _) = phone(&world);
     let info = phone.asks(
@@ -125,15 +128,43 @@ fn a_phone_that_is_off() {
     app.hears_nothing();
 }
 
+/// Somebody wants to be her contact.
+#[test]
+fn a_request_for_who_is_away() {
+    let world = world(CALM);
+    let mut app = app(&world);
+    let (mut phone, _) = phone(&world);
+    let mut bob = world.online("bob@b.test/home");
+    let asks = |bob: &mut Device| {
+        bob.says("<presence type='subscribe' to='alice@a.test'/>");
+        bob.ping();
+    };
+    // She is there.
+    asks(&mut bob);
+    app.hears_nothing();
+    bob.says("<presence type='unsubscribe' to='alice@a.test'/>");
+    phone.leaves();
+    asks(&mut bob);
+    let asked = app.hears(&format!(
+        "<iq type='set' id='*' from='alice@a.test' to='{APP}'>\
+         <pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='token'><item>\
+         <notification xmlns='urn:xmpp:push:0'><x xmlns='jabber:x:data'>\
+         <field var='message-count'><value>0</value></field>\
+         <field var='pending-subscription-count'><value>1</value></field></x></notification>\
+         </item></publish></pubsub></iq>"
+    ));
+    assert!(!asked.to_string().contains("bob"), "{asked}");
+    takes(&mut app, &asked);
+    // It waits already.
+    asks(&mut bob);
+    app.hears_nothing();
+}
+
 /// Its line breaks, or it does not say that it has what it was sent.
 #[test]
 fn a_phone_without_a_line() {
-    // Long enough for the app to be back after the kill.
     let patience = Duration::from_secs(3);
-    let world = World::with(Plan {
-        more: "[push]\npatience = \"3s\"".into(),
-        ..Plan::default()
-    });
+    let world = world("patience = \"3s\"");
     let mut app = app(&world);
     let mut bob = world.online("bob@b.test/home");
     let (mut phone, _) = phone(&world);
@@ -170,39 +201,62 @@ fn a_phone_without_a_line() {
     bob.ping();
     is_told(&mut app, 2);
     is_told(&mut app, 3);
-    // Its session waits also when the server was killed.
-    app.hears_nothing();
+}
+
+/// Its line breaks with a message on its way, and that is told at once: so it is known that the
+/// server saw it.
+fn loses_its_line(phone: &mut Device, bob: &mut Device, app: &mut Device) {
+    writes(bob);
+    phone.waits_for("<message type='chat'><body>whisper</body></message>");
+    drop(phone.client.socket().shutdown(Shutdown::Both));
+    let asked = is_told(app, 1);
+    takes(app, &asked);
+}
+
+/// Its session waits also when the server was killed.
+#[test]
+fn a_phone_without_a_line_in_a_crash() {
+    let world = world(CALM);
+    let mut app = app(&world);
+    let mut bob = world.online("bob@b.test/home");
+    let (mut phone, _) = phone(&world);
+    loses_its_line(&mut phone, &mut bob, &mut app);
     world.kill_9();
     world.rise();
     app = self::app(&world);
     bob = world.online("bob@b.test/home");
     writes(&mut bob);
-    is_told(&mut app, 4);
+    is_told(&mut app, 2);
 }
 
-/// The server is killed before it could tell: it does so when it is there again.
+/// The server is killed before it could tell: it does so when it is there again, after as long as
+/// a client has.
 #[test]
 fn a_message_on_its_way_in_a_crash() {
-    let world = World::with(Plan {
-        more: "[push]\npatience = \"2s\"".into(),
-        ..Plan::default()
-    });
-    let mut bob = world.online("bob@b.test/home");
-    let (phone, _) = phone(&world);
-    writes(&mut bob);
-    std::thread::sleep(QUIET);
-    world.kill_9();
-    drop(phone);
-    world.rise();
-    let mut app = app(&world);
-    std::thread::sleep(Duration::from_secs(2));
-    is_told(&mut app, 1);
+    // If the machine is too slow for the app to be back in time.
+    for seconds in [2, 6, 12] {
+        let world = world(&format!("patience = \"{seconds}s\""));
+        let mut bob = world.online("bob@b.test/home");
+        let (mut phone, _) = phone(&world);
+        bob.says("<message type='chat' to='alice@a.test'><body>whisper</body></message>");
+        // Who acknowledges is given what is on the disk.
+        phone.waits_for("<message type='chat'><body>whisper</body></message>");
+        world.kill_9();
+        let begun = Instant::now();
+        world.rise();
+        let mut app = app(&world);
+        if begun.elapsed() < Duration::from_secs(seconds) {
+            is_told(&mut app, 1);
+            return;
+        }
+    }
+    panic!("the app never came back in time");
 }
 
 /// A service that never answers is given up, and so is that of a client that is shut out.
 #[test]
 fn a_service_is_given_up() {
-    let world = world();
+    let world = world("timeout = \"1s\"\nerrors = 2");
     let mut app = app(&world);
     let mut bob = world.online("bob@b.test/home");
     let enabled = |world: &World| {
@@ -243,7 +297,7 @@ fn a_service_is_given_up() {
 /// A lost phone is shut out while nobody is there.
 #[test]
 fn a_lost_phone_is_woken_no_more() {
-    let world = world();
+    let world = world(CALM);
     world.account("alice", "a.test");
     let mut client = world.tls();
     client.open().expect("stream");
@@ -275,14 +329,14 @@ fn a_lost_phone_is_woken_no_more() {
 /// matters of it here is how its messages look.
 #[test]
 fn what_she_does_not_want_to_hear_of() {
-    let world = world();
+    let world = world(CALM);
     let mut app = app(&world);
     let mut bob = world.online("bob@b.test/home");
     let (mut phone, _) = phone(&world);
     let to = phone.jid();
     phone.says("<presence to='bob@b.test/ally'/>");
     phone.ping();
-    drop(phone.client.socket().shutdown(Shutdown::Both));
+    loses_its_line(&mut phone, &mut bob, &mut app);
     let mut desk = world.device("alice@a.test/desk");
     let mut wants = |setting: &str| {
         desk.gets(
@@ -316,21 +370,21 @@ fn what_she_does_not_want_to_hear_of() {
     };
     let (chat, room) = ("chat", "groupchat");
     let body = "<body>whisper</body>";
-    told(&mut bob, room, body, Some(1));
+    told(&mut bob, room, body, Some(2));
     wants("<never/>");
     told(&mut bob, room, body, None);
     told(&mut bob, chat, body, None);
     wants("<never/><on-mention identity-category='client' identity-type='phone'/>");
     told(&mut bob, room, body, None);
-    told(&mut bob, room, "<body>Ally: whisper</body>", Some(2));
+    told(&mut bob, room, "<body>Ally: whisper</body>", Some(3));
     let mention =
         "<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:alice@a.test'/>";
-    told(&mut bob, room, &format!("{body}{mention}"), Some(3));
+    told(&mut bob, room, &format!("{body}{mention}"), Some(4));
     let reply = "<reply xmlns='urn:xmpp:reply:0' to='bob@b.test/ally' id='m'/>";
-    told(&mut bob, room, &format!("{body}{reply}"), Some(4));
+    told(&mut bob, room, &format!("{body}{reply}"), Some(5));
     wants("");
-    told(&mut bob, chat, body, Some(5));
+    told(&mut bob, chat, body, Some(6));
     let call = "<propose xmlns='urn:xmpp:jingle-message:0' id='c'/><store xmlns='urn:xmpp:hints'/>";
     wants("<never/>");
-    told(&mut bob, chat, call, Some(6));
+    told(&mut bob, chat, call, Some(7));
 }

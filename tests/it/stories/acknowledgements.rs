@@ -59,8 +59,9 @@ fn what_is_acknowledged_comes_once() {
     bob.waits_for("<presence from='bob@a.test/desk'/>");
     alice.says("<message type='chat' to='bob@a.test' id='m1'><body>whisper</body></message>");
     bob.waits_for("<message type='chat' id='m1'/>");
+    let before = world.journal_bytes();
     bob.says("<a xmlns='urn:xmpp:sm:3' h='2'/>");
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    world.writes_after(before);
     world.kill_9();
     world.rise();
     let mut bob = world.online("bob@a.test/desk");

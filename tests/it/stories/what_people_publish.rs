@@ -1,46 +1,12 @@
 //! Alice publishes her keys and her mood (XEP-0163); bob's clients hear of what they want to hear
 //! of, while they are there and when they come.
 
+use crate::caps::wants;
 use crate::device::Device;
-use crate::sasl::b64;
 use crate::world::World;
-use sha1::{Digest, Sha1};
 
 const DEVICES: &str = "urn:xmpp:omemo:2:devices";
 const MOOD: &str = "http://jabber.org/protocol/mood";
-
-/// The verification string of a client that wants to hear of these nodes (XEP-0115 §5.1).
-fn ver(nodes: &[&str]) -> String {
-    let mut features: Vec<String> = nodes.iter().map(|node| format!("{node}+notify<")).collect();
-    features.sort();
-    let string = format!("client/pc//x<{}", features.concat());
-    b64(Sha1::digest(string))
-}
-
-fn presence(nodes: &[&str]) -> String {
-    let ver = ver(nodes);
-    let ns = "http://jabber.org/protocol/caps";
-    format!("<presence><c xmlns='{ns}' hash='sha-1' node='urn:x' ver='{ver}'/></presence>")
-}
-
-/// The device says what it wants, and answers when the server asks what that stands for.
-fn wants(device: &mut Device, nodes: &[&str]) {
-    device.says(&presence(nodes));
-    let question = device
-        .waits_for("<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>");
-    let (id, from) = (question.attr("id").expect("an id"), question.attr("from"));
-    let node = format!("urn:x#{}", ver(nodes));
-    let features: String = nodes
-        .iter()
-        .map(|node| format!("<feature var='{node}+notify'/>"))
-        .collect();
-    device.says(&format!(
-        "<iq type='result' id='{id}' to='{}'>\
-         <query xmlns='http://jabber.org/protocol/disco#info' node='{node}'>\
-         <identity category='client' type='pc' name='x'/>{features}</query></iq>",
-        from.expect("a sender")
-    ));
-}
 
 fn publish(id: &str, node: &str, item: &str, payload: &str) -> String {
     format!(
@@ -122,4 +88,61 @@ fn keys_and_moods_reach_the_clients_that_ask_for_them() {
          <items node='urn:xmpp:omemo:2:devices'/></pubsub></iq>",
         "<iq type='result' id='g' from='alice@a.test'/>",
     );
+}
+
+/// Alice writes a diary that one must ask for; she is asked, also when she was away, and answers.
+#[test]
+fn a_diary_one_must_ask_for() {
+    let world = World::start();
+    let mut alice = world.online("alice@a.test/phone");
+    let mut bob = world.online("bob@b.test/home");
+    let pubsub = "http://jabber.org/protocol/pubsub";
+    let set = |to: &str, inside: &str| {
+        format!("<iq type='set' id='s' to='{to}'><pubsub xmlns='{pubsub}'>{inside}</pubsub></iq>")
+    };
+    let field = |var: &str, value: &str| {
+        format!("<field var='pubsub#{var}'><value>{value}</value></field>")
+    };
+    let access = field("access_model", "authorize");
+    let form = format!("<x xmlns='jabber:x:data' type='submit'>{access}</x>");
+    let create = format!("<create node='diary'/><configure>{form}</configure>");
+    alice.gets(&set("alice@a.test", &create), "<iq type='result' id='s'/>");
+    let entry = "<day xmlns='urn:diary'>Rain.</day>";
+    alice.gets(
+        &publish("d1", "diary", "one", entry),
+        "<iq type='result' id='d1'/>",
+    );
+    alice.leaves();
+
+    // He asks while she is away; she is asked when she comes.
+    let subscribe = set("alice@a.test", "<subscribe node='diary' jid='bob@b.test'/>");
+    let answer = bob.asks(&subscribe).to_string();
+    assert!(answer.contains("subscription='pending'"), "{answer}");
+    let mut alice = world.online("alice@a.test/desk");
+    let question = alice
+        .waits_for("<message from='alice@a.test'><x xmlns='jabber:x:data' type='form'/></message>");
+    let id = question.attr("id").expect("an id").to_owned();
+    assert!(question.to_string().contains("bob@b.test"), "{question}");
+    let fields = [
+        format!("<field var='FORM_TYPE'><value>{pubsub}#subscribe_authorization</value></field>"),
+        field("node", "diary"),
+        field("subscriber_jid", "bob@b.test"),
+        field("allow", "1"),
+    ];
+    alice.says(&format!(
+        "<message to='alice@a.test' id='{id}'><x xmlns='jabber:x:data' type='submit'>{}</x>\
+         </message>",
+        fields.concat()
+    ));
+    bob.waits_for(&format!(
+        "<message from='alice@a.test' type='headline'><event xmlns='{pubsub}#event'>\
+         <subscription node='diary' jid='bob@b.test' subscription='subscribed'/></event></message>"
+    ));
+    let last = bob.waits_for(&event("diary", "<item id='one'/>"));
+    assert!(last.to_string().contains("Rain."), "{last}");
+    alice.gets(
+        &publish("d2", "diary", "two", entry),
+        "<iq type='result' id='d2'/>",
+    );
+    bob.waits_for(&event("diary", "<item id='two'/>"));
 }

@@ -81,8 +81,9 @@ impl Board<Commons> {
 
 /// Who waits at a node.
 fn waiting(node: &Node) -> impl Iterator<Item = Jid> {
-    let all = node.subscriptions.iter().filter(|it| it.is_pending);
-    all.filter_map(|it| Jid::parse(&it.jid).ok())
+    let all = node.people().subscriptions();
+    let all = all.filter(|(_, it)| it.is_pending);
+    all.filter_map(|(jid, _)| Jid::parse(jid).ok())
 }
 
 /// XEP-0050 §3: a session of two steps of which nothing need be remembered.

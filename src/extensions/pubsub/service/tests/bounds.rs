@@ -54,7 +54,7 @@ fn a_node_has_so_many_people() {
     );
 }
 
-/// What is at a node stands in one row: addresses are bounded in bytes too, and by account.
+/// Who is at a node is in memory: addresses are bounded in bytes too, and by account.
 #[test]
 fn nobody_fills_a_node_with_his_resources_nor_with_long_names() {
     let mut stage = Stage::with(|it| it.pubsub.burst = 2_000);
@@ -77,7 +77,7 @@ fn nobody_fills_a_node_with_his_resources_nor_with_long_names() {
     assert_eq!(refused, 270 - 261);
     stage.restart();
     let node = stage.board.nodes.get("n").expect("it can be read again");
-    assert_eq!(node.subscriptions.len(), 20 + 261);
+    assert_eq!(node.people().subscribers(), 20 + 261);
 }
 
 /// Attacks U11: who is told of what he did not ask for.
