@@ -23,7 +23,7 @@ use crate::directory::{Bounds, Directory};
 use crate::extension::List;
 use crate::gate::Gate;
 use crate::hub::{Hub, owed};
-use crate::keeper::{Fatal, Keeper, Tell, TellHub};
+use crate::keeper::{Committed, Fatal, Keeper, Tell};
 use crate::lane::{Lanes, Threads};
 use crate::link::{Link, Roads};
 use crate::listener::{Listener, Port};
@@ -91,7 +91,12 @@ impl Engine {
         let site = Site::new(settings, extensions);
         let peers = peers(&site, &secret);
         site.notices.load(keeper.store())?;
-        keeper.start(idle, tells(&directory, &links), fatal)?;
+        let (hubs, others) = (Arc::clone(&directory), Arc::clone(&links));
+        keeper.start(
+            idle,
+            Box::new(move |key, ticket, ended| tell(key, ticket, ended, &hubs, &others)),
+            fatal,
+        )?;
         let realm = Arc::new(Realm {
             login: Arc::new(login(&site, &secret, accounts.lacking())),
             gate: Gate::new(
@@ -120,11 +125,7 @@ impl Engine {
         });
         let registry = Registry::new(Arc::downgrade(&realm)).start();
         realm.registry.get_or_init(|| registry);
-        sleepers::recall(&realm)?;
-        let (owed, done) = owed::bequests(realm.keeper.store(), realm.site.now())?;
-        owed.into_iter().for_each(|it| realm.route(it));
-        realm.keeper.commit(done, Receipt::none(), Tell::Nobody);
-        realm.rouse_all()?;
+        take_up(&realm)?;
         Ok(Engine { realm, threads })
     }
 
@@ -182,17 +183,26 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// How those hear of their frames who live here, and the Links.
-fn tells(hubs: &Arc<Directory<Hub>>, links: &Arc<Directory<Link>>) -> TellHub {
-    let (hubs, links) = (Arc::clone(hubs), Arc::clone(links));
-    Box::new(move |key, ticket, ended| {
-        // The name of a Link is no address. Who is gone by now has nobody left who waits.
-        let mail = Mail::Committed(ticket, ended);
-        let _ = match key.contains(' ') {
-            true => links.send(key, mail),
-            false => hubs.send(key, mail),
-        };
-    })
+/// Tells a Hub or a Link how its commits ended.
+fn tell(key: &str, ticket: u64, ended: Committed, hubs: &Directory<Hub>, links: &Directory<Link>) {
+    let mail = Mail::Committed(ticket, ended);
+    // The name of a Link is no address. Who is gone by now has nobody left who waits.
+    let _ = match key.contains(' ') {
+        true => links.send(key, mail),
+        false => hubs.send(key, mail),
+    };
+}
+
+/// Goes on with what the server had promised when it ended: sessions that can be resumed, what
+/// accounts that are gone still owe, what waits for other servers.
+fn take_up(realm: &Arc<Realm>) -> Result<(), StoreError> {
+    sleepers::recall(realm)?;
+    let (owed, done) = owed::bequests(realm.keeper.store(), realm.site.now())?;
+    owed.into_iter().for_each(|it| realm.route(it));
+    if !done.is_empty() {
+        realm.keeper.commit(done, Receipt::none(), Tell::Nobody);
+    }
+    realm.rouse_all()
 }
 
 /// What it takes to speak with other servers, if this one does.

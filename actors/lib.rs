@@ -30,6 +30,16 @@
 //! While its user does not look at it, what need not last and can wait is held for it in the Hub,
 //! before it has a number, until something comes that cannot.
 //!
+//! # Other servers
+//!
+//! A stanza for an address elsewhere goes to the [`link`] of the two domains, which takes final
+//! care of it as a recipient's Hub does: its outbox row, the sender's rows and the mark of the
+//! receipt are one frame. The Link calls the other server when there is something to say; a
+//! [`stream`] of its own, the *line*, finds it, secures the connection, proves who we are and
+//! writes. Rows go when the other server has acknowledged. What comes from another server is
+//! admitted by its stream for the domains proved there, and goes to the router with a receipt of
+//! the stream's own ledger.
+//!
 //! # The actors
 //!
 //! | Actor | one per | owns, alone | if it dies |
@@ -39,6 +49,7 @@
 //! | [`stream`] | connection | transport, reader, negotiation | the client comes back |
 //! | [`session`] | full JID | counts of XEP-0198; outlives its stream | the stream closes |
 //! | [`hub`] | bare JID or domain | presence, roster, extensions' state | reborn; sessions stay |
+//! | [`link`] | our domain and theirs | the outbox, when to call | reborn; the outbox stays |
 //! | [`keeper`] | server | the disk | the server stops |
 //!
 //! A Hub is of an account, of a [service](service) or what is at one, or of a domain itself: one

@@ -15,7 +15,7 @@ use crate::dial::Dialer;
 use crate::effect::Millis;
 use crate::link::Roads;
 use crate::messages::{FromLine, ToStream};
-use crate::peer_tls::{Claim, PeerTls, Presented, Reference};
+use crate::peer_tls::{Claim, Doubt, PeerTls, Presented, Reference};
 use crate::realm::Realm;
 use crate::resolver::{Resolver, Tlsa};
 use crate::stream::Stream;
@@ -119,11 +119,17 @@ impl Roads for Abroad {
     }
 }
 
-/// What the certificate that a server showed is worth for this domain, by our policy for it.
-pub fn standing(realm: &Realm, shown: &Presented, domain: &str, place: &Place) -> Standing {
+/// What the certificate that a server showed is worth for this domain, by our policy for it; and
+/// why it is worth nothing, where that matters.
+pub fn standing(
+    realm: &Realm,
+    shown: &Presented,
+    domain: &str,
+    place: &Place,
+) -> (Standing, Option<Doubt>) {
     let s2s = &realm.site.settings.s2s;
     if realm.site.is_here(domain) {
-        return Standing::Blocked;
+        return (Standing::Blocked, None);
     }
     let now = seconds(realm.site.now());
     let tls = realm.tls.load();
@@ -140,12 +146,9 @@ pub fn standing(realm: &Realm, shown: &Presented, domain: &str, place: &Place) -
         tls.peers.judge().verdict(shown, claim, now)
     });
     match (proof, s2s.policy_for(domain)) {
-        (Ok(_), _) => Standing::Certified,
-        (_, Policy::Dialback) => Standing::Dialback,
-        (Err(doubt), Policy::Secure) => {
-            tracing::info!(server = %domain, %doubt, "a certificate is not good enough");
-            Standing::Uncertified
-        }
+        (Ok(_), _) => (Standing::Certified, None),
+        (_, Policy::Dialback) => (Standing::Dialback, None),
+        (Err(doubt), Policy::Secure) => (Standing::Uncertified, Some(doubt)),
     }
 }
 

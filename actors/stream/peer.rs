@@ -18,14 +18,14 @@ use actix::prelude::*;
 use rookery_protocol::dialback::Verdict;
 use rookery_protocol::error::StreamError;
 use rookery_protocol::framer::Limits;
-use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::negotiation::peer_in::{self, PeerIn};
 use rookery_protocol::negotiation::peer_out::{self, Errand, PeerOut};
+use rookery_protocol::negotiation::{Refusal, Standing};
 use rookery_protocol::ns;
 use rookery_protocol::reader::{Event, RawElement, StreamKind};
 use smol_str::SmolStr;
 use tokio::net::TcpStream;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{Arrival, Rates, State, Stream, negotiate};
 use crate::gate::{Bucket, Pending};
@@ -56,6 +56,8 @@ pub(in crate::stream) struct Peer {
     began: Instant,
     /// Something is proved.
     proved: bool,
+    /// The log says that its certificate is not good for a domain.
+    doubted: bool,
     /// The language of what says none.
     lang: Option<SmolStr>,
     /// The Link was told that it gives too much.
@@ -290,23 +292,26 @@ impl Stream {
             }
             Side::In(_) => self.tell_in(peer_in::Event::Secured, ctx),
             Side::Out(machine, _) => {
-                let domain = &machine.errand().pair.to;
-                let standing = standing(&self.realm, &peer.shown, domain, &peer.place);
+                let domain = machine.errand().pair.to.clone();
+                let standing = peer.stands(&self.realm, &domain);
                 self.tell_out(peer_out::Event::Secured(standing), ctx);
             }
         }
     }
 
-    /// A first pair is proved: it is a server, and may send what servers send.
-    fn prove_peer(&mut self) {
+    /// A pair is proved: it is a server, and may send what servers send. Answers whether it is the
+    /// first.
+    fn prove_peer(&mut self) -> bool {
         let limits = limits_of_servers(&self.realm);
         let State::Peer(peer) = &mut self.state else {
-            return;
+            return false;
         };
-        if !std::mem::replace(&mut peer.proved, true) {
+        let is_first = !std::mem::replace(&mut peer.proved, true);
+        if is_first {
             peer.pending = None;
             self.reader.set_limits(limits);
         }
+        is_first
     }
 }
 
@@ -336,10 +341,24 @@ impl Peer {
             acks: None,
             began: Instant::now(),
             proved: false,
+            doubted: false,
             lang: None,
             full: false,
             pending,
         }
+    }
+
+    /// What its certificate is worth for this domain. The first doubt is for whoever runs this
+    /// server; one stream may claim thousands of domains (attack F34).
+    fn stands(&mut self, realm: &Realm, domain: &str) -> Standing {
+        let (standing, doubt) = standing(realm, &self.shown, domain, &self.place);
+        if let Some(doubt) = doubt {
+            match std::mem::replace(&mut self.doubted, true) {
+                false => info!(server = %domain, %doubt, "a certificate is not good enough"),
+                true => debug!(server = %domain, %doubt, "nor is it for this domain"),
+            }
+        }
+        standing
     }
 
     /// Whether nothing that was read may be looked at now.

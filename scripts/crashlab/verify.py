@@ -25,6 +25,8 @@ async def go_on(world, account):
     sent again is handled before anybody looks at anything."""
     for resource in list(account.asleep):
         if world.drained or world.rng.random() < world.resumes:
+            # Its session may have waited with a request that is no more.
+            account.answered |= pairs.withdrawn(world, account)
             client = await world.connect(account, resource, True, resume=True)
             if client.resumed:
                 await world.settle(client)

@@ -9,6 +9,7 @@ mod copies;
 mod cost;
 mod eventing;
 mod exhaustion;
+mod federation;
 mod framing;
 mod identity;
 mod logs;
@@ -26,6 +27,7 @@ mod waiting;
 
 pub use tls::cpu_ticks;
 
+use crate::authority::Authority;
 use crate::world::{Plan, World};
 use canary::Canary;
 use row::Row;
@@ -125,6 +127,11 @@ fn encrypted() -> Plan {
     }
 }
 
+/// It speaks with servers that have certificates.
+fn certified() -> Plan {
+    Authority::get().certified_plan(&["a.test", "b.test"])
+}
+
 /// Tokens that end soon.
 fn hasty() -> Plan {
     Plan {
@@ -176,6 +183,7 @@ fn sections() -> Vec<Section> {
         ),
         ("U", trusted(), both(pubsub::rows(), eventing::rows())),
         ("U, strangers", untrusted(), pubsub::rows_untrusted()),
+        ("F", certified(), federation::rows()),
         ("L", trusted(), logs::rows()),
     ]
 }

@@ -4,9 +4,10 @@
 use crate::sasl::{Hash, Scram, b64};
 use crate::tls;
 use crate::xml::{CLIENT, El, Heard, Reader, SASL, STREAM_ERRORS, STREAMS, TLS, escaped};
-use rustls::{ClientConnection, StreamOwned, SupportedProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, StreamOwned, SupportedProtocolVersion};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long an answer that must come may take on a busy machine.
@@ -94,10 +95,15 @@ impl Client {
         alpn: &[&str],
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<(), String> {
+        self.handshake_by(tls::configuration(alpn, versions))
+    }
+
+    /// The same by a configuration, which may show a certificate.
+    pub fn handshake_by(&mut self, configuration: ClientConfig) -> Result<(), String> {
         let Wire::Plain(mut socket) = std::mem::replace(&mut self.wire, Wire::Gone) else {
             return Err("not a plain connection".into());
         };
-        let mut connection = tls::connection(&self.domain, alpn, versions);
+        let mut connection = tls::connection_of(&Arc::new(configuration), &self.domain);
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         while connection.is_handshaking() {
             connection

@@ -2,6 +2,7 @@
 //! comes back. `ROOKERY_SUITE_SERVER=prosody` runs them against Prosody, which judges the tests.
 
 mod attacks;
+mod authority;
 mod caps;
 mod client;
 mod device;

@@ -1,10 +1,13 @@
 //! The client's side of TLS: any certificate is taken, since the worlds of these tests sign their
 //! own, and what channel binding needs can be asked afterwards.
 
+use crate::authority::Leaf;
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls::{SupportedProtocolVersion, version};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -36,15 +39,28 @@ pub fn configuration(
     alpn: &[&str],
     versions: &[&'static SupportedProtocolVersion],
 ) -> ClientConfig {
+    let mut config = unshown(versions).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+    config
+}
+
+/// The same of a server, which shows who it is.
+pub fn configuration_showing(shown: &Leaf) -> ClientConfig {
+    let key = PrivateKeyDer::try_from(shown.key.serialize_der()).expect("a key");
+    let chain = vec![shown.certificate.der().clone()];
+    let config = unshown(BOTH).with_client_auth_cert(chain, key);
+    config.expect("a certificate with its key")
+}
+
+fn unshown(
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let provider = Arc::new(ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
+    ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
         .expect("versions")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-    config
 }
 
 /// RFC 9266: 32 bytes exported with a zero-length context.

@@ -30,6 +30,8 @@ pub struct Plan {
     pub domains: &'static [&'static str],
     /// It speaks to other servers.
     pub federates: bool,
+    /// Files beside the configuration, by their names.
+    pub files: Vec<(&'static str, String)>,
 }
 
 impl Default for Plan {
@@ -41,6 +43,7 @@ impl Default for Plan {
             more: String::new(),
             domains: &["a.test", "b.test"],
             federates: false,
+            files: Vec::new(),
         }
     }
 }
@@ -180,6 +183,9 @@ impl World {
 
     fn command(&self) -> Command {
         std::fs::write(self.settings(), self.configuration()).expect("configuration");
+        for (name, text) in &self.plan.files {
+            std::fs::write(self.folder().join(name), text).expect("a file");
+        }
         let mut command = Command::new(rookery());
         command
             .arg("serve")
@@ -197,6 +203,7 @@ impl World {
             more,
             domains,
             federates,
+            ..
         } = &self.plan;
         let trusted = trusted.then_some("trusted = [\"127.0.0.0/8\"]");
         let trusted = trusted.unwrap_or_default();
@@ -221,12 +228,8 @@ impl World {
 
     /// The server's process id.
     pub fn pid(&self) -> u32 {
-        self.server
-            .lock()
-            .expect("lock")
-            .as_ref()
-            .expect("a running server")
-            .id()
+        let server = self.server.lock().expect("lock");
+        server.as_ref().expect("a running server").id()
     }
 
     /// Waits until the server has written to its journal, which had so many bytes before.
@@ -279,12 +282,8 @@ impl World {
 
     /// `kill -9`.
     pub fn kill_9(&self) {
-        let mut server = self
-            .server
-            .lock()
-            .expect("lock")
-            .take()
-            .expect("a running server");
+        let server = self.server.lock().expect("lock").take();
+        let mut server = server.expect("a running server");
         server.kill().expect("kill");
         server.wait().expect("wait");
     }

@@ -14,7 +14,7 @@ use tracing::{debug, info};
 use super::acks::Acks;
 use super::{Side, State, Stream};
 use crate::peer_tls::{Beginning, Presented};
-use crate::peers::{Query, standing};
+use crate::peers::Query;
 use crate::realm::Realm;
 use crate::transport::Transport;
 
@@ -64,8 +64,7 @@ impl Stream {
             Action::StartTls(_) => self.upgrade_due = true,
             Action::Restart => self.reader.restart(),
             Action::Judge(domain) => {
-                let standing = standing(&self.realm, &peer.shown, &domain, &peer.place);
-                return Some(Happened::Judged(standing));
+                return Some(Happened::Judged(peer.stands(&self.realm, &domain)));
             }
             Action::Verify { pair, id, key } => {
                 let peers = Arc::clone(&peer.peers);
@@ -73,8 +72,12 @@ impl Stream {
                 peers.verify(&self.realm, query, ctx.address());
             }
             Action::Proved { pair, .. } => {
-                info!(server = %pair.from, to = %pair.to, address = %self.peer, "a server came");
-                self.prove_peer();
+                // One line of log for a stream, however many domains it proves.
+                let (server, to, address) = (&pair.from, &pair.to, self.peer);
+                match self.prove_peer() {
+                    true => info!(%server, %to, %address, "a server came"),
+                    false => debug!(%server, %to, %address, "a server proved one domain more"),
+                }
             }
             Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
             Action::Managed(command) => self.managed(command, ctx),
