@@ -154,10 +154,8 @@ impl World {
 
     /// Starts the server, again with the same data after `kill_9` or `term`.
     pub fn rise(&self) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join("log"));
+        let log = self.folder.path().join("log");
+        let log = File::options().create(true).append(true).open(log);
         let log = log.expect("a log file");
         let mut command = match judged_by_prosody() {
             true => prosody::command(self),
@@ -172,12 +170,9 @@ impl World {
             .expect("the server starts");
         *self.server.lock().expect("lock") = Some(child);
         while TcpStream::connect(self.c2s).is_err() || TcpStream::connect(self.c2s_tls).is_err() {
-            let ended = self
-                .server
-                .lock()
-                .expect("lock")
-                .as_mut()
-                .map(|c| c.try_wait());
+            let mut server = self.server.lock().expect("lock");
+            let ended = server.as_mut().map(|it| it.try_wait());
+            drop(server);
             if let Some(Ok(Some(status))) = ended {
                 panic!("the server ended at its start: {status}\n{}", self.log());
             }
@@ -211,11 +206,8 @@ impl World {
             federates,
             ..
         } = &self.plan;
-        let trusted = if *trusted {
-            "trusted = [\"127.0.0.0/8\"]"
-        } else {
-            ""
-        };
+        let trusted = trusted.then_some("trusted = [\"127.0.0.0/8\"]");
+        let trusted = trusted.unwrap_or_default();
         let (data, c2s, c2s_tls) = (self.data(), self.c2s, self.c2s_tls);
         let (s2s, s2s_tls) = match federates {
             true => (format!("\"{}\"", self.s2s), format!("\"{}\"", self.s2s_tls)),
@@ -237,12 +229,8 @@ impl World {
 
     /// The server's process id.
     pub fn pid(&self) -> u32 {
-        self.server
-            .lock()
-            .expect("lock")
-            .as_ref()
-            .expect("a running server")
-            .id()
+        let server = self.server.lock().expect("lock");
+        server.as_ref().expect("a running server").id()
     }
 
     /// Waits until the server has written to its journal, which had so many bytes before.
@@ -295,12 +283,8 @@ impl World {
 
     /// `kill -9`.
     pub fn kill_9(&self) {
-        let mut server = self
-            .server
-            .lock()
-            .expect("lock")
-            .take()
-            .expect("a running server");
+        let server = self.server.lock().expect("lock").take();
+        let mut server = server.expect("a running server");
         server.kill().expect("kill");
         server.wait().expect("wait");
     }
