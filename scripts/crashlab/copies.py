@@ -9,6 +9,8 @@ FORWARD = "{urn:xmpp:forward:0}forwarded"
 
 
 async def enable(client):
+    # It is done where it was asked for, although a crash may take the answer along.
+    client.may_copy = True
     await client.call("set", f"<enable xmlns='{CARBONS}'/>")
     client.copied = True
 
@@ -29,7 +31,7 @@ def came(world, account, client, element, copy):
     message = world.messages.get(stanza.get("id"))
     owner = message and (message.recipient if way == "received" else message.sender)
     where = f"{stanza.get('id')} copied ({way}) to {client.jid}"
-    if owner is not account or element.get("from") != account.jid or not client.copied:
+    if owner is not account or element.get("from") != account.jid or not client.may_copy:
         return world.complain("I5", f"{where}: never sent so")
     world.counts[f"copies of messages {way}"] += 1
     body = stanza.findtext(C + "body") or ""

@@ -99,7 +99,7 @@ class World:
         client.last_number = {}
         client.resumed = False
         # whether it wants copies, and since when it is there
-        client.copied, client.since = False, float("inf")
+        client.copied, client.may_copy, client.since = False, False, float("inf")
         old = account.asleep.pop(resource, None)
         if managed and old and resume and await self.resume(client, old):
             account.clients[resource] = client
@@ -120,7 +120,7 @@ class World:
         """I8, and everything that goes on with the session."""
         client.pending, client.unanswered = old.pending, old.unanswered
         client.last_number, client.last_h = old.last_number, old.last_h
-        client.copied, client.since = old.copied, old.since
+        client.copied, client.may_copy, client.since = old.copied, old.may_copy, old.since
         client.on_ack, client.on_request = self.acknowledged, self.requested
         h = await client.resume(old)
         when = "the line broke" if old.life == self.life else "the server ended"
@@ -131,7 +131,7 @@ class World:
             client.on_ack = client.on_request = None
             client.pending, client.unanswered, client.last_h = [], [], 0
             client.last_number = {}
-            client.copied, client.since = False, float("inf")
+            client.copied, client.may_copy, client.since = False, False, float("inf")
             return False
         self.counts[f"sessions resumed when {when}"] += 1
         self.history.note("info", op="resumed", who=client.jid, life=self.life, had=old.handled)
