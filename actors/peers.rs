@@ -78,6 +78,8 @@ impl Peers {
                 dialback: true,
                 bidi: false,
                 management: true,
+                // What must last waits in the outbox; nothing else of a session is kept.
+                resumption: false,
                 limits: peer_out::Limits::default(),
             }),
             calls: Arc::new(Semaphore::new(CALLS)),

@@ -160,7 +160,7 @@ pub fn random<const N: usize>() -> [u8; N] {
     RANDOM.with_borrow_mut(|drawn| {
         if drawn.left < N {
             // Without randomness no id and no nonce is safe: better none than a weak one.
-            getrandom::fill(&mut drawn.bytes).expect("the operating system gives randomness");
+            fill_random(&mut drawn.bytes);
             drawn.left = DRAWN;
         }
         let rest = drawn.left - N;
@@ -172,6 +172,11 @@ pub fn random<const N: usize>() -> [u8; N] {
         drawn.left = rest;
         bytes
     })
+}
+
+/// Fills a slice with random bytes from the operating system.
+pub fn fill_random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives randomness");
 }
 
 /// A random id of 128 bits, in hexadecimal.

@@ -21,6 +21,7 @@ use crate::clients::ClientKey;
 use crate::extension::{Before, StreamRole};
 use crate::messages::{Bind, Bound, Mail, Resume, Resumed};
 use crate::realm::Realm;
+use crate::site::fill_random;
 use crate::transport::Transport;
 
 /// What a peer may send before it has logged in.
@@ -75,10 +76,7 @@ impl Stream {
         let State::Negotiating(negotiation) = &mut self.state else {
             return;
         };
-        let mut random = |bytes: &mut [u8]| {
-            getrandom::fill(bytes).expect("the operating system gives randomness");
-        };
-        let actions = negotiation.client.handle(happened, &mut random);
+        let actions = negotiation.client.handle(happened, &mut fill_random);
         for action in actions {
             self.act(action, ctx);
         }

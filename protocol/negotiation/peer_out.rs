@@ -56,8 +56,10 @@ pub struct Settings {
     pub dialback: bool,
     /// Whether stanzas may come back on the same stream (XEP-0288).
     pub bidi: bool,
-    /// Whether to ask for stream management, and for sessions that can be resumed.
+    /// Whether to ask for stream management.
     pub management: bool,
+    /// Whether to ask with it for a session that can be resumed.
+    pub resumption: bool,
     /// Bounds of one stream.
     pub limits: Limits,
 }

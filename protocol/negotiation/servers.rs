@@ -80,6 +80,7 @@ impl Connection {
             dialback: true,
             bidi: true,
             management: true,
+            resumption: true,
             limits: Default::default(),
         };
         let errand = Errand {

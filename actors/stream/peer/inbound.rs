@@ -16,6 +16,7 @@ use super::{Side, State, Stream};
 use crate::peer_tls::{Beginning, Presented};
 use crate::peers::Query;
 use crate::realm::Realm;
+use crate::site::fill_random;
 use crate::transport::Transport;
 
 /// What was read, as the machine hears it.
@@ -35,9 +36,6 @@ pub(super) fn event(event: Event, behind: usize) -> Happened {
 impl Stream {
     /// Tells the machine what happened, and does what it answers.
     pub(in crate::stream) fn tell_in(&mut self, happened: Happened, ctx: &mut Context<Stream>) {
-        let mut random = |bytes: &mut [u8]| {
-            getrandom::fill(bytes).expect("the operating system gives randomness");
-        };
         let mut news = VecDeque::from([happened]);
         while let Some(happened) = news.pop_front() {
             let State::Peer(peer) = &mut self.state else {
@@ -46,7 +44,7 @@ impl Stream {
             let Side::In(machine) = &mut peer.side else {
                 return;
             };
-            for action in machine.handle(happened, &mut random) {
+            for action in machine.handle(happened, &mut fill_random) {
                 news.extend(self.act_in(action, ctx));
             }
         }

@@ -17,7 +17,7 @@ impl PeerOut {
                 true
             }
             None => {
-                out.element(&stream_management::enable(true));
+                out.element(&stream_management::enable(self.settings.resumption));
                 false
             }
         };

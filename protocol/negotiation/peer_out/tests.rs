@@ -18,6 +18,7 @@ fn settings() -> Settings {
         dialback: true,
         bidi: true,
         management: true,
+        resumption: true,
         limits: Limits {
             pairs: 3,
             queries: 3,

@@ -157,6 +157,13 @@ fn stream_management_is_on_before_the_first_stanza() {
         ..settings()
     };
     play_for(errand(), without, &(authenticated(SM) + PROVED));
+    let counted = Settings {
+        resumption: false,
+        ..settings()
+    };
+    let enable = "<enable xmlns='urn:xmpp:sm:3'/>\n";
+    let text = format!("{}{enable}{bare}{PROVED}", authenticated(SM));
+    play_for(errand(), counted, &text);
     // What nobody asked for.
     let odd = "< <enabled xmlns='urn:xmpp:sm:3' id='p'/>
         < <resumed xmlns='urn:xmpp:sm:3' previd='p' h='1'/>
