@@ -173,9 +173,12 @@ class Load:
         to, kind = recipient.jid, "chat" if rng.random() < 0.9 else "normal"
         if recipient.role in ADDRESSED and rng.random() < 0.3:
             # A chat message: any other is refused where nobody is (RFC 6121 §8.5.3.2.2).
-            to, kind = f"{to}/{rng.choice(ADDRESSED[recipient.role])}", "chat"
+            resource = rng.choice(ADDRESSED[recipient.role])
+            to, kind = f"{to}/{resource}", "chat"
             # It reaches a device that is not available yet, before what waits for its presence.
-            message.ordered = recipient.role != "flap"
+            device = recipient.clients.get(resource) or recipient.asleep.get(resource)
+            available = device is not None and device.since < float("inf")
+            message.ordered = recipient.role != "flap" and available
         hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>" if waiting else ""
         world.history.note("invoke", op=mid, by=client.jid, to=to, sha=message.sha,
                            size=len(body))

@@ -44,7 +44,9 @@ async def visit(world, account):
         streams = [("p", False)]
     if world.rng.random() < 0.5:
         streams = streams[::-1]
-    if account.role == "offline" and world.rng.random() < 0.3:
+    # Not over a session that was just resumed: that would end it, and with it any acknowledgement
+    # that is still on its way.
+    if account.role == "offline" and "r" not in account.clients and world.rng.random() < 0.3:
         await break_off(world, account)
     for resource, managed in streams:
         client = account.clients.get(resource)
