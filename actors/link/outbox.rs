@@ -158,6 +158,11 @@ impl Outbox {
         self.last = (now << 16).max(self.last + 1);
         self.rows += 1;
         self.row_bytes += size;
+        #[cfg(feature = "seeded-bugs")]
+        if rookery_storage::seeded_bugs::is_on("no-outbox-row") {
+            self.keep(Some(self.last), bytes, now, ticket);
+            return Ok(());
+        }
         frame.put(Tree::Outbox, self.key(self.last), row);
         match room && self.beyond.is_none() {
             true => self.keep(Some(self.last), bytes, now, ticket),
