@@ -26,8 +26,6 @@ class Abroad(World):
 
     def __init__(self, server, rng, history_path, complain):
         super().__init__(server, rng, history_path, complain)
-        # What comes twice because a server did not hear that it had come is a fault.
-        self.strict = False
         # domains whose server stopped in order, so that every session is there
         self.in_order_of = set()
 
@@ -104,6 +102,7 @@ class Abroad(World):
         self.absent = {account for account in self.accounts if account.role == "sleep"
                        and account.asleep and not self.last_look and self.rng.random() < 0.25}
         there = [account for account in self.accounts if account not in self.absent]
+        await asyncio.gather(*(self.go_on(account) for account in there))
         await asyncio.gather(*(self.come(account) for account in there))
         self.in_order_of.clear()
         await self.arrive(there)
@@ -114,20 +113,27 @@ class Abroad(World):
                     await client.close()
                 account.clients.clear()
 
+    async def go_on(self, account):
+        """Most of those whose line broke resume, and all whose server stopped in order; what they
+        send again is handled before anybody comes anew."""
+        orderly = account.domain in self.in_order_of
+        if "r" not in account.asleep or not (orderly or self.rng.random() < self.resumes):
+            return
+        client = await self.connect(account, "r", True, resume=True)
+        if client.resumed:
+            await self.settle(client)
+        elif orderly:
+            self.complain("B29", f"{client.jid}: not resumed after SIGTERM")
+
     async def come(self, account):
-        """Its session goes on, or a new one begins; it is there, and all it said is taken."""
+        """It is there, and all it said is taken."""
         client = self.main_client(account)
         if client is None:
-            orderly = account.domain in self.in_order_of
-            wanted = "r" in account.asleep
-            resume = orderly or self.rng.random() < self.resumes
-            client = await self.connect(account, "r", True, resume)
-            if wanted and orderly and not client.resumed:
-                self.complain("B29", f"{client.jid}: not resumed after SIGTERM")
-            if not client.resumed:
-                account.requests.clear()
-                account.answered = pairs.withdrawn(self, account)
+            client = await self.connect(account, "r", True)
         if not client.present:
+            # It is told all that waits.
+            account.requests.clear()
+            account.answered = pairs.withdrawn(self, account)
             # Of who withdraws a request those hear who follow the roster (RFC 6121 §3.3.3).
             await holdings.contacts(self, account, client)
             client.stanza("<presence/>")

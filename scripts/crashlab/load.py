@@ -174,6 +174,8 @@ class Load:
         message = Message(mid, account.sent, account, recipient,
                           hashlib.sha256(body.encode()).hexdigest(), world.life,
                           2 if waiting else 1, client.resource, account.stretch)
+        # What is for no archive does not wait on its way to another server.
+        message.ordered = not (waiting and world.is_far(message))
         world.messages[mid] = message
         to, kind = recipient.jid, "chat" if rng.random() < 0.9 else "normal"
         if recipient.role in ADDRESSED and rng.random() < 0.3:

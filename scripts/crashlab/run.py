@@ -81,6 +81,7 @@ class Run:
             self.complain("I10", f"started in {took:.1f} s")
 
     def doom(self):
+        """What kills the server before some call."""
         call = self.rng.choice(list(CALLS))
         number = self.rng.randint(1, CALLS[call])
         self.world.history.note("info", op="doom", call=call, number=number)

@@ -32,6 +32,8 @@ class World:
     """One data folder's worth of knowledge."""
 
     roles = ROLES
+    # Nor may anything come twice because a server did not hear that another had it.
+    strict = False
     # A request for presence is gone when that is heard, not when it is said.
     hears_withdrawals = False
 
@@ -314,7 +316,8 @@ class World:
         elif message.seen:
             self.counts["delivered again"] += 1
             # A line that breaks may take an acknowledgement with it.
-            if message.answered and account.role not in ("two", "pair", "flap", "sleep"):
+            if message.answered and account.role not in ("two", "pair", "flap", "sleep") \
+                    and (self.strict or not self.is_far(message)):
                 at, life = message.answered
                 early = self.ended.get(life, time.monotonic()) - at
                 if early > FORGIVEN:
