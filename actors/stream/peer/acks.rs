@@ -95,11 +95,6 @@ impl Stream {
         };
         let Some(upto) = acks.owes else { return };
         let settled = peer.owner.settled();
-        #[cfg(feature = "seeded-bugs")]
-        let settled = match rookery_storage::seeded_bugs::is_on("ack-to-peer-what-came") {
-            true => upto,
-            false => settled,
-        };
         if settled == upto || crate::receipt::is_later(settled, upto) {
             acks.owes = None;
             let handled = settled.wrapping_sub(acks.since);
