@@ -159,10 +159,12 @@ impl Outbox {
         self.rows += 1;
         self.row_bytes += size;
         #[cfg(feature = "seeded-bugs")]
-        if rookery_storage::seeded_bugs::is_on("no-outbox-row") {
-            self.keep(Some(self.last), bytes, now, ticket);
-            return Ok(());
-        }
+        let mut nowhere = Frame::new();
+        #[cfg(feature = "seeded-bugs")]
+        let frame = match rookery_storage::seeded_bugs::is_on("no-outbox-row") {
+            true => &mut nowhere,
+            false => frame,
+        };
         frame.put(Tree::Outbox, self.key(self.last), row);
         match room && self.beyond.is_none() {
             true => self.keep(Some(self.last), bytes, now, ticket),
