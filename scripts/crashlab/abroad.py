@@ -47,8 +47,11 @@ class Abroad(World):
     # -- what comes in
 
     def received(self, account, client, element):
-        if element.tag == C + "presence" and element.get("type") == "unsubscribe":
-            account.requests.discard(element.get("from"))
+        kind = element.get("type")
+        if element.tag == C + "presence" and kind in Pair.AFTER:
+            self.history.note("info", op=kind, at=client.jid, of=element.get("from"))
+            if kind == "unsubscribe":
+                account.requests.discard(element.get("from"))
         super().received(account, client, element)
 
     def twice(self, message, where):
