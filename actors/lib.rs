@@ -77,6 +77,7 @@ pub mod directory;
 pub mod effect;
 pub mod engine;
 pub mod extension;
+pub mod flows;
 pub mod gate;
 pub mod hub;
 pub mod keeper;

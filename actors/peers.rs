@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::dial::Dialer;
 use crate::effect::Millis;
+use crate::flows::Flows;
 use crate::link::Roads;
 use crate::messages::{FromLine, ToStream};
 use crate::peer_tls::{Claim, Doubt, PeerTls, Presented, Reference};
@@ -21,8 +22,10 @@ use crate::resolver::{Resolver, Tlsa};
 use crate::stream::Stream;
 use crate::stream::peer::{Call, Caller};
 
-/// Servers that may be called at once: thousands that do not answer must leave room for others.
-const CALLS: usize = 64;
+/// Servers that may be called at once and have not answered as servers do (attack R10).
+const CALLS: usize = 256;
+/// Servers that may be asked at once about keys that others showed (attack R11).
+const VERIFICATIONS: usize = 64;
 
 /// How this server speaks with others.
 pub struct Peers {
@@ -30,6 +33,8 @@ pub struct Peers {
     pub inbound: Arc<peer_in::Settings>,
     pub outbound: Arc<peer_out::Settings>,
     pub calls: Arc<Semaphore>,
+    pub flows: Flows,
+    verifications: Arc<Semaphore>,
 }
 
 /// A key that another server is asked about.
@@ -83,19 +88,35 @@ impl Peers {
                 limits: peer_out::Limits::default(),
             }),
             calls: Arc::new(Semaphore::new(CALLS)),
+            flows: Flows::default(),
+            verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
         }
     }
 
-    /// Asks the server of `query.pair.from` about a key; the answer goes to `asker`.
-    pub fn verify(self: &Arc<Peers>, realm: &Arc<Realm>, query: Query, asker: Addr<Stream>) {
+    /// Asks the server of `query.pair.from` about a key; the answer goes to `asker`. False if too
+    /// many are being asked.
+    pub fn verify(
+        self: &Arc<Peers>,
+        realm: &Arc<Realm>,
+        query: Query,
+        asker: Addr<Stream>,
+    ) -> bool {
+        let Ok(place) = Arc::clone(&self.verifications).try_acquire_owned() else {
+            return false;
+        };
         let errand = Errand {
             pair: query.pair.reversed(),
             purpose: Purpose::Verify,
             external: false,
             earlier: None,
         };
-        let caller = Caller::Asker { query, asker };
+        let caller = Caller::Asker {
+            query,
+            asker,
+            place,
+        };
         Stream::call(realm, self, Call { errand, caller });
+        true
     }
 }
 

@@ -25,6 +25,7 @@ use rookery_protocol::ns;
 use rookery_protocol::reader::{Event, RawElement, StreamKind};
 use smol_str::SmolStr;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info};
 
 use super::{Arrival, Rates, State, Stream, negotiate};
@@ -36,8 +37,10 @@ use crate::realm::Realm;
 use crate::receipt::{Bounds, Owner};
 use acks::Acks;
 
-/// How long another server may take until the first pair is proved.
+/// How long another server that connected may take until the first pair is proved.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one that we reached may take (attack F43).
+const REACHED_PATIENCE: Duration = Duration::from_secs(20);
 /// The address of a server that is not dialled yet.
 const UNKNOWN: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
@@ -64,6 +67,8 @@ pub(in crate::stream) struct Peer {
     full: bool,
     /// Its place among those who have not proved anything.
     pending: Option<Pending>,
+    /// Its place among those who were called and have not let us prove anything.
+    called: Option<OwnedSemaphorePermit>,
 }
 
 enum Side {
@@ -87,6 +92,8 @@ pub enum Caller {
         query: Query,
         /// Which stream.
         asker: Addr<Stream>,
+        /// Its place among those who want to know something.
+        place: OwnedSemaphorePermit,
     },
 }
 
@@ -143,6 +150,7 @@ impl Stream {
         let rates = (!trusted).then(|| {
             Box::new(Rates {
                 bytes: Bucket::full(s2s.burst.get() as f64, now),
+                shared: None,
                 stanzas: Bucket::full(f64::MAX, now),
             })
         });
@@ -254,10 +262,13 @@ impl Stream {
             false => Beginning::StartTls,
         };
         let work = async move {
-            let _permit = realm.handshakes.acquire().await.map_err(Error::other)?;
             match pair {
+                // Those are bounded where they are called, and take no turn from who comes.
                 Some(pair) => outbound::secure(&realm, tcp, beginning, &pair).await,
-                None => inbound::secure(&realm, tcp, beginning).await,
+                None => {
+                    let _permit = realm.handshakes.acquire().await.map_err(Error::other)?;
+                    inbound::secure(&realm, tcp, beginning).await
+                }
             }
         };
         ctx.spawn(
@@ -299,6 +310,17 @@ impl Stream {
         }
     }
 
+    /// From here on all streams of this domain have one rate. What else this one proves comes under
+    /// it, too.
+    fn join_flow(&mut self, domain: &str) {
+        let burst = self.realm.site.settings.s2s.burst.get() as f64;
+        if let State::Peer(peer) = &self.state
+            && let Some(rates) = &mut self.rates
+        {
+            rates.shared = Some(peer.peers.flows.of(domain, burst, Instant::now()));
+        }
+    }
+
     /// A pair is proved: it is a server, and may send what servers send. Answers whether it is the
     /// first.
     fn prove_peer(&mut self) -> bool {
@@ -309,6 +331,7 @@ impl Stream {
         let is_first = !std::mem::replace(&mut peer.proved, true);
         if is_first {
             peer.pending = None;
+            peer.called = None;
             self.reader.set_limits(limits);
         }
         is_first
@@ -345,6 +368,7 @@ impl Peer {
             lang: None,
             full: false,
             pending,
+            called: None,
         }
     }
 
@@ -369,9 +393,14 @@ impl Peer {
         }
     }
 
-    /// It has proved nothing for too long.
+    /// It has proved nothing for too long. One that is only looked for has the time of the dialer.
     pub(super) fn is_late(&self, now: Instant) -> bool {
-        !self.proved && now - self.began > PATIENCE
+        let patience = match self.side {
+            Side::In(_) => PATIENCE,
+            Side::Out(..) if self.called.is_some() => REACHED_PATIENCE,
+            Side::Out(..) => return false,
+        };
+        !self.proved && now - self.began > patience
     }
 
     /// Stanzas of ours that it has not acknowledged for too long.

@@ -202,6 +202,7 @@ fn sections() -> Vec<Section> {
         ("U, strangers", untrusted(), pubsub::rows_untrusted()),
         ("F", certified(), federation::rows()),
         ("F, abroad", outgoing(), abroad::rows()),
+        ("F, keys", abroad::keys::plan(), abroad::keys::rows()),
         ("F, abroad, soon", stubborn(), abroad::rows_hasty()),
         ("L", trusted(), logs::rows()),
     ]

@@ -2,7 +2,7 @@
 //! these tests leads to it, and it says exactly what the test wants.
 
 use crate::authority::Leaf;
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, PATIENCE, QUIET};
 use crate::names::{NameServer, Row};
 use crate::tls;
 use crate::xml::{El, Heard, SASL, STREAMS, TLS};
@@ -134,6 +134,16 @@ impl Elsewhere {
     /// Whether somebody called whom nobody has heard.
     pub fn is_called(&self) -> bool {
         self.listener.accept().is_ok()
+    }
+
+    /// So many who call, and whoever else comes at once.
+    pub fn crowd(&self, wanted: usize) -> Result<Vec<Client>, String> {
+        let first = (0..wanted).map(|_| self.visit());
+        let mut crowd = first.collect::<Result<Vec<_>, _>>()?;
+        while let Ok(more) = self.visit_within(QUIET) {
+            crowd.push(more);
+        }
+        Ok(crowd)
     }
 
     /// A visit up to the handshake: showing this certificate, after STARTTLS.

@@ -2,6 +2,7 @@
 //! do.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 use rookery_protocol::dialback::Pair;
@@ -11,10 +12,11 @@ use rookery_protocol::negotiation::peer_out::{Action, Event as Happened};
 use rookery_protocol::reader::Event;
 use rookery_protocol::targets::Tls;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info};
 
 use super::acks::Acks;
-use super::{Caller, Peers, Side, State, Stream};
+use super::{Caller, Peers, REACHED_PATIENCE, Side, State, Stream};
 use crate::messages::{FromLine, ToStream};
 use crate::peer_tls::{Beginning, Presented, Reference};
 use crate::peers::Place;
@@ -40,6 +42,7 @@ struct Reached {
     transport: Transport,
     place: Place,
     address: std::net::IpAddr,
+    called: OwnedSemaphorePermit,
     /// Where it began with TLS: what it showed.
     shown: Option<Presented>,
 }
@@ -68,6 +71,8 @@ impl Stream {
         self.peer = reached.address;
         self.transport = reached.transport;
         peer.place = reached.place;
+        peer.began = Instant::now();
+        peer.called = Some(reached.called);
         match reached.shown {
             Some(shown) => self.secured_by(shown, true, ctx),
             None => self.tell_out(Happened::Connected, ctx),
@@ -109,7 +114,7 @@ impl Stream {
             }
             Action::Denied { refusal, .. } => caller.down(Some(refusal)),
             Action::Verified { verdict, .. } => {
-                if let Caller::Asker { query, asker } = caller {
+                if let Caller::Asker { query, asker, .. } = caller {
                     let query = query.clone();
                     asker.do_send(ToStream::Verified { query, verdict });
                     // That was all that it was for.
@@ -133,14 +138,18 @@ impl Stream {
 
 /// Connects to one of the places where the domain is found; where TLS comes first, with it.
 async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Refusal> {
-    // Never closed.
-    let _permit = peers.calls.acquire().await.map_err(|_| Refusal::Lost)?;
+    // Never closed. It is held until the server is known to be one.
+    let called = Arc::clone(&peers.calls).acquire_owned().await;
+    let called = called.map_err(|_| Refusal::Lost)?;
     let unresolved = |why: crate::resolver::Unresolved| {
         debug!(server = %pair.to, %why, "a server is not found");
         not_reached(why.condition())
     };
     let mut route = peers.dialer.route(&pair.to).await.map_err(unresolved)?;
-    while let Some(line) = route.connect().await {
+    let begun = Instant::now();
+    while begun.elapsed() < REACHED_PATIENCE
+        && let Some(line) = route.connect().await
+    {
         let place = Place {
             target: line.target.proved.then(|| line.target.host.clone()),
             pins: line.pins.clone(),
@@ -151,6 +160,7 @@ async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Ref
                 transport: Transport::Tcp(line.tcp),
                 place,
                 address,
+                called,
                 shown: None,
             });
         }
@@ -160,6 +170,7 @@ async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Ref
                     transport,
                     place,
                     address,
+                    called,
                     shown: Some(shown),
                 });
             }

@@ -1,7 +1,9 @@
 //! F: to whom the words of our people are given. The test is the other server: one that is not who
 //! it should be, or that breaks the rules, is told nothing; and who wrote hears why.
 
+pub mod keys;
 mod places;
+mod queues;
 
 use super::row::{Row, Stage, must, scene};
 use crate::authority::{Authority, Leaf};
@@ -24,6 +26,7 @@ pub fn rows() -> Vec<Row> {
         scene("F45", "stanzas on a stream of ours", against_the_stream),
     ];
     rows.extend(places::rows());
+    rows.extend(queues::rows());
     rows
 }
 

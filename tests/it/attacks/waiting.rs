@@ -18,9 +18,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "P11",
         "caps of clients are tested beside PEP in src/extensions",
     ),
-    ("R09", "server to server comes later"),
-    ("R10", "server to server comes later"),
-    ("R11", "server to server comes later"),
     (
         "R13",
         "a limit on memory is set by the system: played by hand before a release",
@@ -33,39 +30,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "caches keyed by strangers come with PEP and server to server",
     ),
     ("R22", "time is an argument in the tests of actors"),
-    ("R24", "server to server comes later"),
-    (
-        "F10",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F11",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F14",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F15",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F16",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F17",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F26",
-        "tested beside the machine of our own streams in protocol",
-    ),
-    (
-        "F29",
-        "tested beside the machine of their streams in protocol",
-    ),
     (
         "F42",
         "a table, tested beside the resolver and the judge of certificates in actors",

@@ -29,7 +29,7 @@ pub fn claim(from: &str, to: &str) -> String {
 }
 
 /// The outcome of a claim: its type, and the condition of the error.
-fn outcome(server: &mut Client) -> Result<(String, String), String> {
+pub fn outcome(server: &mut Client) -> Result<(String, String), String> {
     let found = server.expect(DIALBACK, "result")?;
     let kind = found.attr("type").unwrap_or_default().to_owned();
     let error = found.child(SERVER, "error");
