@@ -20,6 +20,7 @@ use rookery_protocol::dialback::Pair;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::stanza::Stanza;
+use rookery_protocol::stream_management::handled_count_too_high;
 use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tracing::warn;
@@ -28,9 +29,10 @@ use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
 use crate::keeper::{Committed, Tell};
 use crate::lifeline::Lifeline;
-use crate::messages::{FromLine, LastWord, Mail, Order, ToStream};
+use crate::messages::{FromLine, LastWord, Mail, Order, Sequel, ToStream};
 use crate::realm::Realm;
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, is_later};
+use crate::site::random;
 use course::{Course, Pace};
 use outbox::{Bounds, Outbox};
 
@@ -60,14 +62,20 @@ pub fn key_of(pair: &Pair) -> SmolStr {
 
 /// How a Link gets a line. What is called answers by [`FromLine`], with the number it is given.
 pub trait Roads: Send + Sync {
-    /// Calls the other server of `pair`.
-    fn call(
-        &self,
-        realm: &Arc<Realm>,
-        pair: &Pair,
-        number: u32,
-        link: Recipient<FromLine>,
-    ) -> Recipient<ToStream>;
+    /// Calls the other server.
+    fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream>;
+}
+
+/// What a Link wants.
+pub struct Wish {
+    /// Who speaks to whom.
+    pub pair: Pair,
+    /// The number of the line.
+    pub number: u32,
+    /// Who wants it.
+    pub link: Recipient<FromLine>,
+    /// The session of an earlier line, to be resumed if it can be (XEP-0198 §5).
+    pub earlier: Option<SmolStr>,
 }
 
 /// A Link.
@@ -101,6 +109,8 @@ struct Line {
     acks: Option<bool>,
     /// It has not written all that it was given: nothing more for the moment.
     full: bool,
+    /// The frame that must be on the disk before anything is written.
+    ready: u64,
 }
 
 impl Resident for Link {
@@ -255,7 +265,9 @@ impl Link {
         let Some(line) = self.line.as_mut() else {
             return;
         };
-        let Some(acks) = line.acks else { return };
+        let Some(acks) = line.acks.filter(|_| line.ready <= self.durable) else {
+            return;
+        };
         let now = self.realm.site.now();
         while !line.full
             && (!acks || self.outbox.unacked() < WINDOW)
@@ -271,14 +283,54 @@ impl Link {
         let Some(roads) = &self.realm.roads else {
             return self.failed(Refusal::NoServer, ctx);
         };
-        let own = ctx.address().recipient();
-        let stream = roads.call(&self.realm, &self.pair, self.lines, own);
+        let wish = Wish {
+            pair: self.pair.clone(),
+            number: self.lines,
+            link: ctx.address().recipient(),
+            earlier: self.outbox.earlier(),
+        };
+        let stream = roads.call(&self.realm, wish);
         self.line = Some(Line {
             number: self.lines,
             stream,
             acks: None,
             full: false,
+            ready: 0,
         });
+    }
+
+    /// Stanzas may be written from here on, behind what the other server has.
+    fn up(&mut self, acks: bool, sequel: Sequel) {
+        self.course.came(Instant::now());
+        let Sequel { had, resumed, id } = sequel;
+        let frame = match (had, self.outbox.sent()) {
+            (Some(h), Some(sent)) if resumed && is_later(h, sent) => return self.too_high(h, sent),
+            (Some(h), _) => self.outbox.had(h),
+            (None, _) => Frame::new(),
+        };
+        self.later.append(frame);
+        let frame = match (resumed, id) {
+            (true, _) => self.outbox.resume(had.unwrap_or_default()),
+            (false, Some(id)) => self.outbox.begin(id, u32::from_be_bytes(random())),
+            (false, None) => self.outbox.end(),
+        };
+        let waits = !frame.is_empty();
+        if waits {
+            self.commit(frame, Receipt::none());
+        }
+        if let Some(line) = self.line.as_mut() {
+            line.acks = Some(acks);
+            line.ready = if waits { self.ticket } else { 0 };
+        }
+    }
+
+    /// The other server says that it has more of the session than there was (XEP-0198 §6).
+    fn too_high(&mut self, h: u32, sent: u32) {
+        self.later.append(self.outbox.end());
+        if let Some(line) = &self.line {
+            let error = handled_count_too_high(h, sent.into());
+            line.stream.do_send(ToStream::Close(error));
+        }
     }
 
     /// The line broke, or never came about.
@@ -293,6 +345,7 @@ impl Link {
         match refusal {
             Some(refusal) => self.failed(refusal, ctx),
             None => {
+                self.later.append(self.outbox.end());
                 self.course.ended();
                 self.go_on(ctx);
             }
@@ -304,10 +357,7 @@ impl Link {
             return;
         };
         match news {
-            FromLine::Up { acks, .. } => {
-                line.acks = Some(acks);
-                self.course.came(Instant::now());
-            }
+            FromLine::Up { acks, sequel, .. } => self.up(acks, sequel),
             FromLine::Acked { count, .. } => drop(self.later.append(self.outbox.acked(count))),
             FromLine::Full { .. } => line.full = true,
             FromLine::Drained { .. } => line.full = false,
@@ -337,6 +387,8 @@ impl Link {
     }
 
     fn retire(&mut self, ctx: &mut Context<Link>) {
+        let end = self.outbox.end();
+        self.later.append(end);
         self.tidy();
         let rests = self
             .course
@@ -354,6 +406,10 @@ impl Link {
             Committed::Refused => {
                 self.load.forget_refusal();
                 self.outbox.refused(ticket);
+                // It goes without: what comes of that is at worst that something comes twice.
+                if let Some(line) = self.line.as_mut().filter(|it| it.ready == ticket) {
+                    line.ready = 0;
+                }
             }
             Committed::Durable => {
                 self.durable = self.durable.max(ticket);
