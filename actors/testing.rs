@@ -2,6 +2,7 @@
 //! through memory as peers of this machine. A world that ends with actors still running fails its
 //! test.
 
+pub mod certificates;
 mod client;
 mod disk;
 pub mod dns;

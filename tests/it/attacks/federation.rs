@@ -7,13 +7,11 @@ use super::row::{Row, Stage, must, scene};
 use crate::authority::Authority;
 use crate::client::{Client, PATIENCE};
 use crate::device::Device;
+use crate::elsewhere::{DIALBACK, SERVER};
 use crate::sasl::b64;
 use crate::tls;
 use crate::xml::{El, Heard, SASL, STREAMS, TLS};
 use claims::claim;
-
-const SERVER: &str = "jabber:server";
-const DIALBACK: &str = "jabber:server:dialback";
 
 pub fn rows() -> Vec<Row> {
     let mut rows = headers();

@@ -1,8 +1,9 @@
 //! Dialback by which a server claims more than it is.
 
 use super::super::row::{Row, Stage, must, scene};
-use super::{DIALBACK, SERVER, ends, hears_first, hears_nothing_else, message, proved, secured};
+use super::{ends, hears_first, hears_nothing_else, message, proved, secured};
 use crate::client::Client;
+use crate::elsewhere::{DIALBACK, SERVER};
 use crate::names::NameServer;
 use crate::names::Row::{Address, Srv};
 use crate::world::{Plan, World};
