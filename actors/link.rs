@@ -7,6 +7,7 @@
 //! who are here. The bytes themselves go over a [`Stream`](crate::stream) of its own, the *line*,
 //! which dials, secures and proves. Losing a line changes nobody's presence.
 
+mod barrier;
 mod bounce;
 pub mod course;
 pub mod outbox;
@@ -33,6 +34,7 @@ use crate::messages::{FromLine, LastWord, Mail, Order, Sequel, ToStream};
 use crate::realm::Realm;
 use crate::receipt::{Receipt, is_later};
 use crate::site::random;
+use barrier::Barrier;
 use course::{Course, Pace};
 use outbox::{Bounds, Outbox};
 
@@ -42,7 +44,8 @@ const TIDY: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(5);
 /// Written and not acknowledged, at most; with more it waits.
 const WINDOW: usize = 256;
-/// A server without XEP-0198 has what stayed written for so long, in milliseconds.
+/// A server without XEP-0198 that does not answer either has what stayed written for so long, in
+/// milliseconds.
 const SETTLED: Millis = 60_000;
 /// When the server stops: what is said last still goes out, and is acknowledged, within these.
 const LAST_WORDS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
@@ -92,6 +95,9 @@ pub struct Link {
     ticket: u64,
     /// Frames up to this one are on the disk.
     durable: u64,
+    /// A server that does not acknowledge is asked what it has, or will be.
+    barrier: Option<Barrier>,
+    barrier_due: bool,
     /// Deletions of rows, which may wait for the next frame.
     later: Frame,
     tidying: bool,
@@ -147,6 +153,8 @@ impl Link {
                 lines: 0,
                 ticket,
                 durable: ticket,
+                barrier: None,
+                barrier_due: false,
                 later: Frame::new(),
                 tidying: false,
                 used: Instant::now(),
@@ -225,6 +233,7 @@ impl Link {
             self.read(query, ctx);
         }
         self.send();
+        self.ask_for_more(ctx);
         let anything = !self.outbox.is_empty();
         if anything && self.draining.is_none() && self.course.calls(Instant::now()) {
             self.call(ctx);
@@ -338,6 +347,7 @@ impl Link {
         let Some(line) = self.line.take() else {
             return;
         };
+        self.barrier = None;
         self.outbox.broke(line.acks == Some(true));
         if self.draining.is_some() {
             return;
@@ -371,8 +381,7 @@ impl Link {
         if let Some(line) = &self.line
             && line.acks == Some(false)
         {
-            let settled = self.realm.site.now().saturating_sub(SETTLED);
-            self.later.append(self.outbox.settled(settled));
+            self.settle_by_time(self.realm.site.now().saturating_sub(SETTLED));
         }
         self.expire(ctx);
         let idle = self.realm.site.settings.outbox.idle;
@@ -454,6 +463,7 @@ impl Handler<Mail> for Link {
             Mail::Incoming(envelope) => self.incoming(*envelope, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
             Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
+            Mail::Answered(id) => self.barrier_passed(&id, ctx),
             Mail::Probe(answer) => {
                 // It was only to wake up; nobody need wait for the answer.
                 let _ = answer.send(());

@@ -48,6 +48,8 @@ pub enum Mail {
     Gone(DeviceId),
     /// The Hub's commits up to this ticket ended.
     Committed(u64, Committed),
+    /// Another server has answered the question with this id that its Link asked.
+    Answered(SmolStr),
     /// An administrator's order.
     Order(Order),
     /// Is anybody there? For the watchdog.

@@ -4,8 +4,8 @@
 //! Order is kept for all that goes from one of our domains to one of theirs. What was written and
 //! not acknowledged waits in front of the rest and is written again when the line broke: with the
 //! same ids, so that whoever has it twice can tell. A server that resumes the session of the line
-//! says first what of it has arrived. A server without XEP-0198 is taken to have what stayed written
-//! for a while.
+//! says first what of it has arrived. A server without XEP-0198 is asked something that it must
+//! answer behind what was written, or is taken to have what stayed written for a while.
 
 mod session;
 
@@ -343,6 +343,11 @@ impl Outbox {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.written.is_empty() && self.waiting.is_empty() && self.beyond.is_none()
+    }
+
+    /// Whether something was written that must last and is not known to have arrived.
+    pub fn owes(&self) -> bool {
+        self.written.iter().any(|it| it.number.is_some())
     }
 
     /// What was written and is not acknowledged: stanzas.

@@ -356,7 +356,7 @@ impl Known {
         if self.by_id.len() > bounds.sessions.min(bounds.per_domain) {
             let all = self.by_id.iter();
             by_age.extend(all.map(|(id, it)| (it.born, id.clone(), it.peer.clone())));
-            by_age.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+            by_age.sort_unstable_by_key(|it| std::cmp::Reverse(it.0));
         }
         let mut domains: HashMap<SmolStr, usize> = HashMap::new();
         let mut left = 0;
@@ -399,10 +399,13 @@ impl Entry {
     }
 }
 
+/// Rows of one session: which, their slots, and what they say.
+type Rows = Vec<(Part, u8, Vec<u8>)>;
+
 /// The rows of all sessions, by session.
-fn rows(store: &Store) -> Result<Vec<(SessionKey, Vec<(Part, u8, Vec<u8>)>)>, StoreError> {
+fn rows(store: &Store) -> Result<Vec<(SessionKey, Rows)>, StoreError> {
     let all = keys::everything(PEERS);
-    let mut found: Vec<(SessionKey, Vec<_>)> = Vec::new();
+    let mut found: Vec<(SessionKey, Rows)> = Vec::new();
     for (row, value) in store.range(Tree::Sessions, &all, usize::MAX, Direction::Forward)? {
         let (row, value): Row = (row, value);
         let Some((key, part, rest)) = SessionKey::split(&row) else {
@@ -420,7 +423,7 @@ fn rows(store: &Store) -> Result<Vec<(SessionKey, Vec<(Part, u8, Vec<u8>)>)>, St
 }
 
 /// What the disk says of a session.
-fn handled(rows: &[(Part, u8, Vec<u8>)]) -> Handled {
+fn handled(rows: &Rows) -> Handled {
     let of = |wanted| rows.iter().filter(move |(part, ..)| *part == wanted);
     let count = of(Part::Handled).find_map(|(.., value)| record::decode(value).ok());
     let marks = of(Part::Mark);

@@ -140,6 +140,17 @@ impl Drop for LinesEnd {
 impl Stream {
     /// Takes a connection of another server, on the current lane.
     pub fn welcome(realm: &Arc<Realm>, arrival: Arrival, address: IpAddr, pending: Pending) {
+        let shown = Presented::default();
+        Stream::welcome_showing(realm, arrival, (address, shown), pending);
+    }
+
+    /// The same of one that has shown its certificates already.
+    pub(crate) fn welcome_showing(
+        realm: &Arc<Realm>,
+        arrival: Arrival,
+        (address, shown): (IpAddr, Presented),
+        pending: Pending,
+    ) {
         let Some(peers) = realm.peers.clone() else {
             return;
         };
@@ -157,7 +168,8 @@ impl Stream {
         let realm = Arc::clone(realm);
         Stream::create(move |ctx| {
             let (side, place) = (Side::In(machine), Place::default());
-            let peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            let mut peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            peer.shown = shown;
             Stream::await_closing(&realm, ctx);
             let mut stream = Stream::bare(&realm, address, StreamKind::Server);
             stream.rates = rates;
@@ -399,9 +411,13 @@ impl Peer {
         self.peers.sessions.sweep(&realm.keeper);
     }
 
-    /// It has proved nothing for too long.
+    /// It has proved nothing for too long, or nobody waits for its answer any more.
     pub(super) fn is_late(&self, now: Instant) -> bool {
-        !self.proved && now - self.began > PATIENCE
+        let is_orphaned = match &self.side {
+            Side::Out(_, Caller::Asker { asker, .. }) => !asker.connected(),
+            Side::Out(_, Caller::Link(_)) | Side::In(_) => false,
+        };
+        is_orphaned || (!self.proved && now - self.began > PATIENCE)
     }
 
     /// Stanzas of ours that it has not acknowledged for too long.
@@ -423,3 +439,6 @@ fn limits_of_servers(realm: &Realm) -> Limits {
         ..negotiate::limits_after(realm)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,7 @@ impl Stream {
         if acks.is_some_and(|it| it.swallows(peer.owner.admitted())) {
             return self.swallow(&stanza, receipt);
         }
+        self.realm.answered(&stanza);
         let marks = Marks {
             stamp: self.realm.site.now(),
             ..Marks::default()
