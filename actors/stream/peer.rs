@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use parking_lot::Mutex;
 use rookery_protocol::dialback::Verdict;
-use rookery_protocol::error::StreamError;
+use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::framer::Limits;
 use rookery_protocol::negotiation::peer_in::{self, PeerIn};
 use rookery_protocol::negotiation::peer_out::{self, Errand, PeerOut};
@@ -30,8 +31,9 @@ use tracing::{debug, info};
 
 use super::{Arrival, Rates, State, Stream, negotiate};
 use crate::gate::{Bucket, Pending};
-use crate::messages::{FromLine, ToStream};
+use crate::messages::{FromLine, Sequel, ToStream};
 use crate::peer_tls::{Beginning, Presented};
+use crate::peers::sessions::Hearer;
 use crate::peers::{Peers, Place, Query, standing};
 use crate::realm::Realm;
 use crate::receipt::{Bounds, Owner};
@@ -54,6 +56,8 @@ pub(in crate::stream) struct Peer {
     place: Place,
     /// The ledger of what it sent.
     owner: Arc<Owner>,
+    /// Who hears of it: this stream, until another one takes the session over.
+    hearer: Hearer,
     /// Stream management, once it is on.
     acks: Option<Acks>,
     began: Instant,
@@ -63,6 +67,8 @@ pub(in crate::stream) struct Peer {
     doubted: bool,
     /// The language of what says none.
     lang: Option<SmolStr>,
+    /// What became of the session of the Link's line before.
+    sequel: Sequel,
     /// The Link was told that it gives too much.
     full: bool,
     /// Its place among those who have not proved anything.
@@ -141,6 +147,17 @@ impl Drop for LinesEnd {
 impl Stream {
     /// Takes a connection of another server, on the current lane.
     pub fn welcome(realm: &Arc<Realm>, arrival: Arrival, address: IpAddr, pending: Pending) {
+        let shown = Presented::default();
+        Stream::welcome_showing(realm, arrival, (address, shown), pending);
+    }
+
+    /// The same of one that has shown its certificates already.
+    pub(crate) fn welcome_showing(
+        realm: &Arc<Realm>,
+        arrival: Arrival,
+        (address, shown): (IpAddr, Presented),
+        pending: Pending,
+    ) {
         let Some(peers) = realm.peers.clone() else {
             return;
         };
@@ -159,7 +176,8 @@ impl Stream {
         let realm = Arc::clone(realm);
         Stream::create(move |ctx| {
             let (side, place) = (Side::In(machine), Place::default());
-            let peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            let mut peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            peer.shown = shown;
             Stream::await_closing(&realm, ctx);
             let mut stream = Stream::bare(&realm, address, StreamKind::Server);
             stream.rates = rates;
@@ -201,9 +219,14 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
-        if let Event::Open(header) = &event {
-            peer.lang.clone_from(&header.lang);
+        match (&event, &peer.side) {
+            (Event::Open(header), _) => peer.lang.clone_from(&header.lang),
+            (Event::Close, Side::In(_)) => self.forget_session(),
+            _ => {}
         }
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
         match (event, &peer.side) {
             (Event::Element(element), _) if peer.proved && is_stanza(&element) => {
                 self.stanza(&element, ctx);
@@ -216,6 +239,9 @@ impl Stream {
 
     /// The stream must end with this error.
     pub(super) fn fail_peer(&mut self, error: StreamError, ctx: &mut Context<Stream>) {
+        if error.condition == StreamCondition::SystemShutdown {
+            self.leave_session();
+        }
         let State::Peer(peer) = &self.state else {
             return;
         };
@@ -351,9 +377,10 @@ impl Peer {
             stanzas: s2s.unsettled_stanzas,
             bytes: s2s.unsettled_size.get(),
         };
-        let to_self = ctx.address();
+        let hearer: Hearer = Arc::new(Mutex::new(ctx.address()));
+        let heard = Arc::clone(&hearer);
         let owner = Owner::new(bounds, move |notice| {
-            to_self.do_send(ToStream::Ledger(notice))
+            heard.lock().do_send(ToStream::Ledger(notice));
         });
         Peer {
             side,
@@ -361,14 +388,24 @@ impl Peer {
             shown: Presented::default(),
             place,
             owner,
+            hearer,
             acks: None,
             began: Instant::now(),
             proved: false,
             doubted: false,
             lang: None,
+            sequel: Sequel::default(),
             full: false,
             pending,
             called: None,
+        }
+    }
+
+    /// The first domain that it proved here, where it called.
+    fn domain(&self) -> Option<SmolStr> {
+        match &self.side {
+            Side::In(machine) => Some(machine.pairs().first()?.from.clone()),
+            Side::Out(..) => None,
         }
     }
 
@@ -393,9 +430,16 @@ impl Peer {
         }
     }
 
-    /// It has proved nothing for too long. One that is only looked for has the time of the dialer.
+    /// Forgets sessions of streams that nobody came back for.
+    pub(super) fn sweep(&self, realm: &Realm) {
+        self.peers.sessions.sweep(&realm.keeper);
+    }
+
+    /// It has proved nothing for too long, or nobody waits for its answer any more. One that is
+    /// only looked for has the time of the dialer.
     pub(super) fn is_late(&self, now: Instant) -> bool {
-        let patience = match self.side {
+        let patience = match &self.side {
+            Side::Out(_, Caller::Asker { asker, .. }) if !asker.connected() => return true,
             Side::In(_) => PATIENCE,
             Side::Out(..) if self.called.is_some() => REACHED_PATIENCE,
             Side::Out(..) => return false,
@@ -422,3 +466,6 @@ fn limits_of_servers(realm: &Realm) -> Limits {
         ..negotiate::limits_after(realm)
     }
 }
+
+#[cfg(test)]
+mod tests;

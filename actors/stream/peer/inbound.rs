@@ -12,7 +12,6 @@ use rookery_protocol::reader::Event;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
-use super::acks::Acks;
 use super::{Side, State, Stream};
 use crate::peer_tls::{Beginning, Presented};
 use crate::peers::Query;
@@ -90,13 +89,10 @@ impl Stream {
                     false => debug!(%server, %to, %address, "a server proved one domain more"),
                 }
             }
-            Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
+            Action::Enabled(id) => self.count_from_here(id),
             Action::Managed(command) => self.managed(command, ctx),
-            // Sessions of servers are not kept: no stream of theirs is told that it can be resumed.
-            Action::Resume { .. } => {
-                let condition = Condition::ItemNotFound;
-                let handled = None;
-                return Some(Happened::NotResumed { condition, handled });
+            Action::Resume { peer, previd, .. } => {
+                return self.resume_session(&peer, &previd, ctx);
             }
             Action::Close(error) => {
                 if let Some(error) = error {
