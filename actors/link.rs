@@ -284,6 +284,10 @@ impl Link {
         {
             self.used = Instant::now();
             line.stream.do_send(ToStream::Write { bytes, ask: acks });
+            #[cfg(feature = "seeded-bugs")]
+            if rookery_storage::seeded_bugs::is_on("forget-when-written") {
+                self.later.append(self.outbox.acked(1));
+            }
         }
     }
 

@@ -205,6 +205,13 @@ impl Outbox {
         self.last = (now << 16).max(self.last + 1);
         self.rows += 1;
         self.row_bytes += size;
+        #[cfg(feature = "seeded-bugs")]
+        let mut nowhere = Frame::new();
+        #[cfg(feature = "seeded-bugs")]
+        let frame = match rookery_storage::seeded_bugs::is_on("no-outbox-row") {
+            true => &mut nowhere,
+            false => frame,
+        };
         frame.put(Tree::Outbox, self.key(self.last), row);
         match stays {
             true => self.keep((Some(self.last), bytes, now), ticket, place),

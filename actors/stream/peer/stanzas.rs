@@ -59,6 +59,14 @@ impl Stream {
             stamp: self.realm.site.now(),
             ..Marks::default()
         };
+        #[cfg(feature = "seeded-bugs")]
+        let receipt = match rookery_storage::seeded_bugs::is_on("ack-to-peer-what-came") {
+            true => {
+                receipt.settle();
+                crate::receipt::Receipt::none()
+            }
+            false => receipt,
+        };
         self.realm.route(Envelope {
             stanza,
             marks,
