@@ -15,6 +15,8 @@ CONFIG = """domains = {domains}
 [listen]
 c2s = ["127.0.0.1:{port}"]
 c2s_tls = []
+s2s = []
+s2s_tls = []
 [c2s]
 plaintext = "loopback"
 [register]
