@@ -17,7 +17,7 @@ use crate::dial::Dialer;
 use crate::effect::Millis;
 use crate::flows::Flows;
 use crate::link::{Roads, Wish};
-use crate::messages::{FromLine, ToStream};
+use crate::messages::ToStream;
 use crate::peer_tls::{Claim, Doubt, PeerTls, Presented, Reference};
 use crate::realm::Realm;
 use crate::resolver::{Resolver, Tlsa};

@@ -80,6 +80,9 @@ pub fn settings() -> Settings {
         domains: vec![DOMAIN.to_owned()],
         ..Settings::default()
     };
+    // The network of this machine is none of a test's business.
+    settings.listen.s2s = vec![];
+    settings.listen.s2s_tls = vec![];
     settings.c2s.plaintext = Plaintext::Loopback;
     settings.limits.trusted = vec!["127.0.0.0/8".parse().expect("a network")];
     settings.engine.lanes = 2;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use actix::prelude::*;
 use rookery_protocol::dialback::{Problem, Verdict};
-use rookery_protocol::error::{Condition, StreamCondition, StreamError};
+use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::negotiation::peer_in::{Action, Event as Happened};
 use rookery_protocol::reader::Event;
 use tokio::net::TcpStream;
