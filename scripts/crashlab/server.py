@@ -11,6 +11,9 @@ from pathlib import Path
 DOMAINS = ("a.example", "b.example")
 ROOT = Path(__file__).resolve().parents[2]
 
+# It speaks with no other server.
+ALONE = "s2s = []\ns2s_tls = []"
+
 CONFIG = """domains = {domains}
 [listen]
 c2s = ["{address}:{port}"]
@@ -177,7 +180,7 @@ class Server(Process):
     def configure(self):
         self.write(DOMAINS)
 
-    def write(self, domains, listen="", more=""):
+    def write(self, domains, listen=ALONE, more=""):
         """The settings."""
         config = CONFIG.format(domains=list(domains), address=self.address, port=self.port,
                                listen=listen, more=more)
