@@ -322,6 +322,9 @@ impl Link {
             (None, _) => Frame::new(),
         };
         self.later.append(frame);
+        if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
+            return self.begin_anew();
+        }
         let frame = match (resumed, id) {
             (true, _) => self.outbox.resume(had.unwrap_or_default()),
             (false, Some(id)) => self.outbox.begin(id, u32::from_be_bytes(random())),
@@ -334,6 +337,14 @@ impl Link {
         if let Some(line) = self.line.as_mut() {
             line.acks = Some(acks);
             line.ready = if waits { self.ticket } else { 0 };
+        }
+    }
+
+    /// The session has told what it could, and is left: the next line has another.
+    fn begin_anew(&mut self) {
+        self.later.append(self.outbox.end());
+        if let Some(line) = &self.line {
+            line.stream.do_send(ToStream::End);
         }
     }
 
