@@ -323,7 +323,9 @@ impl Link {
         };
         self.later.append(frame);
         if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
-            return self.begin_anew();
+            // It has told what it could: the next line has another.
+            self.later.append(self.outbox.end());
+            return self.line.iter().for_each(|it| it.stream.do_send(ToStream::End));
         }
         let frame = match (resumed, id) {
             (true, _) => self.outbox.resume(had.unwrap_or_default()),
@@ -337,14 +339,6 @@ impl Link {
         if let Some(line) = self.line.as_mut() {
             line.acks = Some(acks);
             line.ready = if waits { self.ticket } else { 0 };
-        }
-    }
-
-    /// The session has told what it could, and is left: the next line has another.
-    fn begin_anew(&mut self) {
-        self.later.append(self.outbox.end());
-        if let Some(line) = &self.line {
-            line.stream.do_send(ToStream::End);
         }
     }
 
