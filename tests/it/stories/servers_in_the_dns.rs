@@ -6,6 +6,8 @@ use crate::device::Device;
 use crate::elsewhere::{asking, dns, lasting, place};
 use crate::names::Row;
 use crate::world::{Plan, World};
+use crate::xml::El;
+use std::ops::RangeInclusive;
 
 /// A server at an address of its own that asks our DNS, which does not know it yet.
 fn server(plan: Plan) -> World {
@@ -31,7 +33,7 @@ fn name(service: &str, domain: &str) -> String {
     format!("{service}._tcp.{domain}")
 }
 
-fn says(from: &mut Device, to: &Device, numbers: std::ops::RangeInclusive<u32>) {
+fn says(from: &mut Device, to: &Device, numbers: RangeInclusive<u32>) {
     for number in numbers {
         let to = to.bare();
         from.says(&format!(
@@ -40,10 +42,18 @@ fn says(from: &mut Device, to: &Device, numbers: std::ops::RangeInclusive<u32>) 
     }
 }
 
-fn hears(to: &mut Device, from: &Device, numbers: std::ops::RangeInclusive<u32>) {
+/// All of them, in order. What a server that stopped had not yet acknowledged comes again.
+fn hears(to: &mut Device, from: &Device, numbers: RangeInclusive<u32>) {
+    let from = from.jid();
     for number in numbers {
-        let from = from.jid();
-        let heard = to.waits_for(&format!("<message type='chat' from='{from}' id='*'/>"));
+        let again = |it: &El| {
+            let id = it.attr("id").and_then(|id| id.parse::<u32>().ok());
+            id.expect("a number") < number
+        };
+        let mut heard = to.waits_for(&format!("<message type='chat' from='{from}' id='*'/>"));
+        while again(&heard) {
+            heard = to.waits_for(&format!("<message type='chat' from='{from}' id='*'/>"));
+        }
         assert_eq!(heard.attr("id"), Some(&*number.to_string()), "in order");
     }
 }
