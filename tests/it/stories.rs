@@ -26,6 +26,7 @@ mod notices;
 mod offline_across_a_crash;
 mod one_picture_and_one_list;
 mod profile_and_private_data;
+mod servers_in_the_dns;
 mod several_devices;
 mod streams;
 mod the_whole_conversation;
