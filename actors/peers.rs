@@ -1,6 +1,7 @@
 //! What it takes to speak with other servers: how they are found, what they must prove, and what
 //! our side of a stream goes by. No actor.
 
+pub mod lines;
 pub mod sessions;
 
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use crate::peer_tls::{Claim, Doubt, PeerTls, Presented, Reference};
 use crate::realm::Realm;
 use crate::resolver::{Resolver, Tlsa};
 use crate::stream::Stream;
-use crate::stream::peer::{Call, Caller};
+use crate::stream::peer::{Call, Caller, LinesEnd};
+use lines::Lines;
 use sessions::PeerSessions;
 
 /// Servers that may be called at once: thousands that do not answer must leave room for others.
@@ -33,6 +35,8 @@ pub struct Peers {
     pub inbound: Arc<peer_in::Settings>,
     pub outbound: Arc<peer_out::Settings>,
     pub calls: Arc<Semaphore>,
+    /// Their streams that take stanzas back.
+    pub lines: Lines,
     /// Their streams that can be resumed.
     pub sessions: PeerSessions,
 }
@@ -81,7 +85,7 @@ impl Peers {
             inbound: Arc::new(peer_in::Settings {
                 domains: domains.clone(),
                 secret: secret.clone(),
-                bidi: false,
+                bidi: s2s.bidi,
                 resumption,
                 limits,
             }),
@@ -89,12 +93,13 @@ impl Peers {
                 domains,
                 secret,
                 dialback: true,
-                bidi: false,
+                bidi: s2s.bidi,
                 management: true,
                 resumption: true,
                 limits: peer_out::Limits::default(),
             }),
             calls: Arc::new(Semaphore::new(CALLS)),
+            lines: Lines::default(),
             sessions: PeerSessions::new(bounds),
         }
     }
@@ -117,7 +122,12 @@ pub struct Abroad(pub Arc<Peers>);
 
 impl Roads for Abroad {
     fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream> {
-        // Nothing comes back on this stream: there is nothing that we could have handled.
+        if let Some(stream) = self.0.lines.find(&wish.pair) {
+            let end = LinesEnd::borrowed(wish.number, wish.link);
+            stream.do_send(ToStream::Attach(end));
+            return stream.recipient();
+        }
+        // Where something came back there is no session: there is nothing that we have handled.
         let earlier = wish.earlier.map(|previd| Earlier { previd, h: 0 });
         let errand = Errand {
             external: is_certified(realm, &wish.pair.from),

@@ -68,7 +68,8 @@ impl Stream {
                 let query = Query { pair, id, key };
                 peers.verify(&self.realm, query, ctx.address());
             }
-            Action::Proved { pair, .. } => {
+            Action::Proved { pair, bidi } => {
+                self.may_go_back(&pair, bidi);
                 // One line of log for a stream, however many domains it proves.
                 let (server, to, address) = (&pair.from, &pair.to, self.peer);
                 match self.prove_peer() {
@@ -76,7 +77,7 @@ impl Stream {
                     false => debug!(%server, %to, %address, "a server proved one domain more"),
                 }
             }
-            Action::Enabled(id) => self.count_from_here(id),
+            Action::Enabled(id) => self.count_from_here(id, ctx),
             Action::Managed(command) => self.managed(command, ctx),
             Action::Resume { peer, previd, .. } => {
                 return self.resume_session(&peer, &previd, ctx);

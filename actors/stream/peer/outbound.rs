@@ -69,6 +69,8 @@ impl Stream {
         self.peer = reached.address;
         self.transport = reached.transport;
         peer.place = reached.place;
+        // Stanzas may come back.
+        self.rates = Stream::rates_of_servers(&self.realm, reached.address);
         match reached.shown {
             Some(shown) => self.secured_by(shown, true, ctx),
             None => self.tell_out(Happened::Connected, ctx),
