@@ -224,7 +224,7 @@ impl Elsewhere {
     }
 
     /// Says its header, and hears the answer with the features.
-    fn opens(&self, call: &mut Client, to: &str) -> Result<(), String> {
+    pub fn opens(&self, call: &mut Client, to: &str) -> Result<(), String> {
         call.restart();
         let from = &self.domain;
         call.say(&header(&format!("from='{from}' to='{to}' version='1.0'")));

@@ -24,6 +24,7 @@ mod making_an_account;
 mod moving_away;
 mod notices;
 mod offline_across_a_crash;
+mod one_line_for_both_ways;
 mod one_picture_and_one_list;
 mod profile_and_private_data;
 mod servers_in_the_dns;
