@@ -322,6 +322,11 @@ impl Link {
             (None, _) => Frame::new(),
         };
         self.later.append(frame);
+        if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
+            // It has told what it could: the next line has another.
+            self.later.append(self.outbox.end());
+            return self.line.iter().for_each(|it| it.stream.do_send(ToStream::End));
+        }
         let frame = match (resumed, id) {
             (true, _) => self.outbox.resume(had.unwrap_or_default()),
             (false, Some(id)) => self.outbox.begin(id, u32::from_be_bytes(random())),
