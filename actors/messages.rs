@@ -48,6 +48,8 @@ pub enum Mail {
     Gone(DeviceId),
     /// The Hub's commits up to this ticket ended.
     Committed(u64, Committed),
+    /// Another server has answered the question with this id that its Link asked.
+    Answered(SmolStr),
     /// An administrator's order.
     Order(Order),
     /// Is anybody there? For the watchdog.
@@ -375,8 +377,12 @@ impl Message for ToStream {
 /// Mail to a Link from its line, of which each has a number.
 pub enum FromLine {
     /// The other server takes stanzas of the pair from here on; whether it acknowledges them
-    /// (XEP-0198).
-    Up { line: u32, acks: bool },
+    /// (XEP-0198), and what became of the session of the line before.
+    Up {
+        line: u32,
+        acks: bool,
+        sequel: Sequel,
+    },
     /// It has so many more of what was written.
     Acked { line: u32, count: usize },
     /// The stream has not written yet what it was given: no more for the moment.
@@ -396,6 +402,17 @@ impl FromLine {
             Down { line, .. } => *line,
         }
     }
+}
+
+/// What became of the session of an earlier line (XEP-0198 §5).
+#[derive(Clone, Default, Debug)]
+pub struct Sequel {
+    /// What the other server had of it, as far as it knows.
+    pub had: Option<u32>,
+    /// It goes on.
+    pub resumed: bool,
+    /// If it does not: by what the new one can be resumed.
+    pub id: Option<SmolStr>,
 }
 
 impl Message for FromLine {

@@ -27,6 +27,7 @@ use rookery_protocol::stream_management;
 use smol_str::SmolStr;
 use tracing::debug;
 
+use crate::flows::Flow;
 use crate::gate::{Bucket, Pending};
 use crate::lifeline::Lifeline;
 use crate::messages::{Bound, Mail, ToStream};
@@ -115,6 +116,8 @@ struct Negotiation {
 
 struct Rates {
     bytes: Bucket,
+    /// Instead of `bytes`: what all streams of a server's domain share.
+    shared: Option<Flow>,
     stanzas: Bucket,
 }
 
@@ -127,6 +130,7 @@ impl Stream {
         let rates = (!trusted).then(|| {
             Box::new(Rates {
                 bytes: Bucket::full(limits.burst.get() as f64, now),
+                shared: None,
                 stanzas: Bucket::full(f64::from(limits.stanza_burst), now),
             })
         });
@@ -256,10 +260,12 @@ impl Stream {
                 _ => (settings.limits.rate, settings.limits.burst),
             };
             let (rate, burst) = (rate.get() as f64, burst.get() as f64);
-            if let Some(wait) = rates
-                .bytes
-                .take(bytes.len() as f64, rate, burst, self.heard)
-            {
+            let cost = bytes.len() as f64;
+            let wait = match &rates.shared {
+                Some(flow) => flow.lock().take(cost, rate, burst, self.heard),
+                None => rates.bytes.take(cost, rate, burst, self.heard),
+            };
+            if let Some(wait) = wait {
                 self.pause_for(wait, ctx);
             }
         }

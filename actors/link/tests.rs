@@ -84,6 +84,56 @@ fn what_was_not_acknowledged_is_sent_again_when_the_line_broke() {
     });
 }
 
+/// The acknowledgement was lost with the line, but the other server knows (XEP-0198 §5).
+#[test]
+fn what_the_other_server_had_is_not_sent_again() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Remembers(None), |_| {}).await;
+        ann.say(&message("1")).await;
+        ann.say(&question("2")).await;
+        ann.say(&message("3")).await;
+        until("all came", || far.heard().len() == 3).await;
+        far.turn(Mood::Remembers(Some(2)));
+        far.hang_up();
+        until("the rest came again", || far.heard()[3..] == ["3"]).await;
+        far.acknowledge(1);
+        // The row of the session itself stays.
+        until("one row is left", || rows(&world) == 1).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn what_the_other_server_had_is_not_sent_again_by_one_that_was_killed() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Remembers(None), |_| {}).await;
+        for id in ["1", "2", "3"] {
+            ann.say(&message(id)).await;
+        }
+        until("all came", || far.heard().len() == 3).await;
+        far.turn(Mood::Remembers(Some(2)));
+        let world = world.kill().await;
+        until("the rest came again", || far.heard()[3..] == ["3"]).await;
+        far.acknowledge(1);
+        until("one row is left", || rows(&world) == 1).await;
+        world.stop().await;
+    });
+}
+
+/// XEP-0198 §6: what it says of the session cannot be true, so all is sent again.
+#[test]
+fn who_had_more_than_there_was_is_not_believed() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Remembers(None), |_| {}).await;
+        ann.say(&message("1")).await;
+        until("it came", || far.heard().len() == 1).await;
+        far.turn(Mood::Remembers(Some(2)));
+        far.hang_up();
+        until("it came again", || far.heard() == ["1", "1"]).await;
+        world.stop().await;
+    });
+}
+
 #[test]
 fn a_server_that_was_killed_sends_what_it_had_promised() {
     run(async {

@@ -7,8 +7,8 @@ use actix::prelude::*;
 use parking_lot::Mutex;
 use rookery_protocol::stanza::Stanza;
 
-use crate::link::Roads;
-use crate::messages::{FromLine, ToStream};
+use crate::link::{Roads, Wish};
+use crate::messages::{FromLine, Sequel, ToStream};
 use crate::realm::Realm;
 use rookery_protocol::dialback::Pair;
 use rookery_protocol::negotiation::Refusal;
@@ -20,6 +20,8 @@ pub enum Mood {
     Takes,
     /// It takes stanzas and acknowledges none: it has no XEP-0198.
     TakesOnly,
+    /// The same, and it resumes sessions: with so many that it had.
+    Remembers(Option<u32>),
     /// It is called and says nothing.
     Silent,
     /// It cannot be reached.
@@ -89,24 +91,24 @@ impl Far {
 }
 
 impl Roads for Far {
-    fn call(
-        &self,
-        _: &Arc<Realm>,
-        pair: &Pair,
-        number: u32,
-        link: Recipient<FromLine>,
-    ) -> Recipient<ToStream> {
+    fn call(&self, _: &Arc<Realm>, wish: Wish) -> Recipient<ToStream> {
+        let Wish { number, link, .. } = wish;
         let mut state = self.state.lock();
-        state.calls.push(pair.clone());
+        state.calls.push(wish.pair);
+        let up = |acks, sequel| FromLine::Up {
+            line: number,
+            acks,
+            sequel,
+        };
         let news = match &state.mood {
-            Mood::Takes => Some(FromLine::Up {
-                line: number,
-                acks: true,
-            }),
-            Mood::TakesOnly => Some(FromLine::Up {
-                line: number,
-                acks: false,
-            }),
+            Mood::Takes => Some(up(true, Sequel::default())),
+            Mood::TakesOnly => Some(up(false, Sequel::default())),
+            Mood::Remembers(had) => {
+                let (had, resumed) = (had.filter(|_| wish.earlier.is_some()), had.is_some());
+                let resumed = resumed && wish.earlier.is_some();
+                let id = (!resumed).then(|| "session".into());
+                Some(up(true, Sequel { had, resumed, id }))
+            }
             Mood::Silent => None,
             Mood::Away(refusal) => Some(FromLine::Down {
                 line: number,

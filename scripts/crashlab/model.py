@@ -123,6 +123,8 @@ class Pair:
     doing: str | None = None
     acked: bool = False
     resent: bool = False
+    # what was said so far, for complaints
+    done: list = field(default_factory=list)
 
     AFTER = {"subscribe": "asked", "subscribed": "to", "unsubscribe": "none",
              "unsubscribed": "none"}

@@ -4,8 +4,12 @@
 mod attacks;
 mod authority;
 mod caps;
+#[path = "../../actors/testing/certificates.rs"]
+#[allow(dead_code, reason = "a whole workshop, of which some is needed here")]
+mod certificates;
 mod client;
 mod device;
+mod elsewhere;
 #[path = "../../actors/testing/dns.rs"]
 #[allow(
     dead_code,
