@@ -381,6 +381,7 @@ impl Link {
         match news {
             FromLine::Up { acks, sequel, .. } => self.up(acks, sequel),
             FromLine::Acked { count, .. } => drop(self.later.append(self.outbox.acked(count))),
+            FromLine::Mixed { .. } => drop(self.later.append(self.outbox.end())),
             FromLine::Full { .. } => line.full = true,
             FromLine::Drained { .. } => line.full = false,
             FromLine::Down { refusal, .. } => return self.broke(refusal, ctx),

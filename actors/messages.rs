@@ -23,6 +23,7 @@ use crate::peers::Query;
 use crate::receipt::{Notice, Owner, Receipt};
 use crate::session::{Counting, Session};
 use crate::stream::Stream;
+use crate::stream::peer::LinesEnd;
 
 /// Mail to a Hub.
 pub enum Mail {
@@ -362,6 +363,8 @@ pub enum ToStream {
     Close(StreamError),
     /// Close: nobody needs it any more.
     End,
+    /// A Link wants to send on another server's stream (XEP-0288).
+    Attach(LinesEnd),
     /// News of the ledger of what another server sent.
     Ledger(Notice),
     /// What was found out of a key.
@@ -385,6 +388,8 @@ pub enum FromLine {
     },
     /// It has so many more of what was written.
     Acked { line: u32, count: usize },
+    /// Stanzas come back on it: its session will not be resumed, as it counts only one way.
+    Mixed { line: u32 },
     /// The stream has not written yet what it was given: no more for the moment.
     Full { line: u32 },
     /// Now it has.
@@ -399,7 +404,7 @@ impl FromLine {
         use FromLine::*;
         match self {
             Up { line, .. } | Acked { line, .. } | Full { line } | Drained { line } => *line,
-            Down { line, .. } => *line,
+            Down { line, .. } | Mixed { line } => *line,
         }
     }
 }

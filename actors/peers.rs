@@ -1,6 +1,7 @@
 //! What it takes to speak with other servers: how they are found, what they must prove, and what
 //! our side of a stream goes by. No actor.
 
+pub mod lines;
 pub mod sessions;
 
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use crate::peer_tls::{Claim, Doubt, PeerTls, Presented, Reference};
 use crate::realm::Realm;
 use crate::resolver::{Resolver, Tlsa};
 use crate::stream::Stream;
-use crate::stream::peer::{Call, Caller};
+use crate::stream::peer::{Call, Caller, LinesEnd};
+use lines::Lines;
 use sessions::PeerSessions;
 
 /// Servers that may be called at once and have not answered as servers do (attack R10).
@@ -38,6 +40,8 @@ pub struct Peers {
     pub calls: Arc<Semaphore>,
     pub flows: Flows,
     verifications: Arc<Semaphore>,
+    /// Their streams that take stanzas back.
+    pub lines: Lines,
     /// Their streams that can be resumed.
     pub sessions: PeerSessions,
 }
@@ -86,7 +90,7 @@ impl Peers {
             inbound: Arc::new(peer_in::Settings {
                 domains: domains.clone(),
                 secret: secret.clone(),
-                bidi: false,
+                bidi: s2s.bidi,
                 resumption,
                 limits,
             }),
@@ -94,7 +98,7 @@ impl Peers {
                 domains,
                 secret,
                 dialback: true,
-                bidi: false,
+                bidi: s2s.bidi,
                 management: true,
                 resumption: true,
                 limits: peer_out::Limits::default(),
@@ -102,6 +106,7 @@ impl Peers {
             calls: Arc::new(Semaphore::new(CALLS)),
             flows: Flows::default(),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
+            lines: Lines::default(),
             sessions: PeerSessions::new(bounds),
         }
     }
@@ -138,7 +143,12 @@ pub struct Abroad(pub Arc<Peers>);
 
 impl Roads for Abroad {
     fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream> {
-        // Nothing comes back on this stream: there is nothing that we could have handled.
+        if let Some(stream) = self.0.lines.find(&wish.pair) {
+            let end = LinesEnd::borrowed(wish.number, wish.link);
+            stream.do_send(ToStream::Attach(end));
+            return stream.recipient();
+        }
+        // Where something came back there is no session: there is nothing that we have handled.
         let earlier = wish.earlier.map(|previd| Earlier { previd, h: 0 });
         let errand = Errand {
             external: is_certified(realm, &wish.pair.from),

@@ -6,6 +6,7 @@ pub mod certificates;
 mod client;
 mod disk;
 pub mod dns;
+pub mod dns_signing;
 pub mod far;
 pub mod ledger;
 

@@ -15,7 +15,7 @@ mod machinery;
 mod mobile;
 mod outbox;
 
-pub use dns::{Dns, NameServer, Place};
+pub use dns::{Anchor, Dns, NameServer, Place};
 pub use federation::{Policy, S2s};
 pub use machinery::{Engine, Storage};
 pub use mobile::{ClientState, Clients, Push};

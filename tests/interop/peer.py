@@ -32,6 +32,8 @@ class Peer:
     certificate = None  # what people trust
     # It acknowledges what it gets (XEP-0198) from servers that believe each other like this.
     acknowledges = ()
+    # After so many seconds what it took is on its disk.
+    settling = 0
     # It answers questions to people who do not exist.
     answers_for_nobody = False
     # The host at which its DNS says that we are.

@@ -18,6 +18,7 @@ class Ejabberd(Peer):
     proofs = (EXTERNAL, DIALBACK, NO_PROOF)
     target = "localhost"
     answers_for_nobody = True
+    settling = 3
 
     def configure(self):
         self.settings = self.folder / "ejabberd.yml"

@@ -20,6 +20,8 @@ mod readme;
 mod rfc6121;
 mod sasl;
 mod sasl2;
+#[path = "../../actors/testing/dns_signing.rs"]
+mod signing;
 mod stories;
 mod tidy;
 mod tls;

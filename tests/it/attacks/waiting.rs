@@ -30,10 +30,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "caches keyed by strangers come with PEP and server to server",
     ),
     ("R22", "time is an argument in the tests of actors"),
-    (
-        "F42",
-        "a table, tested beside the resolver and the judge of certificates in actors",
-    ),
     ("F46", "POSH is not spoken here"),
     ("L06", "backups come later"),
     ("A11", "a measurement of memory: for the bench"),
