@@ -157,6 +157,7 @@ fn what_changed_nothing_is_not_asked_again_either() {
         world
             .until("that it was handled is on the disk", |_| handled() == 1)
             .await;
+        ann.say("</stream:stream>").await;
         drop(ann);
         world.end().await;
     });
