@@ -24,6 +24,7 @@ use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tracing::warn;
 
+use crate::components::is_inside;
 use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
 use crate::keeper::{Committed, Tell};
@@ -31,6 +32,7 @@ use crate::lifeline::Lifeline;
 use crate::messages::{FromLine, LastWord, Mail, Order, ToStream};
 use crate::realm::Realm;
 use crate::receipt::Receipt;
+use crate::stream::peer::Caller;
 use course::{Course, Pace};
 use outbox::{Bounds, Outbox};
 
@@ -268,17 +270,35 @@ impl Link {
 
     fn call(&mut self, ctx: &mut Context<Link>) {
         self.lines = self.lines.wrapping_add(1);
-        let Some(roads) = &self.realm.roads else {
-            return self.failed(Refusal::NoServer, ctx);
-        };
         let own = ctx.address().recipient();
-        let stream = roads.call(&self.realm, &self.pair, self.lines, own);
+        let stream = match is_inside(&self.pair) {
+            true => self.lead(own),
+            false => {
+                let roads = self.realm.roads.as_ref();
+                let roads = roads.ok_or(Refusal::NoServer);
+                roads.map(|it| it.call(&self.realm, &self.pair, self.lines, own))
+            }
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(refusal) => return self.failed(refusal, ctx),
+        };
         self.line = Some(Line {
             number: self.lines,
             stream,
             acks: None,
             full: false,
         });
+    }
+
+    /// Takes the stream of a component, which connects by itself.
+    fn lead(&self, link: Recipient<FromLine>) -> Result<Recipient<ToStream>, Refusal> {
+        let component = self.realm.site.components.find(&self.pair.to);
+        let component = component.ok_or(Refusal::NoServer)?;
+        let stream = component.stream().ok_or(Refusal::Away)?;
+        // Where the stream is gone by now, the Link hears it as this is dropped.
+        stream.do_send(ToStream::Lead(Caller::link(self.lines, link)));
+        Ok(stream)
     }
 
     /// The line broke, or never came about.
@@ -397,6 +417,10 @@ impl Handler<Mail> for Link {
         match mail {
             Mail::Incoming(envelope) => self.incoming(*envelope, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
+            Mail::Order(Order::Hurry) => {
+                self.course.hurry();
+                self.go_on(ctx);
+            }
             Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
             Mail::Probe(answer) => {
                 // It was only to wake up; nobody need wait for the answer.

@@ -103,7 +103,7 @@ impl Caller {
         Caller::Link(LinesEnd { line, link })
     }
 
-    fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
+    pub(in crate::stream) fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
         if let Caller::Link(LinesEnd { line, link }) = self
             && let Some(link) = link
         {
@@ -112,7 +112,7 @@ impl Caller {
     }
 
     /// The line is gone.
-    fn down(&mut self, refusal: Option<Refusal>) {
+    pub(in crate::stream) fn down(&mut self, refusal: Option<Refusal>) {
         if let Caller::Link(LinesEnd { line, link }) = self
             && let Some(link) = link.take()
         {
@@ -147,7 +147,7 @@ impl Stream {
             })
         });
         let secured = matches!(arrival, Arrival::Other(_));
-        let machine = PeerIn::new(Arc::clone(&peers.inbound), secured);
+        let machine = PeerIn::new(peers.inbound(), secured);
         let realm = Arc::clone(realm);
         Stream::create(move |ctx| {
             let (side, place) = (Side::In(machine), Place::default());
@@ -175,7 +175,7 @@ impl Stream {
                 Caller::Asker { query, .. } => Some(query.clone()),
                 Caller::Link(_) => None,
             };
-            let machine = PeerOut::new(Arc::clone(&peers.outbound), errand.clone());
+            let machine = PeerOut::new(peers.outbound(), errand.clone());
             let side = Side::Out(machine, caller);
             let peer = Peer::new(side, place, None, (&realm, &peers), ctx);
             let mut stream = Stream::bare(&realm, UNKNOWN, StreamKind::Server);
@@ -287,7 +287,7 @@ impl Stream {
         self.reader.restart();
         match &mut peer.side {
             Side::In(machine) if direct => {
-                *machine = PeerIn::new(Arc::clone(&peer.peers.inbound), true);
+                *machine = PeerIn::new(peer.peers.inbound(), true);
                 self.nudge();
             }
             Side::In(_) => self.tell_in(peer_in::Event::Secured, ctx),
@@ -387,7 +387,7 @@ fn is_stanza(element: &RawElement) -> bool {
 }
 
 /// What a server may send once it has proved a domain.
-fn limits_of_servers(realm: &Realm) -> Limits {
+pub(in crate::stream) fn limits_of_servers(realm: &Realm) -> Limits {
     Limits {
         bytes: realm.site.settings.s2s.stanza.get() as u32,
         ..negotiate::limits_after(realm)

@@ -4,6 +4,7 @@
 mod archive;
 mod binding;
 mod canary;
+mod components;
 mod contents;
 mod copies;
 mod cost;
@@ -171,6 +172,7 @@ fn sections() -> Vec<Section> {
             both(both(stanzas, contents::rows()), copies::rows()),
         ),
         ("C, strangers", untrusted(), contents::rows_untrusted()),
+        ("C, components", trusted(), components::rows()),
         ("P", trusted(), privacy::rows()),
         ("R", trusted(), exhaustion::rows()),
         ("R, strangers", untrusted(), exhaustion::rows_untrusted()),

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod authority;
+mod bridge;
 mod caps;
 mod client;
 mod device;
