@@ -16,6 +16,7 @@ use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
 use crate::clients::ClientKey;
+use crate::components::Component;
 use crate::effect::{Envelope, Millis};
 use crate::hub::devices::DeviceId;
 use crate::keeper::Committed;
@@ -23,7 +24,7 @@ use crate::peers::Query;
 use crate::receipt::{Notice, Owner, Receipt};
 use crate::session::{Counting, Session};
 use crate::stream::Stream;
-use crate::stream::peer::LinesEnd;
+use crate::stream::peer::{Caller, LinesEnd};
 
 /// Mail to a Hub.
 pub enum Mail {
@@ -294,6 +295,10 @@ pub enum Order {
     Clients(oneshot::Sender<Vec<(ClientKey, Millis, Option<SmolStr>)>>),
     /// End the sessions of a client.
     EndClient(ClientKey, StreamError),
+    /// Call at once whomever a Link leaves alone for a while.
+    Hurry,
+    /// A component that has rights has connected.
+    ComponentCame(Arc<Component>),
     /// Write this to all available devices.
     Announce(Box<Stanza>),
     /// End everything in an orderly way: the server is stopping. The second is let go when that is
@@ -367,6 +372,10 @@ pub enum ToStream {
     Attach(LinesEnd),
     /// News of the ledger of what another server sent.
     Ledger(Notice),
+    /// Stanzas for the component at its other end come from this Link from here on.
+    Lead(Caller),
+    /// Is anybody there? Another stream says that it is the component.
+    Doubt,
     /// What was found out of a key.
     Verified { query: Query, verdict: Verdict },
     /// The session died of a panic: its Hub must hear, and the client come back.

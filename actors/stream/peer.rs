@@ -152,14 +152,14 @@ impl Caller {
         }
     }
 
-    fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
+    pub(in crate::stream) fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
         if let Some(end) = self.line() {
             end.tell(news);
         }
     }
 
     /// The line is gone.
-    fn down(&mut self, refusal: Option<Refusal>) {
+    pub(in crate::stream) fn down(&mut self, refusal: Option<Refusal>) {
         if let Caller::Link(LinesEnd { line, link, .. }) = self
             && let Some(link) = link.take()
         {
@@ -197,7 +197,7 @@ impl Stream {
         };
         let rates = Stream::rates_of_servers(realm, address);
         let secured = matches!(arrival, Arrival::Other(_));
-        let machine = PeerIn::new(Arc::clone(&peers.inbound), secured);
+        let machine = PeerIn::new(peers.inbound(), secured);
         let realm = Arc::clone(realm);
         Stream::create(move |ctx| {
             let (side, place) = (Side::In(machine), Place::default());
@@ -240,7 +240,7 @@ impl Stream {
                 Caller::Asker { query, .. } => Some(query.clone()),
                 Caller::Link(_) => None,
             };
-            let machine = PeerOut::new(Arc::clone(&peers.outbound), errand.clone());
+            let machine = PeerOut::new(peers.outbound(), errand.clone());
             let side = Side::Out(machine, caller);
             let peer = Peer::new(side, place, None, (&realm, &peers), ctx);
             let mut stream = Stream::bare(&realm, UNKNOWN, StreamKind::Server);
@@ -363,7 +363,7 @@ impl Stream {
         self.reader.restart();
         match &mut peer.side {
             Side::In(machine) if direct => {
-                *machine = PeerIn::new(Arc::clone(&peer.peers.inbound), true);
+                *machine = PeerIn::new(peer.peers.inbound(), true);
                 self.nudge();
             }
             Side::In(_) => self.tell_in(peer_in::Event::Secured, ctx),
@@ -501,7 +501,7 @@ fn is_stanza(element: &RawElement) -> bool {
 }
 
 /// What a server may send once it has proved a domain.
-fn limits_of_servers(realm: &Realm) -> Limits {
+pub(in crate::stream) fn limits_of_servers(realm: &Realm) -> Limits {
     Limits {
         bytes: realm.site.settings.s2s.stanza.get() as u32,
         ..negotiate::limits_after(realm)

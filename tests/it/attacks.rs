@@ -5,6 +5,7 @@ mod abroad;
 mod archive;
 mod binding;
 mod canary;
+mod components;
 mod contents;
 mod copies;
 mod cost;
@@ -188,6 +189,7 @@ fn sections() -> Vec<Section> {
             both(both(stanzas, contents::rows()), copies::rows()),
         ),
         ("C, strangers", untrusted(), contents::rows_untrusted()),
+        ("C, components", trusted(), components::rows()),
         ("P", trusted(), privacy::rows()),
         ("R", trusted(), exhaustion::rows()),
         ("R, strangers", untrusted(), exhaustion::rows_untrusted()),

@@ -1,6 +1,7 @@
 //! Stories over real sockets: who connects, says, hears. One file, one story.
 
 mod a_board_for_everybody;
+mod a_bridge;
 mod a_full_mailbox;
 mod a_new_password;
 mod a_phone_in_a_pocket;

@@ -128,6 +128,9 @@ impl Stream {
 
     /// News of the ledger.
     pub(in crate::stream) fn ledger(&mut self, notice: Notice, ctx: &mut Context<Stream>) {
+        if let State::Outsider(_) = self.state {
+            return self.ledger_outside(notice, ctx);
+        }
         match notice {
             Notice::Settled => self.settled(ctx),
             Notice::Lost => self.lost(),
