@@ -399,6 +399,7 @@ impl Stream {
     }
 
     fn hang_up(&mut self, ctx: &mut Context<Stream>) {
+        self.withdraw_back(ctx);
         self.nudge();
         self.unread = Vec::new();
         self.state = State::Closing;
@@ -436,6 +437,7 @@ impl Handler<ToStream> for Stream {
             ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
             ToStream::End => self.finish_peer(ctx),
+            ToStream::Attach(end) => self.attach(end, ctx),
             ToStream::Ledger(notice) => self.ledger(notice, ctx),
             ToStream::Verified { query, verdict } => self.verified(query, verdict, ctx),
             ToStream::SessionDied { jid, device } => {

@@ -5,6 +5,7 @@
 //! the back-pressure as it is for a client's session.
 
 mod acks;
+mod back;
 mod inbound;
 mod outbound;
 mod stanzas;
@@ -15,8 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use parking_lot::Mutex;
 use rookery_protocol::dialback::Verdict;
-use rookery_protocol::error::StreamError;
+use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::framer::Limits;
 use rookery_protocol::negotiation::peer_in::{self, PeerIn};
 use rookery_protocol::negotiation::peer_out::{self, Errand, PeerOut};
@@ -30,12 +32,14 @@ use tracing::{debug, info};
 
 use super::{Arrival, Rates, State, Stream, negotiate};
 use crate::gate::{Bucket, Pending};
-use crate::messages::{FromLine, ToStream};
+use crate::messages::{FromLine, Sequel, ToStream};
 use crate::peer_tls::{Beginning, Presented};
+use crate::peers::sessions::Hearer;
 use crate::peers::{Peers, Place, Query, standing};
 use crate::realm::Realm;
 use crate::receipt::{Bounds, Owner};
 use acks::Acks;
+use back::Back;
 
 /// How long another server that connected may take until the first pair is proved.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -54,6 +58,8 @@ pub(in crate::stream) struct Peer {
     place: Place,
     /// The ledger of what it sent.
     owner: Arc<Owner>,
+    /// Who hears of it: this stream, until another one takes the session over.
+    hearer: Hearer,
     /// Stream management, once it is on.
     acks: Option<Acks>,
     began: Instant,
@@ -63,6 +69,12 @@ pub(in crate::stream) struct Peer {
     doubted: bool,
     /// The language of what says none.
     lang: Option<SmolStr>,
+    /// What became of the session of the Link's line before.
+    sequel: Sequel,
+    /// Stanzas came back on a stream of ours.
+    mixed: bool,
+    /// What is sent to who called us.
+    back: Option<Back>,
     /// The Link was told that it gives too much.
     full: bool,
     /// Its place among those who have not proved anything.
@@ -101,26 +113,54 @@ pub enum Caller {
 pub struct LinesEnd {
     line: u32,
     link: Option<Recipient<FromLine>>,
+    /// What it hears if nobody says why.
+    otherwise: Option<Refusal>,
+}
+
+impl LinesEnd {
+    /// Of a line with this number for this Link, on a stream that is there for somebody else, too:
+    /// its end is no failure.
+    pub fn borrowed(line: u32, link: Recipient<FromLine>) -> LinesEnd {
+        LinesEnd {
+            line,
+            link: Some(link),
+            otherwise: None,
+        }
+    }
+
+    fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
+        if let Some(link) = &self.link {
+            link.do_send(news(self.line));
+        }
+    }
 }
 
 impl Caller {
     /// For this Link, as the line with this number.
     pub fn link(line: u32, link: Recipient<FromLine>) -> Caller {
-        let link = Some(link);
-        Caller::Link(LinesEnd { line, link })
+        Caller::Link(LinesEnd {
+            line,
+            link: Some(link),
+            otherwise: Some(Refusal::Lost),
+        })
+    }
+
+    fn line(&self) -> Option<&LinesEnd> {
+        match self {
+            Caller::Link(end) => Some(end),
+            Caller::Asker { .. } => None,
+        }
     }
 
     fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
-        if let Caller::Link(LinesEnd { line, link }) = self
-            && let Some(link) = link
-        {
-            link.do_send(news(*line));
+        if let Some(end) = self.line() {
+            end.tell(news);
         }
     }
 
     /// The line is gone.
     fn down(&mut self, refusal: Option<Refusal>) {
-        if let Caller::Link(LinesEnd { line, link }) = self
+        if let Caller::Link(LinesEnd { line, link, .. }) = self
             && let Some(link) = link.take()
         {
             let line = *line;
@@ -132,7 +172,7 @@ impl Caller {
 impl Drop for LinesEnd {
     fn drop(&mut self) {
         if let Some(link) = self.link.take() {
-            let (line, refusal) = (self.line, Some(Refusal::Lost));
+            let (line, refusal) = (self.line, self.otherwise.take());
             link.do_send(FromLine::Down { line, refusal });
         }
     }
@@ -141,25 +181,28 @@ impl Drop for LinesEnd {
 impl Stream {
     /// Takes a connection of another server, on the current lane.
     pub fn welcome(realm: &Arc<Realm>, arrival: Arrival, address: IpAddr, pending: Pending) {
+        let shown = Presented::default();
+        Stream::welcome_showing(realm, arrival, (address, shown), pending);
+    }
+
+    /// The same of one that has shown its certificates already.
+    pub(crate) fn welcome_showing(
+        realm: &Arc<Realm>,
+        arrival: Arrival,
+        (address, shown): (IpAddr, Presented),
+        pending: Pending,
+    ) {
         let Some(peers) = realm.peers.clone() else {
             return;
         };
-        let s2s = &realm.site.settings.s2s;
-        let now = Instant::now();
-        let trusted = realm.gate.trusts(address);
-        let rates = (!trusted).then(|| {
-            Box::new(Rates {
-                bytes: Bucket::full(s2s.burst.get() as f64, now),
-                shared: None,
-                stanzas: Bucket::full(f64::MAX, now),
-            })
-        });
+        let rates = Stream::rates_of_servers(realm, address);
         let secured = matches!(arrival, Arrival::Other(_));
         let machine = PeerIn::new(Arc::clone(&peers.inbound), secured);
         let realm = Arc::clone(realm);
         Stream::create(move |ctx| {
             let (side, place) = (Side::In(machine), Place::default());
-            let peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            let mut peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            peer.shown = shown;
             Stream::await_closing(&realm, ctx);
             let mut stream = Stream::bare(&realm, address, StreamKind::Server);
             stream.rates = rates;
@@ -171,6 +214,20 @@ impl Stream {
             }
             stream
         });
+    }
+
+    /// How fast a server at this address may send.
+    fn rates_of_servers(realm: &Realm, address: IpAddr) -> Option<Box<Rates>> {
+        let now = Instant::now();
+        let burst = realm.site.settings.s2s.burst.get() as f64;
+        let trusted = realm.gate.trusts(address);
+        (!trusted).then(|| {
+            Box::new(Rates {
+                bytes: Bucket::full(burst, now),
+                shared: None,
+                stanzas: Bucket::full(f64::MAX, now),
+            })
+        })
     }
 
     /// Calls another server, from the lane of the caller.
@@ -201,9 +258,14 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
-        if let Event::Open(header) = &event {
-            peer.lang.clone_from(&header.lang);
+        match (&event, &peer.side) {
+            (Event::Open(header), _) => peer.lang.clone_from(&header.lang),
+            (Event::Close, Side::In(_)) => self.forget_session(),
+            _ => {}
         }
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
         match (event, &peer.side) {
             (Event::Element(element), _) if peer.proved && is_stanza(&element) => {
                 self.stanza(&element, ctx);
@@ -216,6 +278,9 @@ impl Stream {
 
     /// The stream must end with this error.
     pub(super) fn fail_peer(&mut self, error: StreamError, ctx: &mut Context<Stream>) {
+        if error.condition == StreamCondition::SystemShutdown {
+            self.leave_session();
+        }
         let State::Peer(peer) = &self.state else {
             return;
         };
@@ -231,7 +296,7 @@ impl Stream {
             return;
         };
         match peer.side {
-            Side::In(_) => self.close(None, ctx),
+            Side::In(_) => self.detach(),
             Side::Out(..) => self.tell_out(peer_out::Event::Finish, ctx),
         }
     }
@@ -351,9 +416,10 @@ impl Peer {
             stanzas: s2s.unsettled_stanzas,
             bytes: s2s.unsettled_size.get(),
         };
-        let to_self = ctx.address();
+        let hearer: Hearer = Arc::new(Mutex::new(ctx.address()));
+        let heard = Arc::clone(&hearer);
         let owner = Owner::new(bounds, move |notice| {
-            to_self.do_send(ToStream::Ledger(notice))
+            heard.lock().do_send(ToStream::Ledger(notice));
         });
         Peer {
             side,
@@ -361,14 +427,26 @@ impl Peer {
             shown: Presented::default(),
             place,
             owner,
+            hearer,
             acks: None,
             began: Instant::now(),
             proved: false,
             doubted: false,
             lang: None,
+            sequel: Sequel::default(),
+            mixed: false,
+            back: None,
             full: false,
             pending,
             called: None,
+        }
+    }
+
+    /// The first domain that it proved here, where it called.
+    fn domain(&self) -> Option<SmolStr> {
+        match &self.side {
+            Side::In(machine) => Some(machine.pairs().first()?.from.clone()),
+            Side::Out(..) => None,
         }
     }
 
@@ -393,9 +471,16 @@ impl Peer {
         }
     }
 
-    /// It has proved nothing for too long. One that is only looked for has the time of the dialer.
+    /// Forgets sessions of streams that nobody came back for.
+    pub(super) fn sweep(&self, realm: &Realm) {
+        self.peers.sessions.sweep(&realm.keeper);
+    }
+
+    /// It has proved nothing for too long, or nobody waits for its answer any more. One that is
+    /// only looked for has the time of the dialer.
     pub(super) fn is_late(&self, now: Instant) -> bool {
-        let patience = match self.side {
+        let patience = match &self.side {
+            Side::Out(_, Caller::Asker { asker, .. }) if !asker.connected() => return true,
             Side::In(_) => PATIENCE,
             Side::Out(..) if self.called.is_some() => REACHED_PATIENCE,
             Side::Out(..) => return false,
@@ -422,3 +507,6 @@ fn limits_of_servers(realm: &Realm) -> Limits {
         ..negotiate::limits_after(realm)
     }
 }
+
+#[cfg(test)]
+mod tests;

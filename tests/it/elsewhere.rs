@@ -196,6 +196,43 @@ impl Elsewhere {
         header(&format!("from='{}' id='s{id}' version='1.0'", self.domain))
     }
 
+    /// Calls a server as this domain, with TLS and this certificate, and hears its features.
+    pub fn calls(&self, server: SocketAddr, to: &str, shown: &Leaf) -> Result<Client, String> {
+        let mut call = Client::tcp(server, to);
+        self.opens(&mut call, to)?;
+        call.say(&format!("<starttls xmlns='{TLS}'/>"));
+        call.expect(TLS, "proceed")?;
+        call.handshake_by(tls::configuration_showing(shown))?;
+        self.opens(&mut call, to)?;
+        Ok(call)
+    }
+
+    /// The same, and proves by EXTERNAL who it is.
+    pub fn calls_proved(
+        &self,
+        server: SocketAddr,
+        to: &str,
+        shown: &Leaf,
+    ) -> Result<Client, String> {
+        let mut call = self.calls(server, to, shown)?;
+        call.auth("EXTERNAL", "=")?;
+        if let Some(condition) = call.outcome()? {
+            return Err(format!("EXTERNAL: {condition}"));
+        }
+        self.opens(&mut call, to)?;
+        Ok(call)
+    }
+
+    /// Says its header, and hears the answer with the features.
+    pub fn opens(&self, call: &mut Client, to: &str) -> Result<(), String> {
+        call.restart();
+        let from = &self.domain;
+        call.say(&header(&format!("from='{from}' to='{to}' version='1.0'")));
+        call.header = hear_header(call)?;
+        call.features = call.expect(STREAMS, "features")?;
+        Ok(())
+    }
+
     /// Hears the next stanza's id.
     pub fn id_of_next(visit: &mut Client) -> Result<String, String> {
         let stanza = visit.element()?;

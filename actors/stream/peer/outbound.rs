@@ -10,6 +10,7 @@ use rookery_protocol::error::{Condition, StreamCondition, StreamError};
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::negotiation::peer_out::{Action, Event as Happened};
 use rookery_protocol::reader::Event;
+use rookery_protocol::stream_management::Outbound;
 use rookery_protocol::targets::Tls;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -73,6 +74,8 @@ impl Stream {
         peer.place = reached.place;
         peer.began = Instant::now();
         peer.called = Some(reached.called);
+        // Stanzas may come back.
+        self.rates = Stream::rates_of_servers(&self.realm, reached.address);
         match reached.shown {
             Some(shown) => self.secured_by(shown, true, ctx),
             None => self.tell_out(Happened::Connected, ctx),
@@ -109,7 +112,8 @@ impl Stream {
                 let external = machine.is_external();
                 info!(server = %pair.to, from = %pair.from, external, "a server was reached");
                 let acks = peer.acks.is_some();
-                caller.tell(|line| FromLine::Up { line, acks });
+                let sequel = std::mem::take(&mut peer.sequel);
+                caller.tell(|line| FromLine::Up { line, acks, sequel });
                 self.prove_peer();
             }
             Action::Denied { refusal, .. } => caller.down(Some(refusal)),
@@ -121,9 +125,17 @@ impl Stream {
                     self.tell_out(Happened::Finish, ctx);
                 }
             }
-            Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
-            // No session was asked for again.
-            Action::Resumed(_) | Action::NotResumed(_) => {}
+            Action::Enabled(id) => {
+                peer.acks = Some(Acks::since(peer.owner.admitted()));
+                peer.sequel.id = id;
+            }
+            Action::Resumed(h) => {
+                let mut acks = Acks::since(peer.owner.admitted());
+                acks.sent = Outbound::restored(h.into(), h.into());
+                peer.acks = Some(acks);
+                (peer.sequel.had, peer.sequel.resumed) = (Some(h), true);
+            }
+            Action::NotResumed(h) => peer.sequel.had = h,
             Action::Managed(command) => self.managed(command, ctx),
             Action::Close(refusal) => {
                 if let Some(refusal) = &refusal {
