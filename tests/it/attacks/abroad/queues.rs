@@ -127,7 +127,7 @@ fn thousands(stage: &Stage) -> Result<(), String> {
     let before = world.rss_kib();
     let says = |number: u64| {
         format!(
-            "<message type='chat' to='x@d{number}.r10.test' id='{number}'><body>Hi!</body></message>"
+            "<message type='chat' to='x@d{number}.r10.test' id='{number}'><body>x</body></message>"
         )
     };
     for hundred in 0..DEAD / 100 {
