@@ -215,7 +215,8 @@ fn heavy_sections() -> Vec<Section> {
     let rows = sizes::heavy_rows().into_iter();
     let rows = rows
         .chain(timing::heavy_rows())
-        .chain(exhaustion::heavy_rows());
+        .chain(exhaustion::heavy_rows())
+        .chain(abroad::heavy_rows());
     let strangers = exhaustion::heavy_rows_untrusted().into_iter();
     let rows = rows.map(|row| (row.id, trusted(), vec![row]));
     rows.chain(strangers.map(|row| (row.id, untrusted(), vec![row])))
