@@ -79,6 +79,8 @@ pub struct Wish {
     pub link: Recipient<FromLine>,
     /// The session of an earlier line, to be resumed if it can be (XEP-0198 §5).
     pub earlier: Option<SmolStr>,
+    /// No stream is shared that is there for somebody else: it was tried.
+    pub alone: bool,
 }
 
 /// A Link.
@@ -91,6 +93,8 @@ pub struct Link {
     line: Option<Line>,
     /// How many lines there were.
     lines: u32,
+    /// It shares no stream with other Links: the other server would not have it.
+    alone: bool,
     /// The number of the last frame that was handed to the Keeper.
     ticket: u64,
     /// Frames up to this one are on the disk.
@@ -151,6 +155,7 @@ impl Link {
                 course: Course::new(pace),
                 line: None,
                 lines: 0,
+                alone: false,
                 ticket,
                 durable: ticket,
                 barrier: None,
@@ -297,6 +302,7 @@ impl Link {
             number: self.lines,
             link: ctx.address().recipient(),
             earlier: self.outbox.earlier(),
+            alone: self.alone,
         };
         let stream = roads.call(&self.realm, wish);
         self.line = Some(Line {
@@ -352,7 +358,8 @@ impl Link {
         if self.draining.is_some() {
             return;
         }
-        match refusal {
+        self.alone |= refusal == Some(Refusal::Separate);
+        match refusal.filter(|it| *it != Refusal::Separate) {
             Some(refusal) => self.failed(refusal, ctx),
             None => {
                 self.later.append(self.outbox.end());
@@ -391,7 +398,9 @@ impl Link {
         }
         match &self.line {
             // It says when it is closed.
-            Some(line) => line.stream.do_send(ToStream::End),
+            Some(line) => line
+                .stream
+                .do_send(ToStream::Leave(self.pair.clone(), None)),
             None => self.retire(ctx),
         }
     }
@@ -441,7 +450,8 @@ impl Link {
         }
         self.tidy();
         if let Some(line) = &self.line {
-            line.stream.do_send(ToStream::Close(word.0));
+            let word = ToStream::Leave(self.pair.clone(), Some(word.0));
+            line.stream.do_send(word);
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Peers {
     pub inbound: Arc<peer_in::Settings>,
     pub outbound: Arc<peer_out::Settings>,
     pub calls: Arc<Semaphore>,
-    /// Their streams that take stanzas back.
+    /// Streams that several Links may use.
     pub lines: Lines,
     /// Their streams that can be resumed.
     pub sessions: PeerSessions,
@@ -122,9 +122,10 @@ pub struct Abroad(pub Arc<Peers>);
 
 impl Roads for Abroad {
     fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream> {
-        if let Some(stream) = self.0.lines.find(&wish.pair) {
+        let shared = || self.0.lines.find(&wish.pair).filter(|_| !wish.alone);
+        if let Some(stream) = shared() {
             let end = LinesEnd::borrowed(wish.number, wish.link);
-            stream.do_send(ToStream::Attach(end));
+            stream.do_send(ToStream::Attach(wish.pair, end));
             return stream.recipient();
         }
         // Where something came back there is no session: there is nothing that we have handled.

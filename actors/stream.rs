@@ -393,7 +393,7 @@ impl Stream {
     }
 
     fn hang_up(&mut self, ctx: &mut Context<Stream>) {
-        self.withdraw_back(ctx);
+        self.withdraw(ctx);
         self.nudge();
         self.unread = Vec::new();
         self.state = State::Closing;
@@ -430,8 +430,8 @@ impl Handler<ToStream> for Stream {
             ToStream::Bound(answer) => self.bound(answer, ctx),
             ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
-            ToStream::End => self.finish_peer(ctx),
-            ToStream::Attach(end) => self.attach(end, ctx),
+            ToStream::Leave(pair, word) => self.leave(&pair, word, ctx),
+            ToStream::Attach(pair, end) => self.attach(pair, end, ctx),
             ToStream::Ledger(notice) => self.ledger(notice, ctx),
             ToStream::Verified { query, verdict } => self.verified(query, verdict, ctx),
             ToStream::SessionDied { jid, device } => {

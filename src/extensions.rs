@@ -86,6 +86,11 @@ pub const CORE: &[Spec] = &[
         title: "Stream Management",
     },
     Spec {
+        xep: 288,
+        version: "1.0.1",
+        title: "Bidirectional Server-to-Server Connections",
+    },
+    Spec {
         xep: 368,
         version: "1.1.0",
         title: "SRV records for XMPP over TLS",

@@ -148,7 +148,7 @@ impl Handler<ToStream> for FarLine {
                 let stanza = Stanza::parse_stored(bytes).expect("a stanza");
                 self.state.lock().heard.push(stanza);
             }
-            ToStream::End | ToStream::Close(_) => {
+            ToStream::Leave(..) | ToStream::Close(_) => {
                 let (line, refusal) = (self.number, None);
                 self.link.do_send(FromLine::Down { line, refusal });
                 ctx.stop();

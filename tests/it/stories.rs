@@ -28,6 +28,7 @@ mod one_line_for_both_ways;
 mod one_picture_and_one_list;
 mod profile_and_private_data;
 mod several_devices;
+mod several_domains_on_one_line;
 mod streams;
 mod the_whole_conversation;
 mod two_people_meet;
