@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_protocol::dialback::Verdict;
+use rookery_protocol::dialback::{Pair, Verdict};
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::Refusal;
@@ -366,10 +366,11 @@ pub enum ToStream {
     Resume,
     /// Say this and close.
     Close(StreamError),
-    /// Close: nobody needs it any more.
-    End,
-    /// A Link wants to send on another server's stream (XEP-0288).
-    Attach(LinesEnd),
+    /// The Link of this pair needs it no more, as all is said, or as the server stops: then the
+    /// last one says this.
+    Leave(Pair, Option<StreamError>),
+    /// The Link of this pair wants to send on a stream that is there for somebody else.
+    Attach(Pair, LinesEnd),
     /// News of the ledger of what another server sent.
     Ledger(Notice),
     /// Stanzas for the component at its other end come from this Link from here on.

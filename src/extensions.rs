@@ -104,6 +104,11 @@ pub const CORE: &[Spec] = &[
         title: "Server Dialback",
     },
     Spec {
+        xep: 288,
+        version: "1.0.1",
+        title: "Bidirectional Server-to-Server Connections",
+    },
+    Spec {
         xep: 344,
         version: "0.4",
         title: "Impact of TLS and DNSSEC on Dialback",
