@@ -83,6 +83,11 @@ pub const CORE: &[Spec] = &[
         title: "Field Standardization for Data Forms",
     },
     Spec {
+        xep: 114,
+        version: "1.6",
+        title: "Jabber Component Protocol",
+    },
+    Spec {
         xep: 198,
         version: "1.6.3",
         title: "Stream Management",
