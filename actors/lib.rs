@@ -41,6 +41,13 @@
 //! to the router with a receipt of the stream's own ledger. The ledger outlives its stream, and
 //! what it counted the server ([`peers::sessions`]): a line that broke goes on where it stopped.
 //!
+//! # Components
+//!
+//! A program that speaks for a domain of its own, such as a bridge, connects by itself
+//! (XEP-0114) and is known to the [`site`] by [`components`]. What it is sent goes to a Link of its
+//! own, which is led to its [`stream`] while it is there; a ping behind what was written tells that
+//! it was read. What it says is admitted for its domain, as another server's is.
+//!
 //! # The actors
 //!
 //! | Actor | one per | owns, alone | if it dies |
