@@ -349,6 +349,7 @@ impl Hub {
         fx.receipt = receipt;
         fx.travelling = rows;
         fx.lasting = marks.lasting;
+        fx.sets = stanza.kind == Kind::Iq(IqType::Set);
         if let State::Removed(_) | State::Loading = &self.state {
             fx.refuse(&stanza, &StanzaError::new(Condition::ServiceUnavailable));
             return self.perform(fx, waits, ctx);
