@@ -3,7 +3,8 @@
     python tests/interop PROGRAM [--tokio CLIENT] [--nbxmpp PYTHON]
                                  [--go CLIENT] [--xmppjs SCRIPT]
                                  [--suite FOLDER] [--only CLIENT,...]
-    python tests/interop PROGRAM [--prosody PROSODY] [--ejabberd ERL]    only with these servers"""
+    python tests/interop PROGRAM [--prosody PROSODY] [--ejabberd ERL] [--cost MESSAGES]
+                                                                          only with these servers"""
 
 import argparse
 import asyncio
@@ -11,6 +12,7 @@ import logging
 import sys
 
 import federation
+import remote_cost
 import story
 import with_go
 import with_nbxmpp
@@ -73,6 +75,8 @@ async def main():
     parser.add_argument("--nbxmpp", help="a Python with nbxmpp")
     parser.add_argument("--prosody", help="another server, and nothing else")
     parser.add_argument("--ejabberd", help="Erlang, which has that other server")
+    parser.add_argument("--cost", type=int, metavar="MESSAGES",
+                        help="what one between two servers of these kinds costs, and nothing else")
     parser.add_argument("--suite", help="slixmpp's source package, unpacked")
     parser.add_argument("--only", help="clients, by commas",
                         default="slixmpp,aioxmpp,nbxmpp,tokio-xmpp,go-sendxmpp,xmpp.js,"
@@ -88,6 +92,10 @@ async def main():
     only = options.only.split(",")
     kinds = [kind for kind in kinds if kind.library in only]
     score = Score(options.verbose)
+    if options.cost:
+        programs = {"Rookery": options.program, "Prosody": options.prosody}
+        await remote_cost.perform(programs, options.cost)
+        return 0
     peers = ((Prosody, options.prosody), (Ejabberd, options.ejabberd))
     peers = [(kind, peer) for kind, peer in peers if peer]
     for kind, peer in peers:
