@@ -26,6 +26,7 @@ use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tracing::warn;
 
+use crate::components::is_inside;
 use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
 use crate::keeper::{Committed, Tell};
@@ -34,6 +35,7 @@ use crate::messages::{FromLine, LastWord, Mail, Order, Sequel, ToStream};
 use crate::realm::Realm;
 use crate::receipt::{Receipt, is_later};
 use crate::site::random;
+use crate::stream::peer::Caller;
 use barrier::Barrier;
 use course::{Course, Pace};
 use outbox::{Bounds, Outbox};
@@ -293,16 +295,25 @@ impl Link {
 
     fn call(&mut self, ctx: &mut Context<Link>) {
         self.lines = self.lines.wrapping_add(1);
-        let Some(roads) = &self.realm.roads else {
-            return self.failed(Refusal::NoServer, ctx);
+        let own = ctx.address().recipient();
+        let stream = match is_inside(&self.pair) {
+            true => self.lead(own),
+            false => {
+                let wish = Wish {
+                    pair: self.pair.clone(),
+                    number: self.lines,
+                    link: own,
+                    earlier: self.outbox.earlier(),
+                };
+                let roads = self.realm.roads.as_ref();
+                let roads = roads.ok_or(Refusal::NoServer);
+                roads.map(|it| it.call(&self.realm, wish))
+            }
         };
-        let wish = Wish {
-            pair: self.pair.clone(),
-            number: self.lines,
-            link: ctx.address().recipient(),
-            earlier: self.outbox.earlier(),
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(refusal) => return self.failed(refusal, ctx),
         };
-        let stream = roads.call(&self.realm, wish);
         self.line = Some(Line {
             number: self.lines,
             stream,
@@ -322,6 +333,11 @@ impl Link {
             (None, _) => Frame::new(),
         };
         self.later.append(frame);
+        if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
+            // It has told what it could: the next line has another.
+            self.later.append(self.outbox.end());
+            return self.line.iter().for_each(|it| it.stream.do_send(ToStream::End));
+        }
         let frame = match (resumed, id) {
             (true, _) => self.outbox.resume(had.unwrap_or_default()),
             (false, Some(id)) => self.outbox.begin(id, u32::from_be_bytes(random())),
@@ -344,6 +360,16 @@ impl Link {
             let error = handled_count_too_high(h, sent.into());
             line.stream.do_send(ToStream::Close(error));
         }
+    }
+
+    /// Takes the stream of a component, which connects by itself.
+    fn lead(&self, link: Recipient<FromLine>) -> Result<Recipient<ToStream>, Refusal> {
+        let component = self.realm.site.components.find(&self.pair.to);
+        let component = component.ok_or(Refusal::NoServer)?;
+        let stream = component.stream().ok_or(Refusal::Away)?;
+        // Where the stream is gone by now, the Link hears it as this is dropped.
+        stream.do_send(ToStream::Lead(Caller::link(self.lines, link)));
+        Ok(stream)
     }
 
     /// The line broke, or never came about.
@@ -373,6 +399,7 @@ impl Link {
         match news {
             FromLine::Up { acks, sequel, .. } => self.up(acks, sequel),
             FromLine::Acked { count, .. } => drop(self.later.append(self.outbox.acked(count))),
+            FromLine::Mixed { .. } => drop(self.later.append(self.outbox.end())),
             FromLine::Full { .. } => line.full = true,
             FromLine::Drained { .. } => line.full = false,
             FromLine::Down { refusal, .. } => return self.broke(refusal, ctx),
@@ -466,6 +493,10 @@ impl Handler<Mail> for Link {
         match mail {
             Mail::Incoming(envelope) => self.incoming(*envelope, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
+            Mail::Order(Order::Hurry) => {
+                self.course.hurry();
+                self.go_on(ctx);
+            }
             Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
             Mail::Answered(id) => self.barrier_passed(&id, ctx),
             Mail::Probe(answer) => {

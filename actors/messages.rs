@@ -16,6 +16,7 @@ use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
 use crate::clients::ClientKey;
+use crate::components::Component;
 use crate::effect::{Envelope, Millis};
 use crate::hub::devices::DeviceId;
 use crate::keeper::Committed;
@@ -23,6 +24,7 @@ use crate::peers::Query;
 use crate::receipt::{Notice, Owner, Receipt};
 use crate::session::{Counting, Session};
 use crate::stream::Stream;
+use crate::stream::peer::{Caller, LinesEnd};
 
 /// Mail to a Hub.
 pub enum Mail {
@@ -293,6 +295,10 @@ pub enum Order {
     Clients(oneshot::Sender<Vec<(ClientKey, Millis, Option<SmolStr>)>>),
     /// End the sessions of a client.
     EndClient(ClientKey, StreamError),
+    /// Call at once whomever a Link leaves alone for a while.
+    Hurry,
+    /// A component that has rights has connected.
+    ComponentCame(Arc<Component>),
     /// Write this to all available devices.
     Announce(Box<Stanza>),
     /// End everything in an orderly way: the server is stopping. The second is let go when that is
@@ -362,8 +368,14 @@ pub enum ToStream {
     Close(StreamError),
     /// Close: nobody needs it any more.
     End,
+    /// A Link wants to send on another server's stream (XEP-0288).
+    Attach(LinesEnd),
     /// News of the ledger of what another server sent.
     Ledger(Notice),
+    /// Stanzas for the component at its other end come from this Link from here on.
+    Lead(Caller),
+    /// Is anybody there? Another stream says that it is the component.
+    Doubt,
     /// What was found out of a key.
     Verified { query: Query, verdict: Verdict },
     /// The session died of a panic: its Hub must hear, and the client come back.
@@ -385,6 +397,8 @@ pub enum FromLine {
     },
     /// It has so many more of what was written.
     Acked { line: u32, count: usize },
+    /// Stanzas come back on it: its session will not be resumed, as it counts only one way.
+    Mixed { line: u32 },
     /// The stream has not written yet what it was given: no more for the moment.
     Full { line: u32 },
     /// Now it has.
@@ -399,7 +413,7 @@ impl FromLine {
         use FromLine::*;
         match self {
             Up { line, .. } | Acked { line, .. } | Full { line } | Drained { line } => *line,
-            Down { line, .. } => *line,
+            Down { line, .. } | Mixed { line } => *line,
         }
     }
 }

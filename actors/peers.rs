@@ -1,11 +1,13 @@
 //! What it takes to speak with other servers: how they are found, what they must prove, and what
 //! our side of a stream goes by. No actor.
 
+pub mod lines;
 pub mod sessions;
 
 use std::sync::Arc;
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use rookery_config::{Policy, Settings};
 use rookery_protocol::dialback::{Pair, Secret};
 use rookery_protocol::negotiation::peer_out::{Earlier, Errand, Purpose};
@@ -22,7 +24,8 @@ use crate::peer_tls::{Claim, Doubt, PeerTls, Presented, Reference};
 use crate::realm::Realm;
 use crate::resolver::{Resolver, Tlsa};
 use crate::stream::Stream;
-use crate::stream::peer::{Call, Caller};
+use crate::stream::peer::{Call, Caller, LinesEnd};
+use lines::Lines;
 use sessions::PeerSessions;
 
 /// Servers that may be called at once and have not answered as servers do (attack R10).
@@ -33,11 +36,13 @@ const VERIFICATIONS: usize = 64;
 /// How this server speaks with others.
 pub struct Peers {
     pub dialer: Dialer,
-    pub inbound: Arc<peer_in::Settings>,
-    pub outbound: Arc<peer_out::Settings>,
+    inbound: ArcSwap<peer_in::Settings>,
+    outbound: ArcSwap<peer_out::Settings>,
     pub calls: Arc<Semaphore>,
     pub flows: Flows,
     verifications: Arc<Semaphore>,
+    /// Their streams that take stanzas back.
+    pub lines: Lines,
     /// Their streams that can be resumed.
     pub sessions: PeerSessions,
 }
@@ -83,18 +88,18 @@ impl Peers {
         };
         Peers {
             dialer: Dialer::new(Resolver::new(&settings.dns), s2s),
-            inbound: Arc::new(peer_in::Settings {
+            inbound: ArcSwap::from_pointee(peer_in::Settings {
                 domains: domains.clone(),
                 secret: secret.clone(),
-                bidi: false,
+                bidi: s2s.bidi,
                 resumption,
                 limits,
             }),
-            outbound: Arc::new(peer_out::Settings {
+            outbound: ArcSwap::from_pointee(peer_out::Settings {
                 domains,
                 secret,
                 dialback: true,
-                bidi: false,
+                bidi: s2s.bidi,
                 management: true,
                 resumption: true,
                 limits: peer_out::Limits::default(),
@@ -102,8 +107,30 @@ impl Peers {
             calls: Arc::new(Semaphore::new(CALLS)),
             flows: Flows::default(),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
+            lines: Lines::default(),
             sessions: PeerSessions::new(bounds),
         }
+    }
+
+    /// What a server that connects to us is met by.
+    pub fn inbound(&self) -> Arc<peer_in::Settings> {
+        self.inbound.load_full()
+    }
+
+    /// What we call a server by.
+    pub fn outbound(&self) -> Arc<peer_out::Settings> {
+        self.outbound.load_full()
+    }
+
+    /// From here on these are the domains, services and components of ours. Streams that there
+    /// are keep to those they began with.
+    pub fn set_domains(&self, domains: Vec<SmolStr>) {
+        let mut inbound = peer_in::Settings::clone(&self.inbound.load());
+        let mut outbound = peer_out::Settings::clone(&self.outbound.load());
+        inbound.domains.clone_from(&domains);
+        outbound.domains = domains;
+        self.inbound.store(Arc::new(inbound));
+        self.outbound.store(Arc::new(outbound));
     }
 
     /// Asks the server of `query.pair.from` about a key; the answer goes to `asker`. False if too
@@ -138,7 +165,12 @@ pub struct Abroad(pub Arc<Peers>);
 
 impl Roads for Abroad {
     fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream> {
-        // Nothing comes back on this stream: there is nothing that we could have handled.
+        if let Some(stream) = self.0.lines.find(&wish.pair) {
+            let end = LinesEnd::borrowed(wish.number, wish.link);
+            stream.do_send(ToStream::Attach(end));
+            return stream.recipient();
+        }
+        // Where something came back there is no session: there is nothing that we have handled.
         let earlier = wish.earlier.map(|previd| Earlier { previd, h: 0 });
         let errand = Errand {
             external: is_certified(realm, &wish.pair.from),

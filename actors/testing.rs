@@ -6,6 +6,7 @@ pub mod certificates;
 mod client;
 mod disk;
 pub mod dns;
+pub mod dns_signing;
 pub mod far;
 pub mod ledger;
 
@@ -160,6 +161,7 @@ impl World {
             settings: settings.clone(),
             store: open(&disk, &shelf),
             extensions,
+            components: Vec::new(),
             tls: mute(),
             secret: [0; 32],
             roads: roads.clone(),

@@ -15,6 +15,7 @@ pub mod moved;
 pub mod offline;
 pub mod pep;
 pub mod ping;
+pub mod privileges;
 mod pubsub;
 pub mod push;
 pub mod register;
@@ -45,6 +46,7 @@ pub const LIST: List = &[
     &motd::MOTD,
     &moved::MOVED,
     &ping::PING,
+    &privileges::PRIVILEGES,
     &pubsub::service::PUBSUB,
     &register::REGISTER,
     &time::TIME,

@@ -5,6 +5,7 @@
 //! the back-pressure as it is for a client's session.
 
 mod acks;
+mod back;
 mod inbound;
 mod outbound;
 mod stanzas;
@@ -38,6 +39,7 @@ use crate::peers::{Peers, Place, Query, standing};
 use crate::realm::Realm;
 use crate::receipt::{Bounds, Owner};
 use acks::Acks;
+use back::Back;
 
 /// How long another server that connected may take until the first pair is proved.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,6 +71,10 @@ pub(in crate::stream) struct Peer {
     lang: Option<SmolStr>,
     /// What became of the session of the Link's line before.
     sequel: Sequel,
+    /// Stanzas came back on a stream of ours.
+    mixed: bool,
+    /// What is sent to who called us.
+    back: Option<Back>,
     /// The Link was told that it gives too much.
     full: bool,
     /// Its place among those who have not proved anything.
@@ -107,26 +113,54 @@ pub enum Caller {
 pub struct LinesEnd {
     line: u32,
     link: Option<Recipient<FromLine>>,
+    /// What it hears if nobody says why.
+    otherwise: Option<Refusal>,
+}
+
+impl LinesEnd {
+    /// Of a line with this number for this Link, on a stream that is there for somebody else, too:
+    /// its end is no failure.
+    pub fn borrowed(line: u32, link: Recipient<FromLine>) -> LinesEnd {
+        LinesEnd {
+            line,
+            link: Some(link),
+            otherwise: None,
+        }
+    }
+
+    fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
+        if let Some(link) = &self.link {
+            link.do_send(news(self.line));
+        }
+    }
 }
 
 impl Caller {
     /// For this Link, as the line with this number.
     pub fn link(line: u32, link: Recipient<FromLine>) -> Caller {
-        let link = Some(link);
-        Caller::Link(LinesEnd { line, link })
+        Caller::Link(LinesEnd {
+            line,
+            link: Some(link),
+            otherwise: Some(Refusal::Lost),
+        })
     }
 
-    fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
-        if let Caller::Link(LinesEnd { line, link }) = self
-            && let Some(link) = link
-        {
-            link.do_send(news(*line));
+    fn line(&self) -> Option<&LinesEnd> {
+        match self {
+            Caller::Link(end) => Some(end),
+            Caller::Asker { .. } => None,
+        }
+    }
+
+    pub(in crate::stream) fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
+        if let Some(end) = self.line() {
+            end.tell(news);
         }
     }
 
     /// The line is gone.
-    fn down(&mut self, refusal: Option<Refusal>) {
-        if let Caller::Link(LinesEnd { line, link }) = self
+    pub(in crate::stream) fn down(&mut self, refusal: Option<Refusal>) {
+        if let Caller::Link(LinesEnd { line, link, .. }) = self
             && let Some(link) = link.take()
         {
             let line = *line;
@@ -138,7 +172,7 @@ impl Caller {
 impl Drop for LinesEnd {
     fn drop(&mut self) {
         if let Some(link) = self.link.take() {
-            let (line, refusal) = (self.line, Some(Refusal::Lost));
+            let (line, refusal) = (self.line, self.otherwise.take());
             link.do_send(FromLine::Down { line, refusal });
         }
     }
@@ -161,18 +195,9 @@ impl Stream {
         let Some(peers) = realm.peers.clone() else {
             return;
         };
-        let s2s = &realm.site.settings.s2s;
-        let now = Instant::now();
-        let trusted = realm.gate.trusts(address);
-        let rates = (!trusted).then(|| {
-            Box::new(Rates {
-                bytes: Bucket::full(s2s.burst.get() as f64, now),
-                shared: None,
-                stanzas: Bucket::full(f64::MAX, now),
-            })
-        });
+        let rates = Stream::rates_of_servers(realm, address);
         let secured = matches!(arrival, Arrival::Other(_));
-        let machine = PeerIn::new(Arc::clone(&peers.inbound), secured);
+        let machine = PeerIn::new(peers.inbound(), secured);
         let realm = Arc::clone(realm);
         Stream::create(move |ctx| {
             let (side, place) = (Side::In(machine), Place::default());
@@ -191,6 +216,20 @@ impl Stream {
         });
     }
 
+    /// How fast a server at this address may send.
+    fn rates_of_servers(realm: &Realm, address: IpAddr) -> Option<Box<Rates>> {
+        let now = Instant::now();
+        let burst = realm.site.settings.s2s.burst.get() as f64;
+        let trusted = realm.gate.trusts(address);
+        (!trusted).then(|| {
+            Box::new(Rates {
+                bytes: Bucket::full(burst, now),
+                shared: None,
+                stanzas: Bucket::full(f64::MAX, now),
+            })
+        })
+    }
+
     /// Calls another server, from the lane of the caller.
     pub fn call(realm: &Arc<Realm>, peers: &Arc<Peers>, call: Call) -> Addr<Stream> {
         let (realm, peers) = (Arc::clone(realm), Arc::clone(peers));
@@ -201,7 +240,7 @@ impl Stream {
                 Caller::Asker { query, .. } => Some(query.clone()),
                 Caller::Link(_) => None,
             };
-            let machine = PeerOut::new(Arc::clone(&peers.outbound), errand.clone());
+            let machine = PeerOut::new(peers.outbound(), errand.clone());
             let side = Side::Out(machine, caller);
             let peer = Peer::new(side, place, None, (&realm, &peers), ctx);
             let mut stream = Stream::bare(&realm, UNKNOWN, StreamKind::Server);
@@ -257,7 +296,7 @@ impl Stream {
             return;
         };
         match peer.side {
-            Side::In(_) => self.close(None, ctx),
+            Side::In(_) => self.detach(),
             Side::Out(..) => self.tell_out(peer_out::Event::Finish, ctx),
         }
     }
@@ -324,7 +363,7 @@ impl Stream {
         self.reader.restart();
         match &mut peer.side {
             Side::In(machine) if direct => {
-                *machine = PeerIn::new(Arc::clone(&peer.peers.inbound), true);
+                *machine = PeerIn::new(peer.peers.inbound(), true);
                 self.nudge();
             }
             Side::In(_) => self.tell_in(peer_in::Event::Secured, ctx),
@@ -395,6 +434,8 @@ impl Peer {
             doubted: false,
             lang: None,
             sequel: Sequel::default(),
+            mixed: false,
+            back: None,
             full: false,
             pending,
             called: None,
@@ -460,7 +501,7 @@ fn is_stanza(element: &RawElement) -> bool {
 }
 
 /// What a server may send once it has proved a domain.
-fn limits_of_servers(realm: &Realm) -> Limits {
+pub(in crate::stream) fn limits_of_servers(realm: &Realm) -> Limits {
     Limits {
         bytes: realm.site.settings.s2s.stanza.get() as u32,
         ..negotiate::limits_after(realm)

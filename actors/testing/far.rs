@@ -37,6 +37,8 @@ struct State {
     mood: Mood,
     calls: Vec<Pair>,
     heard: Vec<Stanza>,
+    /// How much of that in sessions that went on from an earlier line.
+    resumed: usize,
     /// The last line.
     line: Option<(u32, Recipient<FromLine>)>,
 }
@@ -48,6 +50,7 @@ impl Far {
             mood,
             calls: Vec::new(),
             heard: Vec::new(),
+            resumed: 0,
             line: None,
         };
         Arc::new(Far {
@@ -65,6 +68,11 @@ impl Far {
         let state = self.state.lock();
         let ids = state.heard.iter().filter_map(|it| it.id.as_ref());
         ids.map(ToString::to_string).collect()
+    }
+
+    /// How much it heard in sessions that went on from an earlier line.
+    pub fn heard_again(&self) -> usize {
+        self.state.lock().resumed
     }
 
     /// How often it was called.
@@ -100,12 +108,14 @@ impl Roads for Far {
             acks,
             sequel,
         };
+        let mut goes_on = false;
         let news = match &state.mood {
             Mood::Takes => Some(up(true, Sequel::default())),
             Mood::TakesOnly => Some(up(false, Sequel::default())),
             Mood::Remembers(had) => {
                 let (had, resumed) = (had.filter(|_| wish.earlier.is_some()), had.is_some());
                 let resumed = resumed && wish.earlier.is_some();
+                goes_on = resumed;
                 let id = (!resumed).then(|| "session".into());
                 Some(up(true, Sequel { had, resumed, id }))
             }
@@ -123,6 +133,7 @@ impl Roads for Far {
             state: Arc::clone(&self.state),
             number,
             link,
+            goes_on,
         };
         line.start().recipient()
     }
@@ -133,6 +144,8 @@ struct FarLine {
     state: Arc<Mutex<State>>,
     number: u32,
     link: Recipient<FromLine>,
+    /// Its session is that of an earlier line.
+    goes_on: bool,
 }
 
 impl Actor for FarLine {
@@ -146,7 +159,9 @@ impl Handler<ToStream> for FarLine {
         match message {
             ToStream::Write { bytes, .. } => {
                 let stanza = Stanza::parse_stored(bytes).expect("a stanza");
-                self.state.lock().heard.push(stanza);
+                let mut state = self.state.lock();
+                state.heard.push(stanza);
+                state.resumed += usize::from(self.goes_on);
             }
             ToStream::End | ToStream::Close(_) => {
                 let (line, refusal) = (self.number, None);

@@ -37,6 +37,8 @@ section! {
         pub unsettled_stanzas: u32 = 1_024,
         /// Its bytes.
         pub unsettled_size: Size = Size::mib(4),
+        /// Whether stanzas may go both ways on one stream, where it cannot be resumed (XEP-0288).
+        pub bidi: bool = true,
         /// For how long the stream of another server can be resumed after its connection was
         /// lost or this server restarted (XEP-0198 §5); 0: not at all.
         #[serde(with = "span")]

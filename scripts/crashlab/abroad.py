@@ -47,8 +47,17 @@ class Abroad(World):
     # -- what comes in
 
     def received(self, account, client, element):
-        if element.tag == C + "presence" and element.get("type") == "unsubscribe":
-            account.requests.discard(element.get("from"))
+        kind = element.get("type")
+        if element.tag == C + "presence" and kind in Pair.AFTER:
+            asker = element.get("from")
+            self.history.note("info", op=kind, at=client.jid, of=asker)
+            if kind == "unsubscribe":
+                account.requests.discard(asker)
+                account.again.discard(asker)
+            elif kind == "subscribe" and asker in account.answered:
+                # A server asks again when its user comes (RFC 6121 §3.1.2); the answer was on its
+                # way. Of the next request nobody will tell: this one still stands.
+                account.again.add(asker)
         super().received(account, client, element)
 
     def twice(self, message, where):
@@ -139,6 +148,7 @@ class Abroad(World):
         if not client.present:
             # It is told all that waits.
             account.requests.clear()
+            account.again.clear()
             account.answered = pairs.withdrawn(self, account)
             # Of who withdraws a request those hear who follow the roster (RFC 6121 §3.3.3).
             await holdings.contacts(self, account, client)
@@ -195,6 +205,9 @@ class Abroad(World):
         while True:
             await asyncio.gather(*(holdings.contacts(self, it, self.main_client(it))
                                    for it in there))
+            for pair in self.pairs:
+                if pairs.side_of_asker(pair) == "asked" and pair.asker.jid in pair.asked.again:
+                    pair.asked.requests.add(pair.asker.jid)
             sides = [(it, pairs.side_of_asker(it), pairs.side_of_asked(it)) for it in self.pairs]
             apart = [(it, own, others) for it, own, others in sides
                      if own != others or own not in it.possible()]

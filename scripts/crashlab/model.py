@@ -161,6 +161,8 @@ class Account:
     requests: set = field(default_factory=set)
     # askers who were answered, or asked no more, perhaps before their request was read
     answered: set = field(default_factory=set)
+    # askers who were answered, and whose request came once more
+    again: set = field(default_factory=set)
     # sender -> number of the last message seen for the first time
     newest: dict = field(default_factory=dict)
     # domain -> whether it is subscribed to the node of that one's service

@@ -103,12 +103,16 @@ impl Elsewhere {
 
     /// The DNS says that it serves a domain, as one of those with this priority.
     pub fn serves(&self, domain: &str, service: &str, priority: u16) {
-        let host = self.host();
-        let srv = Row::Srv(priority, 0, self.address.port(), host);
+        let srv = Row::Srv(priority, 0, self.address.port(), self.host());
         dns().add(&format!("{service}._tcp.{domain}"), srv);
+        dns().forget(self.host());
+        self.lives_in(dns());
+    }
+
+    /// This DNS knows its host.
+    pub fn lives_in(&self, dns: &NameServer) {
         let ip = self.address.ip().to_string();
-        dns().forget(host);
-        dns().add(host, Row::Address(lasting(ip)));
+        dns.add(self.host(), Row::Address(lasting(ip)));
     }
 
     /// Who calls next.
@@ -220,7 +224,7 @@ impl Elsewhere {
     }
 
     /// Says its header, and hears the answer with the features.
-    fn opens(&self, call: &mut Client, to: &str) -> Result<(), String> {
+    pub fn opens(&self, call: &mut Client, to: &str) -> Result<(), String> {
         call.restart();
         let from = &self.domain;
         call.say(&header(&format!("from='{from}' to='{to}' version='1.0'")));

@@ -166,6 +166,26 @@ impl Outbox {
         self.done(gone)
     }
 
+    /// Whether all that the session carried behind the first `h` still waits, so that it can be
+    /// written to the same places. If not, the session must not go on: the other server may have
+    /// handled some of it already, without all before it, and remembers by place what it must not
+    /// take twice. Something else at such a place would be lost. In a new life that is not known:
+    /// what need not last is gone, and was in between.
+    pub fn is_whole(&self, h: u32) -> bool {
+        let Some(session) = &self.session else {
+            return true;
+        };
+        let places = self.waiting.iter().filter_map(|it| it.place);
+        let mut own = places.filter(|it| it.session == session.tag);
+        match session.sent {
+            Some(sent) => {
+                let waits = own.filter(|it| !is_later(it.count, sent)).count();
+                waits == sent.wrapping_sub(h) as usize
+            }
+            None => own.next().is_none() && self.beyond.is_none(),
+        }
+    }
+
     /// The session goes on behind the first `h`. Answers what must be on the disk before anything
     /// is written.
     pub fn resume(&mut self, h: u32) -> Frame {

@@ -11,7 +11,7 @@ use rookery_protocol::stream_management::{self as management, Command, Outbound}
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
-use super::{Side, State, Stream};
+use super::{State, Stream};
 use crate::keeper::Tell;
 use crate::messages::FromLine;
 use crate::peers::sessions::{Found, PeerSession, Tenure};
@@ -99,9 +99,9 @@ impl Stream {
                 acks.asked = None;
                 match acks.sent.acknowledge(h) {
                     Ok(count) => {
-                        if let Side::Out(_, caller) = &peer.side {
+                        if let Some(end) = peer.line() {
                             let count = count as usize;
-                            caller.tell(|line| FromLine::Acked { line, count });
+                            end.tell(|line| FromLine::Acked { line, count });
                         }
                     }
                     Err(error) => self.fail_peer(error, ctx),
@@ -202,8 +202,9 @@ impl Stream {
         self.nudge();
     }
 
-    /// Stanzas are counted from here on; with an id the session can be resumed.
-    pub(super) fn count_from_here(&mut self, id: Option<SmolStr>) {
+    /// Stanzas are counted from here on; with an id the session can be resumed, and nothing goes
+    /// back.
+    pub(super) fn count_from_here(&mut self, id: Option<SmolStr>, ctx: &mut Context<Stream>) {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
@@ -213,8 +214,10 @@ impl Stream {
             let sessions = &peer.peers.sessions;
             let (session, tenure) = sessions.begin(&self.realm.keeper, (id, domain), ledger);
             acks.stay = Some(Stay::new(session, tenure, false));
+            peer.back = None;
         }
         peer.acks = Some(acks);
+        self.offer_back(ctx);
     }
 
     /// The server wants to go on with a session; answers what it is told at once.
@@ -264,6 +267,7 @@ impl Stream {
                 return;
             };
             *stay.session.hearer.lock() = ctx.address();
+            peer.back = None;
             peer.hearer = Arc::clone(&stay.session.hearer);
             peer.owner = Arc::clone(&stay.session.owner);
             let mut acks = Acks::since(0);

@@ -77,7 +77,8 @@ impl Stream {
                     return Some(Happened::Verified { pair, id, verdict });
                 }
             }
-            Action::Proved { pair, .. } => {
+            Action::Proved { pair, bidi } => {
+                self.may_go_back(&pair, bidi);
                 // One line of log for a stream, however many domains it proves.
                 let (server, to, address) = (&pair.from, &pair.to, self.peer);
                 let is_first = self.prove_peer();
@@ -89,7 +90,7 @@ impl Stream {
                     false => debug!(%server, %to, %address, "a server proved one domain more"),
                 }
             }
-            Action::Enabled(id) => self.count_from_here(id),
+            Action::Enabled(id) => self.count_from_here(id, ctx),
             Action::Managed(command) => self.managed(command, ctx),
             Action::Resume { peer, previd, .. } => {
                 return self.resume_session(&peer, &previd, ctx);

@@ -74,6 +74,8 @@ impl Stream {
         peer.place = reached.place;
         peer.began = Instant::now();
         peer.called = Some(reached.called);
+        // Stanzas may come back.
+        self.rates = Stream::rates_of_servers(&self.realm, reached.address);
         match reached.shown {
             Some(shown) => self.secured_by(shown, true, ctx),
             None => self.tell_out(Happened::Connected, ctx),

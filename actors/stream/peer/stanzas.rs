@@ -36,8 +36,22 @@ impl Stream {
             _ => Err(StreamError::new(StreamCondition::ImproperAddressing)),
         };
         match admitted {
-            Ok(()) => self.enter(stanza, size),
+            Ok(()) => {
+                self.speaks(ctx);
+                self.enter(stanza, size);
+            }
             Err(error) => self.fail_peer(error, ctx),
+        }
+    }
+
+    /// Who sends stanzas has negotiated what it wants.
+    fn speaks(&mut self, ctx: &mut Context<Stream>) {
+        self.offer_back(ctx);
+        if let State::Peer(peer) = &mut self.state
+            && let Side::Out(_, caller) = &peer.side
+            && !std::mem::replace(&mut peer.mixed, true)
+        {
+            caller.tell(|line| FromLine::Mixed { line });
         }
     }
 
@@ -114,6 +128,9 @@ impl Stream {
 
     /// News of the ledger.
     pub(in crate::stream) fn ledger(&mut self, notice: Notice, ctx: &mut Context<Stream>) {
+        if let State::Outsider(_) = self.state {
+            return self.ledger_outside(notice, ctx);
+        }
         match notice {
             Notice::Settled => self.settled(ctx),
             Notice::Lost => self.lost(),
@@ -153,10 +170,10 @@ impl Stream {
         }
         self.ask_due |= ask;
         if self.out.len() > FULL
-            && let Side::Out(_, caller) = &peer.side
             && !std::mem::replace(&mut peer.full, true)
+            && let Some(end) = peer.line()
         {
-            caller.tell(|line| FromLine::Full { line });
+            end.tell(|line| FromLine::Full { line });
         }
     }
 
@@ -164,9 +181,9 @@ impl Stream {
     pub(in crate::stream) fn drained(&mut self) {
         if let State::Peer(peer) = &mut self.state
             && std::mem::take(&mut peer.full)
-            && let Side::Out(_, caller) = &peer.side
+            && let Some(end) = peer.line()
         {
-            caller.tell(|line| FromLine::Drained { line });
+            end.tell(|line| FromLine::Drained { line });
         }
     }
 }

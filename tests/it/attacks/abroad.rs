@@ -2,6 +2,7 @@
 //! it should be, or that breaks the rules, is told nothing; and who wrote hears why.
 
 pub mod keys;
+mod pinned;
 mod places;
 mod queues;
 
@@ -26,11 +27,13 @@ pub fn rows() -> Vec<Row> {
         scene("F45", "stanzas on a stream of ours", against_the_stream),
     ];
     rows.extend(places::rows());
+    rows.extend(pinned::rows());
     rows.extend(queues::rows());
     rows
 }
 
 pub use places::rows_hasty;
+pub use queues::heavy_rows;
 
 /// NOT found: trying again changes nothing. LATE: it may.
 const NOT_FOUND: (&str, &str) = ("cancel", "remote-server-not-found");

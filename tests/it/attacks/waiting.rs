@@ -9,7 +9,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "T41",
         "a rule of the sources, in tidy.rs: secrets are compared by `subtle`",
     ),
-    ("C33", "components come later"),
     (
         "P10",
         "caps of clients are tested beside PEP in src/extensions",
@@ -30,10 +29,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "caches keyed by strangers come with PEP and server to server",
     ),
     ("R22", "time is an argument in the tests of actors"),
-    (
-        "F42",
-        "a table, tested beside the resolver and the judge of certificates in actors",
-    ),
     ("F46", "POSH is not spoken here"),
     ("L06", "backups come later"),
     ("A11", "a measurement of memory: for the bench"),

@@ -214,21 +214,27 @@ fn a_line_that_nobody_needs_goes_unseen() {
     assert!(lines > 1, "on another line than before:\n{}", here.log());
 }
 
-/// Both become each other's contacts.
+/// Both become each other's contacts, and come online.
 fn befriend(alice: &mut Device, carol: &mut Device) {
     alice.fetches_roster();
     carol.fetches_roster();
     alice.comes_online();
     carol.comes_online();
-    alice.says("<presence type='subscribe' to='carol@c.test'/>");
-    carol.waits_for("<presence type='subscribe' from='alice@a.test'/>");
-    carol.says("<presence type='subscribed' to='alice@a.test'/>");
-    carol.says("<presence type='subscribe' to='alice@a.test'/>");
-    alice.waits_for("<presence type='subscribe' from='carol@c.test'/>");
-    alice.says("<presence type='subscribed' to='carol@c.test'/>");
-    carol.waits_for("<presence type='subscribed' from='alice@a.test'/>");
-    carol.waits_for("<presence from='alice@a.test/phone'/>");
-    alice.waits_for("<presence from='carol@c.test/desk'/>");
+    meet(alice, carol);
+}
+
+/// Both, who are online, become each other's contacts.
+pub fn meet(alice: &mut Device, carol: &mut Device) {
+    let (a, c) = (alice.bare(), carol.bare());
+    alice.says(&format!("<presence type='subscribe' to='{c}'/>"));
+    carol.waits_for(&format!("<presence type='subscribe' from='{a}'/>"));
+    carol.says(&format!("<presence type='subscribed' to='{a}'/>"));
+    carol.says(&format!("<presence type='subscribe' to='{a}'/>"));
+    alice.waits_for(&format!("<presence type='subscribe' from='{c}'/>"));
+    alice.says(&format!("<presence type='subscribed' to='{c}'/>"));
+    carol.waits_for(&format!("<presence type='subscribed' from='{a}'/>"));
+    carol.waits_for(&format!("<presence from='{}'/>", alice.jid()));
+    alice.waits_for(&format!("<presence from='{}'/>", carol.jid()));
 }
 
 /// Whether a connection to this port of this machine stands.
