@@ -26,6 +26,7 @@ use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tracing::warn;
 
+use crate::components::is_inside;
 use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
 use crate::keeper::{Committed, Tell};
@@ -34,6 +35,7 @@ use crate::messages::{FromLine, LastWord, Mail, Order, Sequel, ToStream};
 use crate::realm::Realm;
 use crate::receipt::{Receipt, is_later};
 use crate::site::random;
+use crate::stream::peer::Caller;
 use barrier::Barrier;
 use course::{Course, Pace};
 use outbox::{Bounds, Outbox};
@@ -79,6 +81,8 @@ pub struct Wish {
     pub link: Recipient<FromLine>,
     /// The session of an earlier line, to be resumed if it can be (XEP-0198 §5).
     pub earlier: Option<SmolStr>,
+    /// No stream is shared that is there for somebody else: it was tried.
+    pub alone: bool,
 }
 
 /// A Link.
@@ -91,6 +95,8 @@ pub struct Link {
     line: Option<Line>,
     /// How many lines there were.
     lines: u32,
+    /// It shares no stream with other Links: the other server would not have it.
+    alone: bool,
     /// The number of the last frame that was handed to the Keeper.
     ticket: u64,
     /// Frames up to this one are on the disk.
@@ -151,6 +157,7 @@ impl Link {
                 course: Course::new(pace),
                 line: None,
                 lines: 0,
+                alone: false,
                 ticket,
                 durable: ticket,
                 barrier: None,
@@ -293,16 +300,26 @@ impl Link {
 
     fn call(&mut self, ctx: &mut Context<Link>) {
         self.lines = self.lines.wrapping_add(1);
-        let Some(roads) = &self.realm.roads else {
-            return self.failed(Refusal::NoServer, ctx);
+        let own = ctx.address().recipient();
+        let stream = match is_inside(&self.pair) {
+            true => self.lead(own),
+            false => {
+                let wish = Wish {
+                    pair: self.pair.clone(),
+                    number: self.lines,
+                    link: own,
+                    earlier: self.outbox.earlier(),
+                    alone: self.alone,
+                };
+                let roads = self.realm.roads.as_ref();
+                let roads = roads.ok_or(Refusal::NoServer);
+                roads.map(|it| it.call(&self.realm, wish))
+            }
         };
-        let wish = Wish {
-            pair: self.pair.clone(),
-            number: self.lines,
-            link: ctx.address().recipient(),
-            earlier: self.outbox.earlier(),
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(refusal) => return self.failed(refusal, ctx),
         };
-        let stream = roads.call(&self.realm, wish);
         self.line = Some(Line {
             number: self.lines,
             stream,
@@ -325,10 +342,8 @@ impl Link {
         if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
             // It has told what it could: the next line has another.
             self.later.append(self.outbox.end());
-            return self
-                .line
-                .iter()
-                .for_each(|it| it.stream.do_send(ToStream::End));
+            let leave = || ToStream::Leave(self.pair.clone(), None);
+            return self.line.iter().for_each(|it| it.stream.do_send(leave()));
         }
         let frame = match (resumed, id) {
             (true, _) => self.outbox.resume(had.unwrap_or_default()),
@@ -354,6 +369,16 @@ impl Link {
         }
     }
 
+    /// Takes the stream of a component, which connects by itself.
+    fn lead(&self, link: Recipient<FromLine>) -> Result<Recipient<ToStream>, Refusal> {
+        let component = self.realm.site.components.find(&self.pair.to);
+        let component = component.ok_or(Refusal::NoServer)?;
+        let stream = component.stream().ok_or(Refusal::Away)?;
+        // Where the stream is gone by now, the Link hears it as this is dropped.
+        stream.do_send(ToStream::Lead(Caller::link(self.lines, link)));
+        Ok(stream)
+    }
+
     /// The line broke, or never came about.
     fn broke(&mut self, refusal: Option<Refusal>, ctx: &mut Context<Link>) {
         let Some(line) = self.line.take() else {
@@ -364,7 +389,8 @@ impl Link {
         if self.draining.is_some() {
             return;
         }
-        match refusal {
+        self.alone |= refusal == Some(Refusal::Separate);
+        match refusal.filter(|it| *it != Refusal::Separate) {
             Some(refusal) => self.failed(refusal, ctx),
             None => {
                 self.later.append(self.outbox.end());
@@ -403,7 +429,9 @@ impl Link {
         }
         match &self.line {
             // It says when it is closed.
-            Some(line) => line.stream.do_send(ToStream::End),
+            Some(line) => line
+                .stream
+                .do_send(ToStream::Leave(self.pair.clone(), None)),
             None => self.retire(ctx),
         }
     }
@@ -453,7 +481,8 @@ impl Link {
         }
         self.tidy();
         if let Some(line) = &self.line {
-            line.stream.do_send(ToStream::Close(word.0));
+            let word = ToStream::Leave(self.pair.clone(), Some(word.0));
+            line.stream.do_send(word);
         }
     }
 }
@@ -475,6 +504,10 @@ impl Handler<Mail> for Link {
         match mail {
             Mail::Incoming(envelope) => self.incoming(*envelope, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
+            Mail::Order(Order::Hurry) => {
+                self.course.hurry();
+                self.go_on(ctx);
+            }
             Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
             Mail::Answered(id) => self.barrier_passed(&id, ctx),
             Mail::Probe(answer) => {

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_protocol::dialback::Verdict;
+use rookery_protocol::dialback::{Pair, Verdict};
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_protocol::xml::Element;
+use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
 use crate::clients::ClientKey;
+use crate::components::Component;
 use crate::effect::{Envelope, Millis};
 use crate::hub::devices::DeviceId;
 use crate::keeper::Committed;
@@ -23,7 +25,7 @@ use crate::peers::Query;
 use crate::receipt::{Notice, Owner, Receipt};
 use crate::session::{Counting, Session};
 use crate::stream::Stream;
-use crate::stream::peer::LinesEnd;
+use crate::stream::peer::{Caller, LinesEnd};
 
 /// Mail to a Hub.
 pub enum Mail {
@@ -294,6 +296,10 @@ pub enum Order {
     Clients(oneshot::Sender<Vec<(ClientKey, Millis, Option<SmolStr>)>>),
     /// End the sessions of a client.
     EndClient(ClientKey, StreamError),
+    /// Call at once whomever a Link leaves alone for a while.
+    Hurry,
+    /// A component that has rights has connected.
+    ComponentCame(Arc<Component>),
     /// Write this to all available devices.
     Announce(Box<Stanza>),
     /// End everything in an orderly way: the server is stopping. The second is let go when that is
@@ -336,6 +342,11 @@ pub enum ToSession {
     End(StreamError),
     /// Say this; the session goes on when the server has started again.
     Shutdown(StreamError),
+    /// The account is going to sleep: what of the session no row has, or nothing if it is not
+    /// only waiting.
+    NoteDown(oneshot::Sender<Option<Frame>>),
+    /// It sleeps: the session goes on when it wakes.
+    FallAsleep,
     /// The Hub is gone.
     HubGone,
     /// Another Hub took the place of one that died, and does, or does not, count what it delivers.
@@ -361,12 +372,17 @@ pub enum ToStream {
     Resume,
     /// Say this and close.
     Close(StreamError),
-    /// Close: nobody needs it any more.
-    End,
-    /// A Link wants to send on another server's stream (XEP-0288).
-    Attach(LinesEnd),
+    /// The Link of this pair needs it no more, as all is said, or as the server stops: then the
+    /// last one says this.
+    Leave(Pair, Option<StreamError>),
+    /// The Link of this pair wants to send on a stream that is there for somebody else.
+    Attach(Pair, LinesEnd),
     /// News of the ledger of what another server sent.
     Ledger(Notice),
+    /// Stanzas for the component at its other end come from this Link from here on.
+    Lead(Caller),
+    /// Is anybody there? Another stream says that it is the component.
+    Doubt,
     /// What was found out of a key.
     Verified { query: Query, verdict: Verdict },
     /// The session died of a panic: its Hub must hear, and the client come back.

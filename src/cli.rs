@@ -4,6 +4,7 @@
 //! right first (`EX_CONFIG`, which the service manager does not answer by trying again).
 
 mod check_config;
+mod component;
 mod order;
 mod password;
 mod reload;
@@ -79,6 +80,9 @@ enum Command {
     /// Accounts
     #[command(subcommand)]
     User(user::User),
+    /// External components: bridges to other networks, and other programs
+    #[command(subcommand)]
+    Component(component::Component),
     /// Numbers on the server
     Status,
     /// The specifications this server implements
@@ -108,6 +112,7 @@ pub fn run(parts: Parts) -> ExitCode {
         None | Some(Command::Serve) => serve::serve(&place, parts.start),
         Some(Command::CheckConfig { sample }) => check_config::check_config(&place, sample),
         Some(Command::User(user)) => user::user(&place, user, parts.start),
+        Some(Command::Component(component)) => component::component(&place, component, parts.start),
         Some(Command::Status) => status::status(&place, parts.start),
         Some(Command::Xeps) => xeps::xeps(&place, &(parts.xeps)()),
         Some(Command::Reload) => reload::reload(&place),

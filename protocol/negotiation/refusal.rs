@@ -3,7 +3,7 @@
 use smol_str::SmolStr;
 
 use crate::dialback::Problem;
-use crate::error::{Condition, StanzaError, StreamCondition, StreamError};
+use crate::error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
 
 /// Why there is no stream to a domain, or none for a pair. The first five are for whoever looks up
 /// and dials; the machine never says them.
@@ -75,6 +75,9 @@ pub enum Refusal {
     /// The same where the reason is ours.
     #[error("the stream to its server was ended here ({0})")]
     Ended(StreamError),
+    /// A component of ours that is not connected.
+    #[error("it is not connected at the moment")]
+    Away,
     /// Not on this stream: the pair needs one of its own.
     #[error("its server needs another connection for this")]
     Separate,
@@ -113,6 +116,7 @@ impl Refusal {
             | Refusal::Closed
             | Refusal::Broken(_)
             | Refusal::Ended(_)
+            | Refusal::Away
             | Refusal::Separate => false,
             Refusal::NoDomain
             | Refusal::NoServer
@@ -133,6 +137,7 @@ impl Refusal {
         match self {
             Refusal::Blocked => Condition::NotAllowed,
             Refusal::Key => Condition::InternalServerError,
+            Refusal::Away => Condition::ServiceUnavailable,
             Refusal::Dialback(_) => Condition::RemoteServerTimeout,
             _ if self.is_lasting() => Condition::RemoteServerNotFound,
             _ => Condition::RemoteServerTimeout,
@@ -141,7 +146,12 @@ impl Refusal {
 
     /// What the sender of a stanza to that domain is told.
     pub fn to_error(&self, domain: &str) -> StanzaError {
-        StanzaError::new(self.condition()).with_text(format!("{domain}: {self}"))
+        let error = StanzaError::new(self.condition()).with_text(format!("{domain}: {self}"));
+        match self {
+            // It will be back, and need not be given up.
+            Refusal::Away => error.with_kind(ErrorType::Wait),
+            _ => error,
+        }
     }
 
     /// What came of a key that could not be asked about for this reason (XEP-0220 §2.5).
@@ -165,7 +175,6 @@ fn is_unknown(error: &StreamError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorType;
 
     /// Rows F38 and F39, XEP-0220 §2.1.1.
     #[test]
@@ -185,6 +194,7 @@ mod tests {
             (Refusal::NoTls, "remote-server-not-found", ErrorType::Cancel),
             (Refusal::Timeout, "remote-server-timeout", ErrorType::Wait),
             (Refusal::Lost, "remote-server-timeout", ErrorType::Wait),
+            (Refusal::Away, "service-unavailable", ErrorType::Wait),
             (Refusal::Key, "internal-server-error", ErrorType::Cancel),
             (
                 Refusal::Dialback(Problem::ItemNotFound),
