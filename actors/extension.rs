@@ -277,6 +277,13 @@ pub trait AccountRole: Send {
     /// What became of `fx.administer`.
     fn administered(&mut self, request: &Stanza, outcome: Outcome, view: View, fx: &mut Effects) {}
 
+    /// Whether its rows say all that it knows, so that it may be dropped and loaded again while its
+    /// sessions wait for their clients: then [`AccountRole::rejoined`] and
+    /// [`AccountRole::restored`] are called, as after a start of the server.
+    fn is_written(&self) -> bool {
+        true
+    }
+
     /// What `fx.wake` asked for, perhaps of a predecessor that panicked.
     fn woken(&mut self, view: View, fx: &mut Effects) {}
 

@@ -23,9 +23,10 @@
 //! together in `Tree::Sessions`: who it is, how many of its client's stanzas were handled, what was
 //! delivered and is not acknowledged. A stanza leaves its [mark](receipt::Mark) in the very frame
 //! that takes care of it, so the count is never behind what was done. When the server has started
-//! again, sessions that can be resumed wait for their clients, and are no more than their rows
-//! while nothing comes for them ([`sleepers`]); the others end as if their lines had broken. A
-//! client that comes too late is told how much of what it sent was handled.
+//! again, sessions that can be resumed wait for their clients; the others end as if their lines had
+//! broken. A client that comes too late is told how much of what it sent was handled. Where all
+//! sessions of an account wait, for a while or since the start, they are no more than their rows
+//! until something comes for them ([`sleepers`]).
 //!
 //! While its user does not look at it, what need not last and can wait is held for it in the Hub,
 //! before it has a number, until something comes that cannot.
@@ -36,9 +37,10 @@
 //! care of it as a recipient's Hub does: its outbox row, the sender's rows and the mark of the
 //! receipt are one frame. The Link calls the other server when there is something to say; a
 //! [`stream`] of its own, the *line*, finds it, secures the connection, proves who we are and
-//! writes. Rows go when the other server has acknowledged. What comes from another server is
-//! admitted by its stream for the domains proved there, and goes to the router with a receipt of
-//! the stream's own ledger.
+//! writes. Rows go when the other server has acknowledged, or has answered a question behind them.
+//! What comes from another server is admitted by its stream for the domains proved there, and goes
+//! to the router with a receipt of the stream's own ledger. The ledger outlives its stream, and
+//! what it counted the server ([`peers::sessions`]): a line that broke goes on where it stopped.
 //!
 //! # Components
 //!
@@ -85,6 +87,7 @@ pub mod directory;
 pub mod effect;
 pub mod engine;
 pub mod extension;
+pub mod flows;
 pub mod gate;
 pub mod hub;
 pub mod keeper;

@@ -7,6 +7,7 @@
 //! who are here. The bytes themselves go over a [`Stream`](crate::stream) of its own, the *line*,
 //! which dials, secures and proves. Losing a line changes nobody's presence.
 
+mod barrier;
 mod bounce;
 pub mod course;
 pub mod outbox;
@@ -20,6 +21,7 @@ use rookery_protocol::dialback::Pair;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::stanza::Stanza;
+use rookery_protocol::stream_management::handled_count_too_high;
 use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tracing::warn;
@@ -29,10 +31,12 @@ use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
 use crate::keeper::{Committed, Tell};
 use crate::lifeline::Lifeline;
-use crate::messages::{FromLine, LastWord, Mail, Order, ToStream};
+use crate::messages::{FromLine, LastWord, Mail, Order, Sequel, ToStream};
 use crate::realm::Realm;
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, is_later};
+use crate::site::random;
 use crate::stream::peer::Caller;
+use barrier::Barrier;
 use course::{Course, Pace};
 use outbox::{Bounds, Outbox};
 
@@ -42,7 +46,8 @@ const TIDY: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(5);
 /// Written and not acknowledged, at most; with more it waits.
 const WINDOW: usize = 256;
-/// A server without XEP-0198 has what stayed written for so long, in milliseconds.
+/// A server without XEP-0198 that does not answer either has what stayed written for so long, in
+/// milliseconds.
 const SETTLED: Millis = 60_000;
 /// When the server stops: what is said last still goes out, and is acknowledged, within these.
 const LAST_WORDS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
@@ -62,14 +67,22 @@ pub fn key_of(pair: &Pair) -> SmolStr {
 
 /// How a Link gets a line. What is called answers by [`FromLine`], with the number it is given.
 pub trait Roads: Send + Sync {
-    /// Calls the other server of `pair`.
-    fn call(
-        &self,
-        realm: &Arc<Realm>,
-        pair: &Pair,
-        number: u32,
-        link: Recipient<FromLine>,
-    ) -> Recipient<ToStream>;
+    /// Calls the other server.
+    fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream>;
+}
+
+/// What a Link wants.
+pub struct Wish {
+    /// Who speaks to whom.
+    pub pair: Pair,
+    /// The number of the line.
+    pub number: u32,
+    /// Who wants it.
+    pub link: Recipient<FromLine>,
+    /// The session of an earlier line, to be resumed if it can be (XEP-0198 §5).
+    pub earlier: Option<SmolStr>,
+    /// No stream is shared that is there for somebody else: it was tried.
+    pub alone: bool,
 }
 
 /// A Link.
@@ -82,10 +95,15 @@ pub struct Link {
     line: Option<Line>,
     /// How many lines there were.
     lines: u32,
+    /// It shares no stream with other Links: the other server would not have it.
+    alone: bool,
     /// The number of the last frame that was handed to the Keeper.
     ticket: u64,
     /// Frames up to this one are on the disk.
     durable: u64,
+    /// A server that does not acknowledge is asked what it has, or will be.
+    barrier: Option<Barrier>,
+    barrier_due: bool,
     /// Deletions of rows, which may wait for the next frame.
     later: Frame,
     tidying: bool,
@@ -103,6 +121,8 @@ struct Line {
     acks: Option<bool>,
     /// It has not written all that it was given: nothing more for the moment.
     full: bool,
+    /// The frame that must be on the disk before anything is written.
+    ready: u64,
 }
 
 impl Resident for Link {
@@ -137,8 +157,11 @@ impl Link {
                 course: Course::new(pace),
                 line: None,
                 lines: 0,
+                alone: false,
                 ticket,
                 durable: ticket,
+                barrier: None,
+                barrier_due: false,
                 later: Frame::new(),
                 tidying: false,
                 used: Instant::now(),
@@ -217,6 +240,7 @@ impl Link {
             self.read(query, ctx);
         }
         self.send();
+        self.ask_for_more(ctx);
         let anything = !self.outbox.is_empty();
         if anything && self.draining.is_none() && self.course.calls(Instant::now()) {
             self.call(ctx);
@@ -257,7 +281,9 @@ impl Link {
         let Some(line) = self.line.as_mut() else {
             return;
         };
-        let Some(acks) = line.acks else { return };
+        let Some(acks) = line.acks.filter(|_| line.ready <= self.durable) else {
+            return;
+        };
         let now = self.realm.site.now();
         while !line.full
             && (!acks || self.outbox.unacked() < WINDOW)
@@ -265,6 +291,10 @@ impl Link {
         {
             self.used = Instant::now();
             line.stream.do_send(ToStream::Write { bytes, ask: acks });
+            #[cfg(feature = "seeded-bugs")]
+            if rookery_storage::seeded_bugs::is_on("forget-when-written") {
+                self.later.append(self.outbox.acked(1));
+            }
         }
     }
 
@@ -274,9 +304,16 @@ impl Link {
         let stream = match is_inside(&self.pair) {
             true => self.lead(own),
             false => {
+                let wish = Wish {
+                    pair: self.pair.clone(),
+                    number: self.lines,
+                    link: own,
+                    earlier: self.outbox.earlier(),
+                    alone: self.alone,
+                };
                 let roads = self.realm.roads.as_ref();
                 let roads = roads.ok_or(Refusal::NoServer);
-                roads.map(|it| it.call(&self.realm, &self.pair, self.lines, own))
+                roads.map(|it| it.call(&self.realm, wish))
             }
         };
         let stream = match stream {
@@ -288,7 +325,48 @@ impl Link {
             stream,
             acks: None,
             full: false,
+            ready: 0,
         });
+    }
+
+    /// Stanzas may be written from here on, behind what the other server has.
+    fn up(&mut self, acks: bool, sequel: Sequel) {
+        self.course.came(Instant::now());
+        let Sequel { had, resumed, id } = sequel;
+        let frame = match (had, self.outbox.sent()) {
+            (Some(h), Some(sent)) if resumed && is_later(h, sent) => return self.too_high(h, sent),
+            (Some(h), _) => self.outbox.had(h),
+            (None, _) => Frame::new(),
+        };
+        self.later.append(frame);
+        if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
+            // It has told what it could: the next line has another.
+            self.later.append(self.outbox.end());
+            let leave = || ToStream::Leave(self.pair.clone(), None);
+            return self.line.iter().for_each(|it| it.stream.do_send(leave()));
+        }
+        let frame = match (resumed, id) {
+            (true, _) => self.outbox.resume(had.unwrap_or_default()),
+            (false, Some(id)) => self.outbox.begin(id, u32::from_be_bytes(random())),
+            (false, None) => self.outbox.end(),
+        };
+        let waits = !frame.is_empty();
+        if waits {
+            self.commit(frame, Receipt::none());
+        }
+        if let Some(line) = self.line.as_mut() {
+            line.acks = Some(acks);
+            line.ready = if waits { self.ticket } else { 0 };
+        }
+    }
+
+    /// The other server says that it has more of the session than there was (XEP-0198 §6).
+    fn too_high(&mut self, h: u32, sent: u32) {
+        self.later.append(self.outbox.end());
+        if let Some(line) = &self.line {
+            let error = handled_count_too_high(h, sent.into());
+            line.stream.do_send(ToStream::Close(error));
+        }
     }
 
     /// Takes the stream of a component, which connects by itself.
@@ -306,13 +384,16 @@ impl Link {
         let Some(line) = self.line.take() else {
             return;
         };
+        self.barrier = None;
         self.outbox.broke(line.acks == Some(true));
         if self.draining.is_some() {
             return;
         }
-        match refusal {
+        self.alone |= refusal == Some(Refusal::Separate);
+        match refusal.filter(|it| *it != Refusal::Separate) {
             Some(refusal) => self.failed(refusal, ctx),
             None => {
+                self.later.append(self.outbox.end());
                 self.course.ended();
                 self.go_on(ctx);
             }
@@ -324,11 +405,9 @@ impl Link {
             return;
         };
         match news {
-            FromLine::Up { acks, .. } => {
-                line.acks = Some(acks);
-                self.course.came(Instant::now());
-            }
+            FromLine::Up { acks, sequel, .. } => self.up(acks, sequel),
             FromLine::Acked { count, .. } => drop(self.later.append(self.outbox.acked(count))),
+            FromLine::Mixed { .. } => drop(self.later.append(self.outbox.end())),
             FromLine::Full { .. } => line.full = true,
             FromLine::Drained { .. } => line.full = false,
             FromLine::Down { refusal, .. } => return self.broke(refusal, ctx),
@@ -341,8 +420,7 @@ impl Link {
         if let Some(line) = &self.line
             && line.acks == Some(false)
         {
-            let settled = self.realm.site.now().saturating_sub(SETTLED);
-            self.later.append(self.outbox.settled(settled));
+            self.settle_by_time(self.realm.site.now().saturating_sub(SETTLED));
         }
         self.expire(ctx);
         let idle = self.realm.site.settings.outbox.idle;
@@ -351,12 +429,16 @@ impl Link {
         }
         match &self.line {
             // It says when it is closed.
-            Some(line) => line.stream.do_send(ToStream::End),
+            Some(line) => line
+                .stream
+                .do_send(ToStream::Leave(self.pair.clone(), None)),
             None => self.retire(ctx),
         }
     }
 
     fn retire(&mut self, ctx: &mut Context<Link>) {
+        let end = self.outbox.end();
+        self.later.append(end);
         self.tidy();
         let rests = self
             .course
@@ -374,6 +456,10 @@ impl Link {
             Committed::Refused => {
                 self.load.forget_refusal();
                 self.outbox.refused(ticket);
+                // It goes without: what comes of that is at worst that something comes twice.
+                if let Some(line) = self.line.as_mut().filter(|it| it.ready == ticket) {
+                    line.ready = 0;
+                }
             }
             Committed::Durable => {
                 self.durable = self.durable.max(ticket);
@@ -395,7 +481,8 @@ impl Link {
         }
         self.tidy();
         if let Some(line) = &self.line {
-            line.stream.do_send(ToStream::Close(word.0));
+            let word = ToStream::Leave(self.pair.clone(), Some(word.0));
+            line.stream.do_send(word);
         }
     }
 }
@@ -422,6 +509,7 @@ impl Handler<Mail> for Link {
                 self.go_on(ctx);
             }
             Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
+            Mail::Answered(id) => self.barrier_passed(&id, ctx),
             Mail::Probe(answer) => {
                 // It was only to wake up; nobody need wait for the answer.
                 let _ = answer.send(());

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_protocol::dialback::Verdict;
+use rookery_protocol::dialback::{Pair, Verdict};
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_protocol::xml::Element;
+use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
@@ -24,7 +25,7 @@ use crate::peers::Query;
 use crate::receipt::{Notice, Owner, Receipt};
 use crate::session::{Counting, Session};
 use crate::stream::Stream;
-use crate::stream::peer::Caller;
+use crate::stream::peer::{Caller, LinesEnd};
 
 /// Mail to a Hub.
 pub enum Mail {
@@ -50,6 +51,8 @@ pub enum Mail {
     Gone(DeviceId),
     /// The Hub's commits up to this ticket ended.
     Committed(u64, Committed),
+    /// Another server has answered the question with this id that its Link asked.
+    Answered(SmolStr),
     /// An administrator's order.
     Order(Order),
     /// Is anybody there? For the watchdog.
@@ -339,6 +342,11 @@ pub enum ToSession {
     End(StreamError),
     /// Say this; the session goes on when the server has started again.
     Shutdown(StreamError),
+    /// The account is going to sleep: what of the session no row has, or nothing if it is not
+    /// only waiting.
+    NoteDown(oneshot::Sender<Option<Frame>>),
+    /// It sleeps: the session goes on when it wakes.
+    FallAsleep,
     /// The Hub is gone.
     HubGone,
     /// Another Hub took the place of one that died, and does, or does not, count what it delivers.
@@ -364,8 +372,11 @@ pub enum ToStream {
     Resume,
     /// Say this and close.
     Close(StreamError),
-    /// Close: nobody needs it any more.
-    End,
+    /// The Link of this pair needs it no more, as all is said, or as the server stops: then the
+    /// last one says this.
+    Leave(Pair, Option<StreamError>),
+    /// The Link of this pair wants to send on a stream that is there for somebody else.
+    Attach(Pair, LinesEnd),
     /// News of the ledger of what another server sent.
     Ledger(Notice),
     /// Stanzas for the component at its other end come from this Link from here on.
@@ -385,10 +396,16 @@ impl Message for ToStream {
 /// Mail to a Link from its line, of which each has a number.
 pub enum FromLine {
     /// The other server takes stanzas of the pair from here on; whether it acknowledges them
-    /// (XEP-0198).
-    Up { line: u32, acks: bool },
+    /// (XEP-0198), and what became of the session of the line before.
+    Up {
+        line: u32,
+        acks: bool,
+        sequel: Sequel,
+    },
     /// It has so many more of what was written.
     Acked { line: u32, count: usize },
+    /// Stanzas come back on it: its session will not be resumed, as it counts only one way.
+    Mixed { line: u32 },
     /// The stream has not written yet what it was given: no more for the moment.
     Full { line: u32 },
     /// Now it has.
@@ -403,9 +420,20 @@ impl FromLine {
         use FromLine::*;
         match self {
             Up { line, .. } | Acked { line, .. } | Full { line } | Drained { line } => *line,
-            Down { line, .. } => *line,
+            Down { line, .. } | Mixed { line } => *line,
         }
     }
+}
+
+/// What became of the session of an earlier line (XEP-0198 §5).
+#[derive(Clone, Default, Debug)]
+pub struct Sequel {
+    /// What the other server had of it, as far as it knows.
+    pub had: Option<u32>,
+    /// It goes on.
+    pub resumed: bool,
+    /// If it does not: by what the new one can be resumed.
+    pub id: Option<SmolStr>,
 }
 
 impl Message for FromLine {

@@ -28,6 +28,7 @@ use rookery_protocol::stream_management;
 use smol_str::SmolStr;
 use tracing::debug;
 
+use crate::flows::Flow;
 use crate::gate::{Bucket, Pending};
 use crate::lifeline::Lifeline;
 use crate::messages::{Bound, Mail, ToStream};
@@ -119,6 +120,8 @@ struct Negotiation {
 
 struct Rates {
     bytes: Bucket,
+    /// Instead of `bytes`: what all streams of a server's domain share.
+    shared: Option<Flow>,
     stanzas: Bucket,
 }
 
@@ -131,6 +134,7 @@ impl Stream {
         let rates = (!trusted).then(|| {
             Box::new(Rates {
                 bytes: Bucket::full(limits.burst.get() as f64, now),
+                shared: None,
                 stanzas: Bucket::full(f64::from(limits.stanza_burst), now),
             })
         });
@@ -266,10 +270,12 @@ impl Stream {
                 _ => (settings.limits.rate, settings.limits.burst),
             };
             let (rate, burst) = (rate.get() as f64, burst.get() as f64);
-            if let Some(wait) = rates
-                .bytes
-                .take(bytes.len() as f64, rate, burst, self.heard)
-            {
+            let cost = bytes.len() as f64;
+            let wait = match &rates.shared {
+                Some(flow) => flow.lock().take(cost, rate, burst, self.heard),
+                None => rates.bytes.take(cost, rate, burst, self.heard),
+            };
+            if let Some(wait) = wait {
                 self.pause_for(wait, ctx);
             }
         }
@@ -406,6 +412,7 @@ impl Stream {
     }
 
     fn hang_up(&mut self, ctx: &mut Context<Stream>) {
+        self.withdraw(ctx);
         self.nudge();
         self.unread = Vec::new();
         self.state = State::Closing;
@@ -443,10 +450,11 @@ impl Handler<ToStream> for Stream {
             ToStream::Bound(answer) => self.bound(answer, ctx),
             ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
-            ToStream::End => match self.state {
+            ToStream::Leave(pair, word) => match self.state {
                 State::Outsider(_) => self.let_go(),
-                _ => self.finish_peer(ctx),
+                _ => self.leave(&pair, word, ctx),
             },
+            ToStream::Attach(pair, end) => self.attach(pair, end, ctx),
             ToStream::Lead(caller) => self.lead(caller, ctx),
             ToStream::Doubt => self.doubt(),
             ToStream::Ledger(notice) => self.ledger(notice, ctx),

@@ -26,7 +26,7 @@ use super::{Arrival, State, Stream};
 use crate::components::Attached;
 use crate::effect::{Envelope, Marks};
 use crate::gate::Pending;
-use crate::messages::{FromLine, ToStream};
+use crate::messages::{FromLine, Sequel, ToStream};
 use crate::realm::Realm;
 use crate::receipt::{Bounds, Head, Notice, Owner};
 use crate::transport::Transport;
@@ -284,7 +284,11 @@ impl Stream {
         };
         outsider.pings.restart();
         outsider.full = false;
-        caller.tell(|line| FromLine::Up { line, acks: true });
+        caller.tell(|line| FromLine::Up {
+            line,
+            acks: true,
+            sequel: Sequel::default(),
+        });
         outsider.caller = Some(caller);
         self.bounded(ctx);
     }

@@ -5,8 +5,12 @@ mod attacks;
 mod authority;
 mod bridge;
 mod caps;
+#[path = "../../actors/testing/certificates.rs"]
+#[allow(dead_code, reason = "a whole workshop, of which some is needed here")]
+mod certificates;
 mod client;
 mod device;
+mod elsewhere;
 #[path = "../../actors/testing/dns.rs"]
 #[allow(
     dead_code,
@@ -17,6 +21,8 @@ mod readme;
 mod rfc6121;
 mod sasl;
 mod sasl2;
+#[path = "../../actors/testing/dns_signing.rs"]
+mod signing;
 mod stories;
 mod tidy;
 mod tls;

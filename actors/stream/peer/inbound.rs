@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
-use rookery_protocol::error::{Condition, StreamCondition, StreamError};
+use rookery_protocol::dialback::{Problem, Verdict};
+use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::negotiation::peer_in::{Action, Event as Happened};
 use rookery_protocol::reader::Event;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
-use super::acks::Acks;
 use super::{Side, State, Stream};
 use crate::peer_tls::{Beginning, Presented};
 use crate::peers::Query;
@@ -66,24 +66,34 @@ impl Stream {
             }
             Action::Verify { pair, id, key } => {
                 let peers = Arc::clone(&peer.peers);
-                let query = Query { pair, id, key };
-                peers.verify(&self.realm, query, ctx.address());
+                let query = Query {
+                    pair: pair.clone(),
+                    id: id.clone(),
+                    key,
+                };
+                let admitted = self.realm.gate.inquires(self.peer, Instant::now());
+                if !admitted || !peers.verify(&self.realm, query, ctx.address()) {
+                    let verdict = Verdict::Error(Problem::ResourceConstraint);
+                    return Some(Happened::Verified { pair, id, verdict });
+                }
             }
-            Action::Proved { pair, .. } => {
+            Action::Proved { pair, bidi } => {
+                self.may_go_back(&pair, bidi);
                 // One line of log for a stream, however many domains it proves.
                 let (server, to, address) = (&pair.from, &pair.to, self.peer);
-                match self.prove_peer() {
+                let is_first = self.prove_peer();
+                if is_first {
+                    self.join_flow(server);
+                }
+                match is_first {
                     true => info!(%server, %to, %address, "a server came"),
                     false => debug!(%server, %to, %address, "a server proved one domain more"),
                 }
             }
-            Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
+            Action::Enabled(id) => self.count_from_here(id, ctx),
             Action::Managed(command) => self.managed(command, ctx),
-            // Sessions of servers are not kept: no stream of theirs is told that it can be resumed.
-            Action::Resume { .. } => {
-                let condition = Condition::ItemNotFound;
-                let handled = None;
-                return Some(Happened::NotResumed { condition, handled });
+            Action::Resume { peer, previd, .. } => {
+                return self.resume_session(&peer, &previd, ctx);
             }
             Action::Close(error) => {
                 if let Some(error) = error {

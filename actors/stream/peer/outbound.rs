@@ -2,6 +2,7 @@
 //! do.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 use rookery_protocol::dialback::Pair;
@@ -9,12 +10,14 @@ use rookery_protocol::error::{Condition, StreamCondition, StreamError};
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::negotiation::peer_out::{Action, Event as Happened};
 use rookery_protocol::reader::Event;
+use rookery_protocol::stream_management::Outbound;
 use rookery_protocol::targets::Tls;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info};
 
 use super::acks::Acks;
-use super::{Caller, Peers, Side, State, Stream};
+use super::{Caller, Peers, REACHED_PATIENCE, Side, State, Stream};
 use crate::messages::{FromLine, ToStream};
 use crate::peer_tls::{Beginning, Presented, Reference};
 use crate::peers::Place;
@@ -40,6 +43,7 @@ struct Reached {
     transport: Transport,
     place: Place,
     address: std::net::IpAddr,
+    called: OwnedSemaphorePermit,
     /// Where it began with TLS: what it showed.
     shown: Option<Presented>,
 }
@@ -68,6 +72,10 @@ impl Stream {
         self.peer = reached.address;
         self.transport = reached.transport;
         peer.place = reached.place;
+        peer.began = Instant::now();
+        peer.called = Some(reached.called);
+        // Stanzas may come back.
+        self.rates = Stream::rates_of_servers(&self.realm, reached.address);
         match reached.shown {
             Some(shown) => self.secured_by(shown, true, ctx),
             None => self.tell_out(Happened::Connected, ctx),
@@ -93,6 +101,13 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
+        match &action {
+            Action::Proved(pair) if peer.guest_is_up(pair) => {
+                return debug!(server = %pair.to, from = %pair.from, "one domain more goes there");
+            }
+            Action::Denied { pair, .. } if peer.guest_is_denied(pair) => return,
+            _ => {}
+        }
         let Side::Out(machine, caller) = &mut peer.side else {
             return;
         };
@@ -104,21 +119,35 @@ impl Stream {
                 let external = machine.is_external();
                 info!(server = %pair.to, from = %pair.from, external, "a server was reached");
                 let acks = peer.acks.is_some();
-                caller.tell(|line| FromLine::Up { line, acks });
+                let sequel = std::mem::take(&mut peer.sequel);
+                // A session tells what has arrived of one Link's.
+                let is_for_one = sequel.resumed || sequel.id.is_some();
+                caller.tell(|line| FromLine::Up { line, acks, sequel });
                 self.prove_peer();
+                if !is_for_one {
+                    self.share(ctx);
+                }
             }
             Action::Denied { refusal, .. } => caller.down(Some(refusal)),
             Action::Verified { verdict, .. } => {
-                if let Caller::Asker { query, asker } = caller {
+                if let Caller::Asker { query, asker, .. } = caller {
                     let query = query.clone();
                     asker.do_send(ToStream::Verified { query, verdict });
                     // That was all that it was for.
                     self.tell_out(Happened::Finish, ctx);
                 }
             }
-            Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
-            // No session was asked for again.
-            Action::Resumed(_) | Action::NotResumed(_) => {}
+            Action::Enabled(id) => {
+                peer.acks = Some(Acks::since(peer.owner.admitted()));
+                peer.sequel.id = id;
+            }
+            Action::Resumed(h) => {
+                let mut acks = Acks::since(peer.owner.admitted());
+                acks.sent = Outbound::restored(h.into(), h.into());
+                peer.acks = Some(acks);
+                (peer.sequel.had, peer.sequel.resumed) = (Some(h), true);
+            }
+            Action::NotResumed(h) => peer.sequel.had = h,
             Action::Managed(command) => self.managed(command, ctx),
             Action::Close(refusal) => {
                 if let Some(refusal) = &refusal {
@@ -133,14 +162,18 @@ impl Stream {
 
 /// Connects to one of the places where the domain is found; where TLS comes first, with it.
 async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Refusal> {
-    // Never closed.
-    let _permit = peers.calls.acquire().await.map_err(|_| Refusal::Lost)?;
+    // Never closed. It is held until the server is known to be one.
+    let called = Arc::clone(&peers.calls).acquire_owned().await;
+    let called = called.map_err(|_| Refusal::Lost)?;
     let unresolved = |why: crate::resolver::Unresolved| {
         debug!(server = %pair.to, %why, "a server is not found");
         not_reached(why.condition())
     };
     let mut route = peers.dialer.route(&pair.to).await.map_err(unresolved)?;
-    while let Some(line) = route.connect().await {
+    let begun = Instant::now();
+    while begun.elapsed() < REACHED_PATIENCE
+        && let Some(line) = route.connect().await
+    {
         let place = Place {
             target: line.target.proved.then(|| line.target.host.clone()),
             pins: line.pins.clone(),
@@ -151,6 +184,7 @@ async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Ref
                 transport: Transport::Tcp(line.tcp),
                 place,
                 address,
+                called,
                 shown: None,
             });
         }
@@ -160,6 +194,7 @@ async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Ref
                     transport,
                     place,
                     address,
+                    called,
                     shown: Some(shown),
                 });
             }
