@@ -81,6 +81,8 @@ pub struct Wish {
     pub link: Recipient<FromLine>,
     /// The session of an earlier line, to be resumed if it can be (XEP-0198 §5).
     pub earlier: Option<SmolStr>,
+    /// No stream is shared that is there for somebody else: it was tried.
+    pub alone: bool,
 }
 
 /// A Link.
@@ -93,6 +95,8 @@ pub struct Link {
     line: Option<Line>,
     /// How many lines there were.
     lines: u32,
+    /// It shares no stream with other Links: the other server would not have it.
+    alone: bool,
     /// The number of the last frame that was handed to the Keeper.
     ticket: u64,
     /// Frames up to this one are on the disk.
@@ -153,6 +157,7 @@ impl Link {
                 course: Course::new(pace),
                 line: None,
                 lines: 0,
+                alone: false,
                 ticket,
                 durable: ticket,
                 barrier: None,
@@ -304,6 +309,7 @@ impl Link {
                     number: self.lines,
                     link: own,
                     earlier: self.outbox.earlier(),
+                    alone: self.alone,
                 };
                 let roads = self.realm.roads.as_ref();
                 let roads = roads.ok_or(Refusal::NoServer);
@@ -336,7 +342,8 @@ impl Link {
         if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
             // It has told what it could: the next line has another.
             self.later.append(self.outbox.end());
-            return self.line.iter().for_each(|it| it.stream.do_send(ToStream::End));
+            let leave = || ToStream::Leave(self.pair.clone(), None);
+            return self.line.iter().for_each(|it| it.stream.do_send(leave()));
         }
         let frame = match (resumed, id) {
             (true, _) => self.outbox.resume(had.unwrap_or_default()),
@@ -382,7 +389,8 @@ impl Link {
         if self.draining.is_some() {
             return;
         }
-        match refusal {
+        self.alone |= refusal == Some(Refusal::Separate);
+        match refusal.filter(|it| *it != Refusal::Separate) {
             Some(refusal) => self.failed(refusal, ctx),
             None => {
                 self.later.append(self.outbox.end());
@@ -421,7 +429,9 @@ impl Link {
         }
         match &self.line {
             // It says when it is closed.
-            Some(line) => line.stream.do_send(ToStream::End),
+            Some(line) => line
+                .stream
+                .do_send(ToStream::Leave(self.pair.clone(), None)),
             None => self.retire(ctx),
         }
     }
@@ -471,7 +481,8 @@ impl Link {
         }
         self.tidy();
         if let Some(line) = &self.line {
-            line.stream.do_send(ToStream::Close(word.0));
+            let word = ToStream::Leave(self.pair.clone(), Some(word.0));
+            line.stream.do_send(word);
         }
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_protocol::dialback::Verdict;
+use rookery_protocol::dialback::{Pair, Verdict};
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_protocol::xml::Element;
+use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
@@ -341,6 +342,11 @@ pub enum ToSession {
     End(StreamError),
     /// Say this; the session goes on when the server has started again.
     Shutdown(StreamError),
+    /// The account is going to sleep: what of the session no row has, or nothing if it is not
+    /// only waiting.
+    NoteDown(oneshot::Sender<Option<Frame>>),
+    /// It sleeps: the session goes on when it wakes.
+    FallAsleep,
     /// The Hub is gone.
     HubGone,
     /// Another Hub took the place of one that died, and does, or does not, count what it delivers.
@@ -366,10 +372,11 @@ pub enum ToStream {
     Resume,
     /// Say this and close.
     Close(StreamError),
-    /// Close: nobody needs it any more.
-    End,
-    /// A Link wants to send on another server's stream (XEP-0288).
-    Attach(LinesEnd),
+    /// The Link of this pair needs it no more, as all is said, or as the server stops: then the
+    /// last one says this.
+    Leave(Pair, Option<StreamError>),
+    /// The Link of this pair wants to send on a stream that is there for somebody else.
+    Attach(Pair, LinesEnd),
     /// News of the ledger of what another server sent.
     Ledger(Notice),
     /// Stanzas for the component at its other end come from this Link from here on.

@@ -41,7 +41,7 @@ pub struct Peers {
     pub calls: Arc<Semaphore>,
     pub flows: Flows,
     verifications: Arc<Semaphore>,
-    /// Their streams that take stanzas back.
+    /// Streams that several Links may use.
     pub lines: Lines,
     /// Their streams that can be resumed.
     pub sessions: PeerSessions,
@@ -165,9 +165,10 @@ pub struct Abroad(pub Arc<Peers>);
 
 impl Roads for Abroad {
     fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream> {
-        if let Some(stream) = self.0.lines.find(&wish.pair) {
+        let shared = || self.0.lines.find(&wish.pair).filter(|_| !wish.alone);
+        if let Some(stream) = shared() {
             let end = LinesEnd::borrowed(wish.number, wish.link);
-            stream.do_send(ToStream::Attach(end));
+            stream.do_send(ToStream::Attach(wish.pair, end));
             return stream.recipient();
         }
         // Where something came back there is no session: there is nothing that we have handled.

@@ -412,7 +412,7 @@ impl Stream {
     }
 
     fn hang_up(&mut self, ctx: &mut Context<Stream>) {
-        self.withdraw_back(ctx);
+        self.withdraw(ctx);
         self.nudge();
         self.unread = Vec::new();
         self.state = State::Closing;
@@ -450,11 +450,11 @@ impl Handler<ToStream> for Stream {
             ToStream::Bound(answer) => self.bound(answer, ctx),
             ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
-            ToStream::End => match self.state {
+            ToStream::Leave(pair, word) => match self.state {
                 State::Outsider(_) => self.let_go(),
-                _ => self.finish_peer(ctx),
+                _ => self.leave(&pair, word, ctx),
             },
-            ToStream::Attach(end) => self.attach(end, ctx),
+            ToStream::Attach(pair, end) => self.attach(pair, end, ctx),
             ToStream::Lead(caller) => self.lead(caller, ctx),
             ToStream::Doubt => self.doubt(),
             ToStream::Ledger(notice) => self.ledger(notice, ctx),

@@ -84,6 +84,11 @@ pub const CORE: &[Spec] = &[
         title: "Field Standardization for Data Forms",
     },
     Spec {
+        xep: 114,
+        version: "1.6",
+        title: "Jabber Component Protocol",
+    },
+    Spec {
         xep: 178,
         version: "1.2",
         title: "Best Practices for Use of SASL EXTERNAL with Certificates",
@@ -102,6 +107,11 @@ pub const CORE: &[Spec] = &[
         xep: 220,
         version: "1.1.1",
         title: "Server Dialback",
+    },
+    Spec {
+        xep: 288,
+        version: "1.0.1",
+        title: "Bidirectional Server-to-Server Connections",
     },
     Spec {
         xep: 344,

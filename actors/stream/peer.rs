@@ -6,6 +6,8 @@
 
 mod acks;
 mod back;
+mod caller;
+mod guests;
 mod inbound;
 mod outbound;
 mod stanzas;
@@ -21,7 +23,7 @@ use rookery_protocol::dialback::Verdict;
 use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::framer::Limits;
 use rookery_protocol::negotiation::peer_in::{self, PeerIn};
-use rookery_protocol::negotiation::peer_out::{self, Errand, PeerOut};
+use rookery_protocol::negotiation::peer_out::{self, PeerOut};
 use rookery_protocol::negotiation::{Refusal, Standing};
 use rookery_protocol::ns;
 use rookery_protocol::reader::{Event, RawElement, StreamKind};
@@ -32,7 +34,7 @@ use tracing::{debug, info};
 
 use super::{Arrival, Rates, State, Stream, negotiate};
 use crate::gate::{Bucket, Pending};
-use crate::messages::{FromLine, Sequel, ToStream};
+use crate::messages::{Sequel, ToStream};
 use crate::peer_tls::{Beginning, Presented};
 use crate::peers::sessions::Hearer;
 use crate::peers::{Peers, Place, Query, standing};
@@ -40,6 +42,9 @@ use crate::realm::Realm;
 use crate::receipt::{Bounds, Owner};
 use acks::Acks;
 use back::Back;
+use guests::Guests;
+
+pub use caller::{Call, Caller, LinesEnd};
 
 /// How long another server that connected may take until the first pair is proved.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,6 +80,8 @@ pub(in crate::stream) struct Peer {
     mixed: bool,
     /// What is sent to who called us.
     back: Option<Back>,
+    /// Other Links that send on a stream of ours.
+    guests: Guests,
     /// The Link was told that it gives too much.
     full: bool,
     /// Its place among those who have not proved anything.
@@ -86,96 +93,6 @@ pub(in crate::stream) struct Peer {
 enum Side {
     In(PeerIn),
     Out(PeerOut, Caller),
-}
-
-/// Whom to call, and for whom.
-pub struct Call {
-    pub errand: Errand,
-    pub caller: Caller,
-}
-
-/// For whom we called.
-pub enum Caller {
-    /// For a Link, whose line this is.
-    Link(LinesEnd),
-    /// For a stream that wants to know of a key.
-    Asker {
-        /// What it wants to know.
-        query: Query,
-        /// Which stream.
-        asker: Addr<Stream>,
-        /// Its place among those who want to know something.
-        place: OwnedSemaphorePermit,
-    },
-}
-
-/// The Link's end of a line. Whatever becomes of the stream, the Link hears that it is gone.
-pub struct LinesEnd {
-    line: u32,
-    link: Option<Recipient<FromLine>>,
-    /// What it hears if nobody says why.
-    otherwise: Option<Refusal>,
-}
-
-impl LinesEnd {
-    /// Of a line with this number for this Link, on a stream that is there for somebody else, too:
-    /// its end is no failure.
-    pub fn borrowed(line: u32, link: Recipient<FromLine>) -> LinesEnd {
-        LinesEnd {
-            line,
-            link: Some(link),
-            otherwise: None,
-        }
-    }
-
-    fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
-        if let Some(link) = &self.link {
-            link.do_send(news(self.line));
-        }
-    }
-}
-
-impl Caller {
-    /// For this Link, as the line with this number.
-    pub fn link(line: u32, link: Recipient<FromLine>) -> Caller {
-        Caller::Link(LinesEnd {
-            line,
-            link: Some(link),
-            otherwise: Some(Refusal::Lost),
-        })
-    }
-
-    fn line(&self) -> Option<&LinesEnd> {
-        match self {
-            Caller::Link(end) => Some(end),
-            Caller::Asker { .. } => None,
-        }
-    }
-
-    pub(in crate::stream) fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
-        if let Some(end) = self.line() {
-            end.tell(news);
-        }
-    }
-
-    /// The line is gone.
-    pub(in crate::stream) fn down(&mut self, refusal: Option<Refusal>) {
-        if let Caller::Link(LinesEnd { line, link, .. }) = self
-            && let Some(link) = link.take()
-        {
-            let line = *line;
-            link.do_send(FromLine::Down { line, refusal });
-        }
-    }
-}
-
-impl Drop for LinesEnd {
-    fn drop(&mut self) {
-        if let Some(link) = self.link.take() {
-            let (line, refusal) = (self.line, self.otherwise.take());
-            link.do_send(FromLine::Down { line, refusal });
-        }
-    }
 }
 
 impl Stream {
@@ -287,17 +204,6 @@ impl Stream {
         match peer.side {
             Side::In(_) => self.tell_in(peer_in::Event::Fail(error), ctx),
             Side::Out(..) => self.tell_out(peer_out::Event::Fail(error), ctx),
-        }
-    }
-
-    /// Nobody needs it any more.
-    pub(super) fn finish_peer(&mut self, ctx: &mut Context<Stream>) {
-        let State::Peer(peer) = &self.state else {
-            return;
-        };
-        match peer.side {
-            Side::In(_) => self.detach(),
-            Side::Out(..) => self.tell_out(peer_out::Event::Finish, ctx),
         }
     }
 
@@ -436,6 +342,7 @@ impl Peer {
             sequel: Sequel::default(),
             mixed: false,
             back: None,
+            guests: Guests::default(),
             full: false,
             pending,
             called: None,

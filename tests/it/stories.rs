@@ -31,6 +31,7 @@ mod one_picture_and_one_list;
 mod profile_and_private_data;
 mod servers_in_the_dns;
 mod several_devices;
+mod several_domains_on_one_line;
 mod streams;
 mod the_whole_conversation;
 mod two_people_meet;

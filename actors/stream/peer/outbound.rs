@@ -101,6 +101,13 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
+        match &action {
+            Action::Proved(pair) if peer.guest_is_up(pair) => {
+                return debug!(server = %pair.to, from = %pair.from, "one domain more goes there");
+            }
+            Action::Denied { pair, .. } if peer.guest_is_denied(pair) => return,
+            _ => {}
+        }
         let Side::Out(machine, caller) = &mut peer.side else {
             return;
         };
@@ -113,8 +120,13 @@ impl Stream {
                 info!(server = %pair.to, from = %pair.from, external, "a server was reached");
                 let acks = peer.acks.is_some();
                 let sequel = std::mem::take(&mut peer.sequel);
+                // A session tells what has arrived of one Link's.
+                let is_for_one = sequel.resumed || sequel.id.is_some();
                 caller.tell(|line| FromLine::Up { line, acks, sequel });
                 self.prove_peer();
+                if !is_for_one {
+                    self.share(ctx);
+                }
             }
             Action::Denied { refusal, .. } => caller.down(Some(refusal)),
             Action::Verified { verdict, .. } => {

@@ -162,18 +162,17 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
+        let turn = peer.turn_of(&stanza);
         if let Some(acks) = &mut peer.acks {
             acks.sent.send();
+            peer.guests.wrote(turn);
             if ask {
                 acks.ask(std::time::Instant::now());
             }
         }
         self.ask_due |= ask;
-        if self.out.len() > FULL
-            && !std::mem::replace(&mut peer.full, true)
-            && let Some(end) = peer.line()
-        {
-            end.tell(|line| FromLine::Full { line });
+        if self.out.len() > FULL && !std::mem::replace(&mut peer.full, true) {
+            peer.tell_all(|line| FromLine::Full { line });
         }
     }
 
@@ -181,9 +180,8 @@ impl Stream {
     pub(in crate::stream) fn drained(&mut self) {
         if let State::Peer(peer) = &mut self.state
             && std::mem::take(&mut peer.full)
-            && let Some(end) = peer.line()
         {
-            end.tell(|line| FromLine::Drained { line });
+            peer.tell_all(|line| FromLine::Drained { line });
         }
     }
 }
