@@ -4,6 +4,7 @@
                                  [--go CLIENT] [--xmppjs SCRIPT]
                                  [--suite FOLDER] [--only CLIENT,...]
     python tests/interop PROGRAM [--prosody PROSODY] [--ejabberd ERL] [--cost MESSAGES]
+                                 [--rounds COUNT]
     python tests/interop PROGRAM --components [--biboumi PROGRAM --ngircd PROGRAM]
 
 The second with these servers only, the third with components only."""
@@ -78,6 +79,8 @@ async def main():
     parser.add_argument("--nbxmpp", help="a Python with nbxmpp")
     parser.add_argument("--prosody", help="another server, and nothing else")
     parser.add_argument("--ejabberd", help="Erlang, which has that other server")
+    parser.add_argument("--rounds", type=int, default=1,
+                        help="how often these servers, and ours, are killed and restarted")
     parser.add_argument("--cost", type=int, metavar="MESSAGES",
                         help="what one between two servers of these kinds costs, and nothing else")
     parser.add_argument("--components", action="store_true",
@@ -106,7 +109,7 @@ async def main():
     peers = ((Prosody, options.prosody), (Ejabberd, options.ejabberd))
     peers = [(kind, peer) for kind, peer in peers if peer]
     for kind, peer in peers:
-        await federation.perform(options.program, kind, peer, score)
+        await federation.perform(options.program, kind, peer, score, options.rounds)
     if peers:
         return result(score)
     if options.components:

@@ -63,5 +63,5 @@ VirtualHost "{self.domain}"
                 if self.said(line, word)}
 
     def wrote(self, ids):
-        return re.findall(rf"Sending\[s2sout\]: <message[^>]* id='({ids})'",
+        return re.findall(rf"Sending\[s2s(?:in|out)\]: <message[^>]* id='({ids})'",
                           self.log.read_text(errors="replace"))

@@ -23,6 +23,7 @@ mod leaving_for_good;
 mod logging_in_today;
 mod making_an_account;
 mod moving_away;
+mod no_name_server;
 mod notices;
 mod offline_across_a_crash;
 mod one_line_for_both_ways;

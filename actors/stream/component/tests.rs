@@ -336,28 +336,38 @@ fn who_does_not_know_the_secret_is_nobody() {
 #[test]
 fn a_second_one_is_refused_while_the_first_is_there() {
     run(async {
-        let (world, mut ann) = world(|it| {
-            it.acks.timeout = Duration::from_millis(50);
-            it.c2s.idle = Duration::from_millis(100);
-        })
-        .await;
+        let (world, mut ann) = world(|_| {}).await;
         let mut first = Bridge::come(&world).await;
         let mut second = Bridge::connect(&world);
         let answer = second.shake(NAME, SECRET).await;
         assert!(answer.contains("conflict"), "{answer}");
+        assert!(second.next().await.is_none());
         // The first is asked, answers, and goes on.
         ann.say(&message("1")).await;
         first.hear("\"1\"").await;
         first.take_all(&world).await;
-        // One that is dead and does not know it makes room.
-        first.polite = false;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn one_that_is_dead_and_does_not_know_it_makes_room() {
+    run(async {
+        let (world, _ann) = world(|it| {
+            it.acks.timeout = Duration::from_millis(50);
+            it.c2s.idle = Duration::from_millis(100);
+        })
+        .await;
+        // Its end of the line is there, and nobody reads.
+        let _dead = Bridge::come(&world).await;
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let mut third = Bridge::connect(&world);
-            let answer = third.shake(NAME, SECRET).await;
+            let answer = Bridge::connect(&world).shake(NAME, SECRET).await;
             if answer.contains("handshake") {
                 break;
             }
             assert!(answer.contains("conflict"), "{answer}");
+            assert!(Instant::now() < deadline, "it is never let in");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         world.stop().await;

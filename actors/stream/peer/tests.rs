@@ -217,8 +217,12 @@ fn a_line_that_seems_to_stand_gives_way() {
         let mut old = world.server("far.test").await;
         let id = enables(&mut old).await;
         old.say(&chat("1")).await;
+        is_told(&mut old, 1).await;
         world.disk.hold();
         old.say(&chat("2")).await;
+        world
+            .until("it is at the disk", |_| world.disk.waits())
+            .await;
         let disk = world.disk.clone();
         let slow = async {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -279,5 +283,35 @@ fn nobody_else_gets_a_session_and_nobody_one_that_is_over() {
         let (_, answer) = resumes(&world, "late.test", &id).await;
         is_over(&answer, Some(1));
         world.stop().await;
+    });
+}
+
+/// The oldest goes, wherever it is from; what is over leaves nothing on the disk.
+#[test]
+fn so_many_sessions_are_remembered_and_no_more() {
+    run(async {
+        let world = world(|it| it.s2s.sessions = 2);
+        let mut lines = Vec::new();
+        for domain in ["one.test", "two.test", "three.test"] {
+            let mut far = world.server(domain).await;
+            let id = enables(&mut far).await;
+            far.say(&chat("1").replace("far.test", domain)).await;
+            is_told(&mut far, 1).await;
+            lines.push((domain, id, far));
+        }
+        let is_state = |row: &[u8]| matches!(SessionKey::split(row), Some((_, Part::State, _)));
+        let rows = world.sessions(0);
+        assert_eq!(rows.iter().filter(|(row, _)| is_state(row)).count(), 2);
+        let mut answers = Vec::new();
+        for (domain, id, _) in &lines {
+            let (far, answer) = resumes(&world, domain, id).await;
+            answers.push(answer);
+            drop(far);
+        }
+        is_over(&answers[0], None);
+        goes_on(&answers[1], 1);
+        goes_on(&answers[2], 1);
+        drop(lines);
+        world.end().await;
     });
 }
