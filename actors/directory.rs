@@ -15,11 +15,10 @@ use actix::prelude::*;
 use parking_lot::RwLock;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::keeper::Committed;
 use crate::messages::Mail;
-use crate::sleepers::Sleepers;
+use crate::sleepers::{Sleepers, Slumber};
 
 const SHARDS: usize = 64;
 
@@ -109,6 +108,8 @@ struct Entry<A: Resident> {
 pub enum Returned {
     /// There is no such Hub alive.
     Absent,
+    /// Nor is there, but its account [sleeps](crate::sleepers) and may be woken.
+    Asleep,
     /// It died, and its sessions wait for a successor.
     Dead,
     /// Too much waits before it already.
@@ -123,8 +124,8 @@ pub struct Birth<A: Resident> {
     pub heritage: Option<Heritage<A::Estate>>,
     /// For what it leaves, should it die.
     pub will: oneshot::Sender<Box<A::Estate>>,
-    /// Its account slept: until when its sessions wait for their clients.
-    pub until: Option<Instant>,
+    /// Its account slept.
+    pub slumber: Option<Slumber>,
 }
 
 type Shard<A> = HashMap<SmolStr, Entry<A>, ahash::RandomState>;
@@ -156,6 +157,7 @@ impl<A: Resident> Directory<A> {
         let shard = self.shard(key).read();
         match shard.get(key) {
             Some(entry) => entry.send(mail, self.bounds),
+            None if self.sleepers.has(key) => Err((mail, Returned::Asleep)),
             None => Err((mail, Returned::Absent)),
         }
     }
@@ -169,7 +171,7 @@ impl<A: Resident> Directory<A> {
         start: impl FnOnce(Birth<A>),
     ) -> Result<(), (Mail, Returned)> {
         let mail = match self.send(key, mail) {
-            Err((mail, Returned::Absent | Returned::Dead)) => mail,
+            Err((mail, Returned::Absent | Returned::Asleep | Returned::Dead)) => mail,
             sent => return sent,
         };
         let mut shard = self.shard(key).write();
@@ -179,7 +181,7 @@ impl<A: Resident> Directory<A> {
             return entry.send(mail, self.bounds);
         }
         let mut birth = enter(&mut shard, key);
-        birth.until = self.sleepers.wake(key);
+        birth.slumber = self.sleepers.wake(key);
         let sent = shard[key].send(mail, self.bounds);
         drop(shard);
         start(birth);
@@ -203,14 +205,17 @@ impl<A: Resident> Directory<A> {
     /// Takes a Hub out, if nothing was sent to it that it has not handled. Then it has nothing left
     /// to hear.
     pub fn retire(&self, key: &str, load: &Arc<Load>) -> bool {
+        leave(&mut self.shard(key).write(), key, load)
+    }
+
+    /// The same, and its account sleeps from that moment on; gives back how, if it does not.
+    pub fn lay_down(&self, key: &str, load: &Arc<Load>, slumber: Slumber) -> Result<(), Slumber> {
         let mut shard = self.shard(key).write();
-        let idle = shard
-            .get(key)
-            .is_some_and(|entry| Arc::ptr_eq(&entry.load, load) && load.waiting() == 0);
-        if idle {
-            shard.remove(key);
+        if !leave(&mut shard, key, load) {
+            return Err(slumber);
         }
-        idle
+        self.sleepers.add(SmolStr::new(key), slumber);
+        Ok(())
     }
 
     /// Takes out a Hub that died.
@@ -254,6 +259,16 @@ impl<A: Resident> Directory<A> {
     }
 }
 
+/// Takes out a Hub to which nothing was sent that it has not handled.
+fn leave<A: Resident>(shard: &mut Shard<A>, key: &str, load: &Arc<Load>) -> bool {
+    let is_idle = |entry: &Entry<A>| Arc::ptr_eq(&entry.load, load) && load.waiting() == 0;
+    let idle = shard.get(key).is_some_and(is_idle);
+    if idle {
+        shard.remove(key);
+    }
+    idle
+}
+
 /// Puts in the entry of a Hub that is to be started.
 fn enter<A: Resident>(shard: &mut Shard<A>, key: &str) -> Birth<A> {
     let (sender, mailbox) = channel(0);
@@ -273,7 +288,7 @@ fn enter<A: Resident>(shard: &mut Shard<A>, key: &str) -> Birth<A> {
             load: dead.load,
         }),
         will,
-        until: None,
+        slumber: None,
     }
 }
 

@@ -11,13 +11,17 @@
 //! memory is the truth and changes are written through. A phase uses only that. An IQ that must
 //! read more asks [`Effects::read`] and goes on in `read_done`.
 
-use rookery_protocol::error::{Condition, StanzaError};
+mod before_login;
+
+pub use before_login::{Before, StreamRole};
+
+use rookery_protocol::error::StanzaError;
 use rookery_protocol::jid::Jid;
 use rookery_protocol::stanza::Stanza;
 use rookery_protocol::xml::Element;
 use smol_str::SmolStr;
 
-use crate::admin::{Command, Outcome};
+use crate::admin::Outcome;
 use crate::clients::ClientKey;
 use crate::components::Component;
 use crate::effect::{Effects, Marks, Origin, Query, Row};
@@ -273,6 +277,13 @@ pub trait AccountRole: Send {
     /// What became of `fx.administer`.
     fn administered(&mut self, request: &Stanza, outcome: Outcome, view: View, fx: &mut Effects) {}
 
+    /// Whether its rows say all that it knows, so that it may be dropped and loaded again while its
+    /// sessions wait for their clients: then [`AccountRole::rejoined`] and
+    /// [`AccountRole::restored`] are called, as after a start of the server.
+    fn is_written(&self) -> bool {
+        true
+    }
+
     /// What `fx.wake` asked for, perhaps of a predecessor that panicked.
     fn woken(&mut self, view: View, fx: &mut Effects) {}
 
@@ -388,6 +399,11 @@ pub trait AccountRole: Send {
     /// A component that has rights has connected, and takes stanzas.
     fn component_came(&mut self, component: &Component, view: View, fx: &mut Effects) {}
 
+    /// Whether somebody else answers this IQ get or set to the bare JID: then it is taken care of.
+    fn diverts(&mut self, request: &Stanza, view: View, fx: &mut Effects) -> bool {
+        false
+    }
+
     /// How the owner wants to be told of what is said in a chat, whose bare JID this is; `None`:
     /// nothing was said of it.
     fn attention(&self, chat: &str) -> Option<Attention> {
@@ -421,6 +437,15 @@ pub trait DomainRole: Sync {
     /// A component has connected, and takes stanzas.
     fn component_came(&self, component: &Component, site: &Site, fx: &mut Effects) {}
 
+    /// The same as [`AccountRole::diverts`] of an IQ to a domain.
+    fn diverts(&self, request: &Stanza, site: &Site, fx: &mut Effects) -> bool {
+        false
+    }
+
+    /// A result or error came to a domain: perhaps the answer to an IQ that it sent. It must know
+    /// its own by their ids, and senders.
+    fn answered(&self, answer: &Stanza, site: &Site, fx: &mut Effects) {}
+
     /// Further forms in disco#info of the server (XEP-0128).
     fn info(&self, domain: &str, site: &Site) -> Vec<Element> {
         Vec::new()
@@ -443,49 +468,4 @@ pub trait DomainRole: Sync {
     ) -> Option<Result<Vec<Element>, StanzaError>> {
         None
     }
-}
-
-/// What a stream extension decides on an IQ before login.
-pub enum Before {
-    /// Answer at once.
-    Reply(Stanza),
-    /// Have the server do something, then call `administered`.
-    Administer(Command),
-}
-
-/// An extension's part on client streams before login.
-#[allow(unused_variables, reason = "the names tell what each is for")]
-pub trait StreamRole: Sync {
-    /// Elements in the stream features before authentication.
-    fn features(&self, site: &Site) -> Vec<Element> {
-        Vec::new()
-    }
-
-    /// Elements in the stream features after authentication; `domain` is the stream's.
-    fn features_after_login(&self, domain: &str, site: &Site) -> Vec<Element> {
-        Vec::new()
-    }
-
-    /// Namespaces of IQs it answers before authentication.
-    fn namespaces(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    /// Such an IQ; `domain` is the stream's `to`.
-    fn iq(&self, request: &Stanza, payload: &Element, domain: &str, site: &Site) -> Before {
-        Before::Reply(refusal(request))
-    }
-
-    /// What became of [`Before::Administer`].
-    fn administered(&self, request: &Stanza, outcome: Outcome, site: &Site) -> Stanza {
-        refusal(request)
-    }
-}
-
-/// What an extension that answers no IQ before login answers: a get or set always has an answer.
-fn refusal(request: &Stanza) -> Stanza {
-    let error = StanzaError::new(Condition::ServiceUnavailable);
-    request
-        .error_reply(&error)
-        .unwrap_or_else(|| request.result_reply(None))
 }

@@ -30,6 +30,7 @@ mod perform;
 mod plan;
 mod presence;
 pub mod remembered;
+mod rest;
 mod roster;
 pub mod server;
 mod shared;
@@ -71,6 +72,7 @@ use crate::lifeline::Lifeline;
 use crate::messages::{LastWord, Mail, Order, Outgoing};
 use crate::realm::Realm;
 use crate::site::Site;
+use crate::sleepers::Slumber;
 
 /// Mail handled in one wake before the others on the lane have their turn: actix drains a mailbox
 /// without a budget.
@@ -122,8 +124,10 @@ pub struct Hub {
     /// A predecessor died: what it had handed to the disk may not be there yet, and its sessions
     /// may wait for this Hub.
     heritage: Option<Heritage<Estate>>,
-    /// The account slept: until when its sessions wait for their clients.
-    until: Option<tokio::time::Instant>,
+    /// Its sessions all wait for their clients: it is going to fall asleep.
+    drowsy: bool,
+    /// The account slept, and has not been loaded yet.
+    slumber: Option<Slumber>,
     /// Takes what this Hub leaves, should it die.
     will: Option<oneshot::Sender<Box<Estate>>>,
     /// The sessions of an earlier life of the server have been looked at.
@@ -202,7 +206,8 @@ impl Hub {
                 spent: 0,
                 shy: false,
                 heritage: birth.heritage,
-                until: birth.until,
+                drowsy: false,
+                slumber: birth.slumber,
                 will: Some(birth.will),
                 restored: false,
                 draining: None,
@@ -349,6 +354,7 @@ impl Hub {
         fx.receipt = receipt;
         fx.travelling = rows;
         fx.lasting = marks.lasting;
+        fx.sets = stanza.kind == Kind::Iq(IqType::Set);
         if let State::Removed(_) | State::Loading = &self.state {
             fx.refuse(&stanza, &StanzaError::new(Condition::ServiceUnavailable));
             return self.perform(fx, waits, ctx);
@@ -443,7 +449,7 @@ impl Hub {
                 }
             }
         }
-        if self.devices.is_empty() {
+        if self.drowsy || self.devices.is_empty() {
             self.used = Instant::now();
         }
         self.load.handled(weight);

@@ -23,9 +23,10 @@
 //! together in `Tree::Sessions`: who it is, how many of its client's stanzas were handled, what was
 //! delivered and is not acknowledged. A stanza leaves its [mark](receipt::Mark) in the very frame
 //! that takes care of it, so the count is never behind what was done. When the server has started
-//! again, sessions that can be resumed wait for their clients, and are no more than their rows
-//! while nothing comes for them ([`sleepers`]); the others end as if their lines had broken. A
-//! client that comes too late is told how much of what it sent was handled.
+//! again, sessions that can be resumed wait for their clients; the others end as if their lines had
+//! broken. A client that comes too late is told how much of what it sent was handled. Where all
+//! sessions of an account wait, for a while or since the start, they are no more than their rows
+//! until something comes for them ([`sleepers`]).
 //!
 //! While its user does not look at it, what need not last and can wait is held for it in the Hub,
 //! before it has a number, until something comes that cannot.
@@ -40,6 +41,13 @@
 //! What comes from another server is admitted by its stream for the domains proved there, and goes
 //! to the router with a receipt of the stream's own ledger. The ledger outlives its stream, and
 //! what it counted the server ([`peers::sessions`]): a line that broke goes on where it stopped.
+//!
+//! # Components
+//!
+//! A program that speaks for a domain of its own, such as a bridge, connects by itself
+//! (XEP-0114) and is known to the [`site`] by [`components`]. What it is sent goes to a Link of its
+//! own, which is led to its [`stream`] while it is there; a ping behind what was written tells that
+//! it was read. What it says is admitted for its domain, as another server's is.
 //!
 //! # The actors
 //!

@@ -12,6 +12,7 @@ use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::negotiation::client::Bind2;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_protocol::xml::Element;
+use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
@@ -341,6 +342,11 @@ pub enum ToSession {
     End(StreamError),
     /// Say this; the session goes on when the server has started again.
     Shutdown(StreamError),
+    /// The account is going to sleep: what of the session no row has, or nothing if it is not
+    /// only waiting.
+    NoteDown(oneshot::Sender<Option<Frame>>),
+    /// It sleeps: the session goes on when it wakes.
+    FallAsleep,
     /// The Hub is gone.
     HubGone,
     /// Another Hub took the place of one that died, and does, or does not, count what it delivers.

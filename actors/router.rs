@@ -137,19 +137,23 @@ impl Realm {
     /// Sends mail to the Hub of `key`, which is started for it where `wakes` says so, or where the
     /// account [sleeps](crate::sleepers).
     pub fn post(self: &Arc<Realm>, key: &Jid, mail: Mail, wakes: bool) {
-        let wakes = wakes || self.directory.sleepers.has(key.as_str());
         let sent = match wakes && !self.is_down(key.as_str()) {
             true => self.start(key, mail),
             false => self.directory.send(key.as_str(), mail),
         };
+        let starts = |why, mail: &Mail| match why {
+            Returned::Asleep => true,
+            Returned::Dead => mail.is_of_session(),
+            Returned::Absent | Returned::Full => false,
+        };
         let sent = match sent {
-            Err((mail, Returned::Dead)) if mail.is_of_session() && !self.is_down(key.as_str()) => {
+            Err((mail, why)) if starts(why, &mail) && !self.is_down(key.as_str()) => {
                 self.start(key, mail)
             }
             sent => sent,
         };
         if let Err((mail, why)) = sent {
-            self.returned(mail, why, wakes);
+            self.returned(mail, why, wakes || why == Returned::Asleep);
         }
     }
 

@@ -6,10 +6,10 @@
 //! that what an earlier one still says is not heard.
 
 mod acks;
+mod rest;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -35,10 +35,6 @@ pub(crate) use acks::previd;
 
 /// The line of the stream with which a session begins.
 pub const FIRST_LINE: u32 = 0;
-
-/// How long a client that said it is unavailable is not asked what it has: most close the stream
-/// next, and some write the answer into the one they open then.
-const LEAVING: Duration = Duration::from_secs(1);
 
 /// A Session.
 pub struct Session {
@@ -409,6 +405,8 @@ impl Handler<ToSession> for Session {
             ToSession::StreamClosed { line, clean } => self.stream_closed(line, clean, ctx),
             ToSession::End(error) => self.end(error, ctx),
             ToSession::Shutdown(error) => self.shut_down(error, ctx),
+            ToSession::NoteDown(answer) => drop(answer.send(self.note_down())),
+            ToSession::FallAsleep => self.fall_asleep(ctx),
             ToSession::HubGone => self.hub_gone(ctx),
             ToSession::Inherited(counting) => self.inherited(counting),
             #[cfg(test)]

@@ -23,7 +23,7 @@ pub use contact::Contact;
 pub use dns::{Anchor, Dns, NameServer, Place};
 pub use federation::{Policy, S2s};
 pub use machinery::{Engine, Storage};
-pub use mobile::{ClientState, Clients, Push};
+pub use mobile::{Acks, ClientState, Clients, Push};
 pub use outbox::Outbox;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -290,30 +290,6 @@ section! {
     pub struct Accounts {
         /// PBKDF2 rounds of a new password (RFC 7677 §4: at least 4,096).
         pub iterations: u32 = 10_000,
-    }
-}
-
-section! {
-    /// Stream management (XEP-0198).
-    pub struct Acks {
-        /// Stanzas not yet acknowledged that one session may have in memory. What comes then waits
-        /// in the store if it must last.
-        pub stanzas: usize = 1_000,
-        /// Their bytes.
-        pub size: Size = Size::mib(1),
-        /// Bytes of what waits in the store, 1 KiB more of each for its rows; a session over it is
-        /// ended.
-        pub spill: Size = Size::mib(64),
-        /// How long an acknowledgement may take before the connection counts as lost.
-        #[serde(with = "span")]
-        pub timeout: Duration = 60 * SECOND,
-        /// How long an `<r/>` waits for the disk before it is answered with what is there.
-        #[serde(with = "span")]
-        pub delay: Duration = Duration::from_millis(100),
-        /// How long a session waits for its client when the connection is lost, or the server has
-        /// started again; zero: not at all.
-        #[serde(with = "span")]
-        pub resume: Duration = 600 * SECOND,
     }
 }
 

@@ -84,6 +84,11 @@ pub const CORE: &[Spec] = &[
         title: "Field Standardization for Data Forms",
     },
     Spec {
+        xep: 114,
+        version: "1.6",
+        title: "Jabber Component Protocol",
+    },
+    Spec {
         xep: 178,
         version: "1.2",
         title: "Best Practices for Use of SASL EXTERNAL with Certificates",

@@ -371,6 +371,7 @@ impl Hub {
                 .saturating_sub(self.realm.site.settings.c2s.hibernating),
         );
         away.into_iter().for_each(|oldest| self.expire(oldest, ctx));
+        self.doze_later(ctx);
     }
 
     /// Ends a session that waits for its client when its time is over, which begins now.
@@ -387,6 +388,9 @@ impl Hub {
         loss: u32,
         ctx: &mut Context<Hub>,
     ) {
+        if let Some(link) = self.link(device) {
+            link.until = Some(tokio::time::Instant::now() + patience);
+        }
         ctx.run_later(patience, move |hub, ctx| {
             if hub.link(device).is_some_and(|link| link.away == Some(loss)) {
                 hub.expire(device, ctx);
@@ -432,7 +436,7 @@ impl Hub {
         if let Some(past) = link.past.take()
             && let Some(device) = self.devices.get(id)
         {
-            let Unfinished { handled, tail } = past;
+            let Unfinished { handled, tail, .. } = past;
             let past = Past {
                 handled,
                 h: resume.h,

@@ -270,6 +270,7 @@ impl Hub {
             self.links.shrink_to_fit();
             self.rest(ctx);
         }
+        self.doze_later(ctx);
     }
 
     /// A session of before the server started again ends, if it has not yet.

@@ -1,6 +1,6 @@
 //! Who acts for an account beside its devices: components that extensions let do so.
 
-use rookery_protocol::stanza::Stanza;
+use rookery_protocol::stanza::{IqType, Kind, Stanza};
 
 use super::devices::Devices;
 use super::mind::{Mind, Turn};
@@ -24,6 +24,19 @@ impl Mind {
         if self.pass(Direction::Out, &mut stanza, &mut marks, turn) {
             self.send(stanza, marks, turn);
         }
+    }
+
+    /// Whether somebody else answers a get or set to the bare JID.
+    pub(super) fn diverts(&mut self, stanza: &Stanza, turn: &mut Turn) -> bool {
+        let asks = matches!(stanza.kind, Kind::Iq(IqType::Get | IqType::Set));
+        if !asks || stanza.to.as_ref() != Some(&self.account.jid) {
+            return false;
+        }
+        let mut taken = false;
+        self.each(turn, |role, view, fx| {
+            taken = taken || role.diverts(stanza, view, fx);
+        });
+        taken
     }
 
     /// Whether an extension lets the sender of a request manage the roster.

@@ -1,4 +1,4 @@
-//! How a Hub begins, begins again after a panic or a full disk, and leaves.
+//! How a Hub begins, begins again after a panic or a full disk, and ends with the server.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -35,11 +35,6 @@ use crate::service::Host;
 const ALL_BACK: Duration = Duration::from_secs(1);
 /// How long a Hub that drains waits for the disk: a part of what the whole server has for it.
 const LAST_WAIT: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 3 });
-/// How many times the rest of a Hub (half an hour by default) the timers of its extensions keep it
-/// from retiring, once nobody else needs it: an extension that wakes itself for ever must not hold
-/// an account in memory for ever.
-const WAKEFUL: u32 = 30;
-
 /// Whose rows a Hub loads.
 pub(super) enum Owner {
     Account(AccountId),
@@ -196,6 +191,7 @@ impl Hub {
         }
         let waiting: Vec<DeviceId> = self.links.iter().map(|(id, _)| *id).collect();
         waiting.into_iter().for_each(|id| self.unshelve(id, ctx));
+        self.doze_later(ctx);
     }
 
     /// Accounts were removed that this service, if it is one, may know.
@@ -242,21 +238,23 @@ impl Hub {
         if std::mem::replace(&mut self.restored, true) {
             return sessions;
         }
-        let patience = self
-            .until
-            .map_or(self.realm.site.settings.acks.resume, |until| {
-                until.saturating_duration_since(tokio::time::Instant::now())
-            });
+        let (slumber, now) = (self.slumber.take(), tokio::time::Instant::now());
+        let patience = self.realm.site.settings.acks.resume;
         let (mut rest, mut waiting) = (Vec::new(), Vec::new());
         for session in sessions {
             let id = DeviceId(self.realm.bindings.fetch_add(1, Ordering::Relaxed));
             match session.device(id, &self.jid, &self.realm.site) {
                 Some((device, Some(token))) => {
+                    let until = slumber.as_ref().map(|it| it.until(session.key));
+                    let left = until.map_or(patience, |it| it.saturating_duration_since(now));
+                    let known = slumber.as_ref().and_then(|it| it.waiting(session.key));
                     self.devices.add(device);
-                    waiting.push((id, session.owes()));
+                    // Of what came in this life of the server the extensions have heard.
+                    waiting.push((id, session.owes() && known.is_none()));
                     self.links.reserve_exact(1);
-                    self.links.push((id, Link::restored(session, token)));
-                    self.expire_after(patience, id, 0, ctx);
+                    let sent = known.and_then(|it| it.sent);
+                    self.links.push((id, Link::restored(session, token, sent)));
+                    self.expire_after(left, id, 0, ctx);
                 }
                 Some((device, None)) => {
                     // Its contacts' sessions must be there again to hear that it is not.
@@ -423,56 +421,6 @@ impl Hub {
             link.leave(&mut self.later);
         }
         self.flush();
-    }
-
-    /// Leaves when nobody needs it any more.
-    pub(super) fn rest(&mut self, ctx: &mut Context<Hub>) {
-        if let Some(earlier) = self.resting.take() {
-            ctx.cancel_future(earlier);
-        }
-        let time = self.realm.site.settings.engine.retire;
-        self.resting = Some(ctx.run_later(time, |hub, ctx| {
-            hub.resting = None;
-            hub.retire(ctx);
-        }));
-    }
-
-    fn retire(&mut self, ctx: &mut Context<Hub>) {
-        // With sessions it stays: the last one's end begins the rest anew.
-        if !self.devices.is_empty() {
-            return;
-        }
-        let rest = self.realm.site.settings.engine.retire;
-        let unused = self.used.elapsed();
-        let waits = !self.held.is_empty() || !self.parked.is_empty() || !self.abroad.is_empty();
-        let busy = waits || self.pending > 0;
-        // A timer would die with the Hub. An account that was removed has nothing more to do.
-        let remembers = matches!(self.state, State::Account(_) | State::Service(_));
-        let wakeful = remembers && self.wakes > 0 && unused < rest * WAKEFUL;
-        if unused < rest / 2 || busy || wakeful {
-            return self.rest(ctx);
-        }
-        self.flush();
-        if self.ended < self.ticket {
-            return self.retire_after_commits(ctx);
-        }
-        match self.realm.directory.retire(self.jid.as_str(), &self.load) {
-            true => ctx.stop(),
-            false => self.rest(ctx),
-        }
-    }
-
-    /// A successor may read the moment this Hub is gone: all that it wrote must be there.
-    fn retire_after_commits(&mut self, ctx: &mut Context<Hub>) {
-        let (realm, upto) = (Arc::clone(&self.realm), self.ticket);
-        let commits = async move {
-            realm.keeper.committed(Frame::new()).await;
-        };
-        self.resting = Some(ctx.spawn(commits.into_actor(self).map(move |(), hub, ctx| {
-            hub.resting = None;
-            hub.ended = hub.ended.max(upto);
-            hub.retire(ctx);
-        })));
     }
 
     /// Commits the rows that may wait for the next commit.

@@ -8,17 +8,17 @@
 //! rest (RFC 6120 §10.1).
 
 mod numbers;
+mod rest;
 
 use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_storage::Frame;
+use tokio::time::Instant;
 
 use crate::effect::Keep;
 use crate::hub::aside::Aside;
-use crate::hub::perform::write;
-use crate::hub::remembered::{Delivery, Remembered, Traces, Whereabouts};
+use crate::hub::remembered::{Delivery, Remembered, Traces};
 use crate::hub::shelf::{Item, Next, Shelf, Unacked, size_of};
 use crate::keys::{Part, SessionKey};
 use crate::messages::ToSession;
@@ -47,6 +47,8 @@ pub struct Link {
     pub written: bool,
     /// Its stream is gone, and it waits for another; counts how often that happened.
     pub away: Option<u32>,
+    /// When the time for that is over.
+    pub until: Option<Instant>,
     losses: u32,
     /// Which line its Session has, or is given.
     pub line: u32,
@@ -69,6 +71,8 @@ pub struct Past {
     pub handled: Handled,
     /// What its client may not have got and need not last, by number.
     pub tail: Vec<(u32, Bytes)>,
+    /// The number of the last stanza that it was sent; `None`: nobody knows any more.
+    pub sent: Option<u32>,
 }
 
 /// What becomes of a delivery.
@@ -101,6 +105,7 @@ impl Link {
             token: None,
             written: false,
             away: None,
+            until: None,
             losses: 0,
             line: FIRST_LINE,
             past: None,
@@ -108,8 +113,8 @@ impl Link {
         }
     }
 
-    /// A link to a session that ran before the server started again.
-    pub fn restored(remembered: Remembered, token: [u8; 16]) -> Link {
+    /// A link to a session that is only rows; `sent` where more is known.
+    pub fn restored(remembered: Remembered, token: [u8; 16], sent: Option<u32>) -> Link {
         let mut acks = Acks::default();
         let mut shelved = Shelved::default();
         for (serial, row, delivery) in remembered.unacked {
@@ -128,6 +133,7 @@ impl Link {
         let past = Past {
             handled: remembered.handled,
             tail: remembered.tail,
+            sent,
         };
         Link {
             session: None,
@@ -141,6 +147,7 @@ impl Link {
             token: Some(token),
             written: true,
             away: Some(0),
+            until: None,
             losses: 0,
             line: FIRST_LINE,
             past: Some(past),
@@ -358,8 +365,8 @@ impl Link {
     /// Whether `h` of a client that comes back is more than it was ever sent (XEP-0198 §6). A
     /// server that started again does not know: there the client's word holds.
     pub fn exceeds(&self, h: u32) -> Option<u32> {
-        let acks = self.acks.as_ref()?;
-        (self.past.is_none() && is_later(h, acks.sent)).then_some(acks.sent)
+        let sent = self.sent()?;
+        is_later(h, sent).then_some(sent)
     }
 
     /// The session is there again, for a client that has `h`: counting goes on from that, and what
@@ -461,26 +468,6 @@ impl Link {
                 .flat_map(|it| it.shelf.into_items()),
         );
         items
-    }
-
-    /// The server stops: the session goes on when it starts again. What is shelved for it and need
-    /// not last gets a row, too, in its place among the others.
-    pub fn leave(&mut self, rows: &mut Frame) {
-        self.open = false;
-        let (Some(_), Some(acks), Some(shelved)) = (self.token, &mut self.acks, &self.shelved)
-        else {
-            return;
-        };
-        for (bytes, serial) in shelved.shelf.volatile() {
-            let serial = serial.unwrap_or_else(|| acks.next_serial());
-            let delivery = Delivery {
-                number: None,
-                size: size_of(bytes),
-                stanza: Whereabouts::Here(bytes.to_vec()),
-            };
-            let row = self.key.row(Part::Unacked, &serial);
-            write(rows, &row, &delivery);
-        }
     }
 }
 

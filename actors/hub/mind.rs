@@ -321,7 +321,9 @@ impl Mind {
     pub(super) fn take(&mut self, mut stanza: Stanza, mut marks: Marks, turn: &mut Turn) {
         match stanza.kind {
             Kind::Iq(_) => {
-                if self.pass(Direction::In, &mut stanza, &mut marks, turn) {
+                if self.pass(Direction::In, &mut stanza, &mut marks, turn)
+                    && !self.diverts(&stanza, turn)
+                {
                     self.iq_in(stanza, turn);
                 }
             }

@@ -121,7 +121,10 @@ impl Hub {
         let receipt = std::mem::replace(&mut fx.receipt, Receipt::none());
         // Rows of deliveries alone make a frame, too.
         let wrote = !frame.is_empty();
-        self.commit(frame, receipt, wrote, fx.lasting, !hold.is_empty());
+        // The answer to one elsewhere leaves at once; that it was handled is on the disk before
+        // anything that is asked for after it.
+        let lasting = fx.lasting || (fx.sets && fx.origin() == Origin::Elsewhere);
+        self.commit(frame, receipt, wrote, lasting, !hold.is_empty());
         // What wrote nothing but must not overtake waits with the last that waits already.
         let behind = self.held.back().map_or(self.ticket, |held| held.ticket);
         let ticket = if wrote { self.ticket } else { behind };

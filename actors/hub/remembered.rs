@@ -351,6 +351,7 @@ mod tests {
         let mut link = Link::restored(
             gather(vec![row(key, Part::Handled, &[], &Count(0))]).remove(0),
             [3; 16],
+            None,
         );
         link.leave(&mut Frame::new());
         let value = state(&device, &link, &site).expect("a row");

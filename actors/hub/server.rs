@@ -33,14 +33,28 @@ pub fn incoming(stanza: &Stanza, site: &Site, fx: &mut Effects) {
     }
 }
 
-/// Answers an IQ by the extension whose namespace it is in. Results and errors are dropped: the
-/// server has asked nothing that it must know the answer of (RFC 6120 §10.3.3).
+/// Answers an IQ by the extension whose namespace it is in. Results and errors are for who asked
+/// as the domain, if anybody did (RFC 6120 §10.3.3).
 pub fn iq(stanza: &Stanza, site: &Site, fx: &mut Effects) {
+    let extensions = site.extensions.iter().enumerate();
+    let mut roles = extensions.filter_map(|(index, it)| Some((index, it.domain?)));
     if !matches!(stanza.kind, Kind::Iq(IqType::Get | IqType::Set)) {
+        for (index, role) in roles {
+            fx.for_extension(index);
+            role.answered(stanza, site, fx);
+        }
         return;
     }
     // RFC 6120 §10.5.2: nothing of the server's has a resource.
     let here = stanza.to.as_ref().is_none_or(Jid::is_bare);
+    let is_taken = here
+        && roles.any(|(index, role)| {
+            fx.for_extension(index);
+            role.diverts(stanza, site, fx)
+        });
+    if is_taken {
+        return;
+    }
     let payload = stanza.payload().filter(|_| here);
     let answer = payload.and_then(|payload| {
         let mut extensions = site.extensions.iter().enumerate();

@@ -58,6 +58,11 @@ impl Mind {
         self.each(turn, |role, view, fx| role.restored(device, owes, view, fx));
     }
 
+    /// Whether the extensions could be loaded again without missing anything.
+    pub fn is_written(&self) -> bool {
+        self.roles().all(|role| role.is_written())
+    }
+
     /// A client of the account is shut out.
     pub fn revoked(
         &mut self,

@@ -16,13 +16,17 @@ use rookery_storage::record::encode;
 use rookery_storage::{Frame, Tree};
 use smol_str::SmolStr;
 
-use super::{Counting, FIRST_LINE, LEAVING, Past, Session};
+use super::{Counting, FIRST_LINE, Past, Session};
 use crate::hub::remembered::Count;
-use crate::keeper::Tell;
 use crate::keys::{Part, SessionKey};
 use crate::messages::{Bound, Mail, Resumed, ToStream};
-use crate::receipt::{Owner, Receipt, is_later};
+use crate::receipt::{Owner, is_later};
 use crate::stream::Stream;
+
+/// So many deliveries do not wait for an `<r/>`, nor one whose bytes are such a part of what memory
+/// may hold. Not more: what is not acknowledged by the next checkpoint of the store costs it more
+/// than an answer.
+const OFTEN: usize = 5;
 
 /// What stream management counts.
 pub struct Acks {
@@ -35,9 +39,11 @@ pub struct Acks {
     sent: Outbound,
     /// What is not acknowledged, oldest first.
     queue: VecDeque<Bytes>,
-    /// When the `<r/>` that is not answered yet was sent.
+    /// When the last `<r/>` was sent.
     asked: Option<Instant>,
-    /// A timer looks after `asked`.
+    /// It is not answered yet.
+    open: bool,
+    /// A timer looks after that.
     watched: bool,
     /// The client said that it is unavailable, to all.
     pub leaving: bool,
@@ -72,6 +78,7 @@ impl Acks {
             sent: Outbound::default(),
             queue: VecDeque::new(),
             asked: None,
+            open: false,
             watched: false,
             leaving: false,
             asks_later: false,
@@ -124,9 +131,24 @@ impl Acks {
         !self.beyond.is_empty() && self.beyond.remove(&admitted.wrapping_add(self.shift))
     }
 
+    /// What there is of it, when so many are settled, that a session which is resumed must know.
+    pub fn rows(&self, settled: u32) -> Option<Frame> {
+        let key = self.resumption.as_ref()?.key;
+        let mut rows = Frame::new();
+        if let Ok(count) = encode(&Count(self.on_wire(settled))) {
+            rows.put(Tree::Sessions, key.row(Part::Handled, &[]), count);
+        }
+        for (place, bytes) in self.queue.iter().enumerate() {
+            let number = management::wire(self.sent.acked() + 1 + place as u64);
+            let key = key.row(Part::Tail, &number.to_be_bytes());
+            rows.put(Tree::Sessions, key, &bytes[..]);
+        }
+        Some(rows)
+    }
+
     /// There is no stream: nobody waits for an answer.
     pub fn pause(&mut self) {
-        self.asked = None;
+        self.open = false;
         self.owes = None;
         if let Some(resumption) = &mut self.resumption {
             resumption.coming = None;
@@ -271,29 +293,6 @@ impl Session {
         }));
     }
 
-    /// Writes what a client that comes back would miss and no row has yet.
-    pub(super) fn save(&mut self) {
-        let settled = self.owner.settled();
-        let Some(acks) = self.acks.as_mut() else {
-            return;
-        };
-        let count = Count(acks.on_wire(settled));
-        let Some(resumption) = &acks.resumption else {
-            return;
-        };
-        let mut frame = Frame::new();
-        if let Ok(row) = encode(&count) {
-            frame.put(Tree::Sessions, resumption.key.row(Part::Handled, &[]), row);
-        }
-        for (place, bytes) in acks.queue.drain(..).enumerate() {
-            let number = management::wire(acks.sent.acked() + 1 + place as u64);
-            let key = resumption.key.row(Part::Tail, &number.to_be_bytes());
-            frame.put(Tree::Sessions, key, bytes);
-        }
-        let keeper = &self.realm.keeper;
-        keeper.commit(frame, Receipt::none(), Tell::Nobody);
-    }
-
     /// Writes `<a/>` with what is settled without a gap, as the disk knows.
     fn answer(&mut self) {
         let Some(acks) = self.acks.as_ref() else {
@@ -313,7 +312,7 @@ impl Session {
         let Some(acks) = self.acks.as_mut() else {
             return;
         };
-        acks.asked = None;
+        acks.open = false;
         match acks.sent.acknowledge(h) {
             Ok(0) => {}
             Ok(count) => {
@@ -322,7 +321,7 @@ impl Session {
                     acks.queue.shrink_to_fit();
                 }
                 self.to_hub(Mail::Acks(self.device, h));
-                if self.asks_now(ctx) {
+                if self.asks_now(0, ctx) {
                     self.ask(ctx);
                 }
             }
@@ -340,7 +339,7 @@ impl Session {
         if let (Some(_), Some(acks)) = (number, self.acks.as_mut()) {
             acks.sent.send();
             acks.queue.push_back(bytes.clone());
-            ask = self.asks_now(ctx);
+            ask = self.asks_now(bytes.len(), ctx);
             if ask {
                 self.await_answer(ctx);
             }
@@ -348,26 +347,43 @@ impl Session {
         self.to_stream(ToStream::Write { bytes, ask });
     }
 
-    /// Whether an `<r/>` is due. To one who seems to leave it goes later.
-    fn asks_now(&mut self, ctx: &mut Context<Session>) -> bool {
+    /// Whether an `<r/>` is due now, with a stanza of so many bytes; else it goes after a pause. An
+    /// answer costs as much as a message, so in a lively chat the client is asked now and then; for
+    /// what comes after a pause at once, while the phone is awake. One that said it is unavailable
+    /// is not asked yet: most close the stream next, and some write the answer into the one they
+    /// open then.
+    fn asks_now(&mut self, size: usize, ctx: &mut Context<Session>) -> bool {
+        let bounds = &self.realm.site.settings.acks;
         let Some(acks) = self.acks.as_mut().filter(|_| self.stream.is_some()) else {
             return false;
         };
-        if acks.asked.is_some() || acks.sent.unacked() == 0 {
+        if acks.open || acks.sent.unacked() == 0 {
             return false;
         }
-        if acks.leaving && !std::mem::replace(&mut acks.asks_later, true) {
-            ctx.run_later(LEAVING, |session, ctx| {
-                let Some(acks) = session.acks.as_mut() else {
-                    return;
-                };
-                acks.asks_later = false;
-                if acks.asked.is_none() && acks.sent.unacked() > 0 && session.stream.is_some() {
-                    session.ask(ctx);
-                }
-            });
+        let many = OFTEN.min(bounds.stanzas / 2);
+        let is_due = acks.sent.unacked() >= many as u64
+            || size >= bounds.size.get() / OFTEN
+            || acks
+                .asked
+                .is_none_or(|asked| asked.elapsed() >= bounds.pause);
+        let now = is_due && !acks.leaving;
+        if !now && !std::mem::replace(&mut acks.asks_later, true) {
+            self.ask_later(ctx);
         }
-        !acks.leaving
+        now
+    }
+
+    fn ask_later(&mut self, ctx: &mut Context<Session>) {
+        let pause = self.realm.site.settings.acks.pause;
+        ctx.run_later(pause, |session, ctx| {
+            let Some(acks) = session.acks.as_mut() else {
+                return;
+            };
+            acks.asks_later = false;
+            if !acks.open && acks.sent.unacked() > 0 && session.stream.is_some() {
+                session.ask(ctx);
+            }
+        });
     }
 
     /// Asks the client what it has.
@@ -385,6 +401,7 @@ impl Session {
             return;
         };
         acks.asked = Some(Instant::now());
+        acks.open = true;
         if !std::mem::replace(&mut acks.watched, true) {
             self.watch(ctx);
         }
@@ -396,7 +413,7 @@ impl Session {
             let Some(acks) = session.acks.as_mut() else {
                 return;
             };
-            match acks.asked {
+            match acks.asked.filter(|_| acks.open) {
                 None => acks.watched = false,
                 Some(since) if since.elapsed() >= patience => {
                     acks.watched = false;

@@ -133,6 +133,72 @@ fn a_delivery_is_written_when_it_can_no_longer_be_lost() {
     });
 }
 
+/// An answer costs as much as a message: a client is asked after a pause, and now and then.
+#[test]
+fn in_a_lively_chat_every_fifth_delivery_is_asked_for() {
+    run(async {
+        let world = world(|it| it.acks.pause = Duration::from_secs(3600));
+        let (mut ann, mut bob, _) = pair(&world).await;
+        ann.say(&chat("first")).await;
+        bob.hear("id='first'").await;
+        bob.hear("<r ").await;
+        bob.say(&acknowledge(1)).await;
+        bob.say(REQUEST).await;
+        bob.hear("<a ").await;
+        for number in 0..5 {
+            let id = format!("id='m{number}'");
+            ann.say(&chat(&format!("m{number}"))).await;
+            assert_eq!(bob.before(&id).await, Vec::<String>::new());
+        }
+        bob.hear("<r ").await;
+        farewell([ann, bob]).await;
+        world.end().await;
+    });
+}
+
+/// So is the last one before a silence.
+#[test]
+fn what_is_not_asked_for_at_once_is_asked_for_soon() {
+    run(async {
+        let world = world(|it| it.acks.pause = Duration::from_millis(300));
+        let (mut ann, mut bob, _) = pair(&world).await;
+        for (id, count) in [("one", 1), ("two", 2)] {
+            ann.say(&chat(id)).await;
+            bob.hear(&format!("id='{id}'")).await;
+            bob.hear("<r ").await;
+            bob.say(&acknowledge(count)).await;
+        }
+        farewell([ann, bob]).await;
+        nothing_is_left(&world).await;
+        world.end().await;
+    });
+}
+
+/// Whoever cannot have so many unacknowledged is asked more often.
+#[test]
+fn a_small_bound_is_asked_for_in_time() {
+    run(async {
+        let world = world(|it| {
+            it.acks.pause = Duration::from_secs(3600);
+            it.acks.stanzas = 4;
+        });
+        let (mut ann, mut bob, _) = pair(&world).await;
+        for number in 0..8 {
+            ann.say(&chat(&format!("m{number}"))).await;
+        }
+        let mut count = 0;
+        while count < 8 {
+            let heard = bob.next().await.expect("the server is there");
+            match heard.starts_with("<r ") {
+                true => bob.say(&acknowledge(count)).await,
+                false => count += 1,
+            }
+        }
+        farewell([ann, bob]).await;
+        world.end().await;
+    });
+}
+
 /// Only what changes a device is written down again, or each message would write a row more.
 #[test]
 fn what_is_remembered_of_a_device_is_not_written_with_its_messages() {
@@ -263,6 +329,7 @@ fn a_panic_in_a_session_costs_its_stream_and_its_contacts_hear() {
     });
 }
 
+mod asleep;
 mod restart;
 mod resumption;
 mod sleep;

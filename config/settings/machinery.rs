@@ -12,10 +12,10 @@ section! {
         /// The page cache of the database; it takes two to three times this.
         pub cache: Size = Size::mib(32),
         /// Changes kept in memory between two checkpoints; more starts one early.
-        pub memtable: Size = Size::mib(8),
+        pub memtable: Size = Size::mib(16),
         /// Time between two checkpoints.
         #[serde(with = "span")]
-        pub checkpoint: Duration = 2 * SECOND,
+        pub checkpoint: Duration = 5 * SECOND,
         /// The length at which a journal segment is closed and the next begun.
         pub segment: Size = Size::mib(16),
         /// Free space below which nothing that must last is accepted.

@@ -7,6 +7,38 @@ use crate::quantity::{Size, span};
 use crate::section::section;
 
 section! {
+    /// Stream management (XEP-0198).
+    pub struct Acks {
+        /// Stanzas not yet acknowledged that one session may have in memory. What comes then waits
+        /// in the store if it must last.
+        pub stanzas: usize = 1_000,
+        /// Their bytes.
+        pub size: Size = Size::mib(1),
+        /// Bytes of what waits in the store, 1 KiB more of each for its rows; a session over it is
+        /// ended.
+        pub spill: Size = Size::mib(64),
+        /// How long a client may have something without being asked whether it has. It is asked
+        /// at once after such a pause, and for every fifth stanza.
+        #[serde(with = "span")]
+        pub pause: Duration = SECOND,
+        /// How long an acknowledgement may take before the connection counts as lost.
+        #[serde(with = "span")]
+        pub timeout: Duration = 60 * SECOND,
+        /// How long an `<r/>` waits for the disk before it is answered with what is there.
+        #[serde(with = "span")]
+        pub delay: Duration = Duration::from_millis(100),
+        /// How long a session waits for its client when the connection is lost, or the server has
+        /// started again; zero: not at all.
+        #[serde(with = "span")]
+        pub resume: Duration = 600 * SECOND,
+        /// How long all sessions of an account must have waited before nothing of it is kept in
+        /// memory.
+        #[serde(with = "span")]
+        pub sleep: Duration = 60 * SECOND,
+    }
+}
+
+section! {
     /// The clients of an account that say which they are (XEP-0388), and their tokens (XEP-0484).
     pub struct Clients {
         /// How many of one account are remembered: beyond that the one not seen for longest is

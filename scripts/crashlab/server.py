@@ -28,6 +28,9 @@ per_hour = 0
 trusted = ["127.0.0.0/8"]
 [accounts]
 iterations = 4096
+# So that whoever waits for a moment is asleep.
+[acks]
+sleep = "50 ms"
 # So that segments end and checkpoints come while somebody looks.
 [storage]
 segment = "1 MiB"

@@ -437,6 +437,11 @@ impl AccountRole for Pep {
         }
     }
 
+    /// Other servers do not tell again who is there.
+    fn is_written(&self) -> bool {
+        self.face.interests.can_be_recalled()
+    }
+
     /// After a restart of the server nothing is known of any client: the device is asked again, and
     /// told what it may have missed meanwhile.
     fn rejoined(&mut self, device: DeviceId, view: View, fx: &mut Effects) {

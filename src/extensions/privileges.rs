@@ -1,7 +1,9 @@
-//! XEP-0356, Privileged Entity: what a component may do with the accounts of its domain, as far as
-//! the operator granted it. Who has no privilege is answered as any stranger.
+//! XEP-0356, Privileged Entity, and XEP-0355, Namespace Delegation: what a component may do with
+//! the accounts of its domain, as far as the operator granted it. Who has no privilege is answered
+//! as any stranger.
 
 mod behalf;
+mod delegation;
 mod grants;
 
 use std::collections::HashMap;
@@ -31,11 +33,19 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The extension.
 pub const PRIVILEGES: Extension = Extension {
     name: "privileges",
-    specs: &[Spec {
-        xep: 356,
-        version: "0.4.1",
-        title: "Privileged Entity",
-    }],
+    specs: &[
+        Spec {
+            xep: 355,
+            version: "0.5",
+            title: "Namespace Delegation",
+        },
+        Spec {
+            xep: 356,
+            version: "0.4.1",
+            title: "Privileged Entity",
+        },
+    ],
+    server_features: &[delegation::NS],
     account_namespaces: &[NS],
     account: Some(|_| Box::new(Privileges::default())),
     domain: Some(&Domain),
@@ -84,13 +94,28 @@ impl DomainRole for Domain {
     /// §4.2, §5.2, §6.2, §7.2: it is told what it may do.
     fn component_came(&self, component: &Component, site: &Site, fx: &mut Effects) {
         let home = site.home_of(&component.name);
-        let told = granted(component, home, site).and_then(|it| it.to_element());
-        if let Some(privilege) = told
-            && let (Ok(from), Ok(to)) = (Jid::parse(home), Jid::parse(&component.name))
-        {
+        let Some(grants) = granted(component, home, site) else {
+            return;
+        };
+        let (Ok(from), Ok(to)) = (Jid::parse(home), Jid::parse(&component.name)) else {
+            return;
+        };
+        if let Some(message) = delegation::advertisement(&grants, &from, &to) {
+            fx.route(message);
+        }
+        if let Some(privilege) = grants.to_element() {
             let message = Stanza::message(MessageType::Normal).with_id(random_id());
             fx.route(message.with_from(from).with_to(to).with_child(&privilege));
         }
+    }
+
+    fn diverts(&self, request: &Stanza, site: &Site, fx: &mut Effects) -> bool {
+        let domain = request.to.as_ref().map_or("", |to| to.domain());
+        delegation::divert(request, domain, site, fx)
+    }
+
+    fn answered(&self, answer: &Stanza, site: &Site, fx: &mut Effects) {
+        delegation::answered(answer, site, fx);
     }
 
     /// §5: a message in the name of the server or of one of its users.
@@ -230,6 +255,10 @@ impl AccountRole for Privileges {
                 fx.route(gone);
             }
         }
+    }
+
+    fn diverts(&mut self, request: &Stanza, view: View, fx: &mut Effects) -> bool {
+        delegation::divert(request, view.account.jid.domain(), view.site, fx)
     }
 
     fn rejoined(&mut self, device: DeviceId, view: View, fx: &mut Effects) {

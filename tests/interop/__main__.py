@@ -3,8 +3,10 @@
     python tests/interop PROGRAM [--tokio CLIENT] [--nbxmpp PYTHON]
                                  [--go CLIENT] [--xmppjs SCRIPT]
                                  [--suite FOLDER] [--only CLIENT,...]
-    python tests/interop PROGRAM [--prosody PROSODY] [--ejabberd ERL]    only with these servers
-    python tests/interop PROGRAM --components [--biboumi PROGRAM --ngircd PROGRAM]"""
+    python tests/interop PROGRAM [--prosody PROSODY] [--ejabberd ERL] [--cost MESSAGES]
+    python tests/interop PROGRAM --components [--biboumi PROGRAM --ngircd PROGRAM]
+
+The second with these servers only, the third with components only."""
 
 import argparse
 import asyncio
@@ -12,6 +14,7 @@ import logging
 import sys
 
 import federation
+import remote_cost
 import story
 import with_component
 import with_go
@@ -75,6 +78,8 @@ async def main():
     parser.add_argument("--nbxmpp", help="a Python with nbxmpp")
     parser.add_argument("--prosody", help="another server, and nothing else")
     parser.add_argument("--ejabberd", help="Erlang, which has that other server")
+    parser.add_argument("--cost", type=int, metavar="MESSAGES",
+                        help="what one between two servers of these kinds costs, and nothing else")
     parser.add_argument("--components", action="store_true",
                         help="external components, and nothing else")
     parser.add_argument("--biboumi", help="a bridge to IRC")
@@ -94,6 +99,10 @@ async def main():
     only = options.only.split(",")
     kinds = [kind for kind in kinds if kind.library in only]
     score = Score(options.verbose)
+    if options.cost:
+        programs = {"Rookery": options.program, "Prosody": options.prosody}
+        await remote_cost.perform(programs, options.cost)
+        return 0
     peers = ((Prosody, options.prosody), (Ejabberd, options.ejabberd))
     peers = [(kind, peer) for kind, peer in peers if peer]
     for kind, peer in peers:

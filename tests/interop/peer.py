@@ -7,7 +7,7 @@ import socket
 import struct
 import subprocess
 
-from server import DOMAIN, PATIENCE
+from server import PATIENCE
 
 ADDRESS = "127.0.0.1"
 # How servers believe each other: by certificates of a test authority, over STARTTLS, over TLS from
@@ -36,16 +36,19 @@ class Peer:
     settling = 0
     # It answers questions to people who do not exist.
     answers_for_nobody = False
-    # The host at which its DNS says that we are.
-    target = DOMAIN
+    # The host at which its DNS says that others are; None: each at its own name.
+    target = None
     # The ways of believing in which it is tried.
     proofs = ()
+
+    # What it is told to log.
+    level = "debug"
 
     def __init__(self, program, folder, proof, names, ports):
         self.program, self.proof, self.names = program, proof, names
         self.authority = folder
         self.certificate = folder / "ca.pem"
-        self.folder = folder / "peer"
+        self.folder = folder / self.domain
         self.folder.mkdir()
         self.starttls, self.s2s, self.extra = ports
         self.log = self.folder / "log"
@@ -116,10 +119,12 @@ class Peer:
 
 
 class Names(asyncio.DatagramProtocol):
-    """A name server (RFC 1035) that knows where our domain is, and nothing else."""
+    """A name server (RFC 1035) that knows at which ports of `target` some domains are (none: of
+    their own name), and nothing else."""
 
-    def __init__(self, service, target, port):
-        self.service, self.target, self.port = f"{service}._tcp.{DOMAIN}", target, port
+    def __init__(self, service, target, ports):
+        self.target, self.hosts = target, {*ports, target}
+        self.ports = {f"{service}._tcp.{domain}": (domain, port) for domain, port in ports.items()}
 
     def connection_made(self, transport):
         self.transport = transport
@@ -131,12 +136,14 @@ class Names(asyncio.DatagramProtocol):
             at += 1 + data[at]
         question, kind = data[12:at + 5], struct.unpack("!H", data[at + 1:at + 3])[0]
         name, record = ".".join(labels), None
-        if (name, kind) == (self.service, 33):
-            target = b"".join(bytes([len(part)]) + part.encode() for part in self.target.split("."))
-            record = struct.pack("!HHH", 0, 0, self.port) + target + b"\0"
-        elif (name, kind) == (DOMAIN, 1):
-            record = socket.inet_aton("127.0.0.1")
-        known = record is not None or name == DOMAIN
+        if kind == 33 and name in self.ports:
+            domain, port = self.ports[name]
+            labels = (self.target or domain).split(".")
+            target = b"".join(bytes([len(part)]) + part.encode() for part in labels)
+            record = struct.pack("!HHH", 0, 0, port) + target + b"\0"
+        elif kind == 1 and name in self.hosts:
+            record = socket.inet_aton(ADDRESS)
+        known = record is not None or name in self.hosts
         # An authoritative answer that could also have recursed; or no such name.
         flags = 0x8580 | (0 if known else 3)
         answer = data[:2] + struct.pack("!HHHHH", flags, 1, int(record is not None), 0, 0)

@@ -23,7 +23,8 @@ def free_ports(count):
 
 
 class Server:
-    def __init__(self, program, address="127.0.0.1", ports=None, more="", s2s=ALONE):
+    def __init__(self, program, address="127.0.0.1", ports=None, more="", s2s=ALONE, domain=DOMAIN):
+        self.domain = domain
         self.program = program
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rookery-interop-"))
         self.address = address
@@ -31,7 +32,7 @@ class Server:
         self.settings = self.folder / "rookery.toml"
         # The defaults, on other ports: what a client meets on a fresh machine.
         self.settings.write_text(
-            f'domains = ["{DOMAIN}"]\n'
+            f'domains = ["{domain}"]\n'
             f'data = "{self.folder}/data"\n'
             f'[listen]\nc2s = ["{address}:{self.starttls}"]\n'
             f'c2s_tls = ["{address}:{self.direct}"]\n'
@@ -89,7 +90,7 @@ class Server:
         return told.decode()
 
     async def account(self, name):
-        address = f"{name}@{DOMAIN}"
+        address = f"{name}@{self.domain}"
         await self.command("user", "add", address, "--password-stdin", stdin=secret(name))
         return address
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 import tempfile
 
-from slixmpp import ComponentXMPP, Message
+from slixmpp import JID, ComponentXMPP, Message
 from slixmpp.exceptions import IqError, IqTimeout
 
 from server import DOMAIN, PATIENCE, Server, free_ports
@@ -136,13 +136,14 @@ async def biboumi_with_irc(server, programs):
     name = f"irc.{DOMAIN}"
     port, secret = await made(server, name, "bridge")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="rookery-biboumi-"))
-    (irc,) = free_ports(1)
+    # biboumi knows the usual port only, so the address is one that nobody uses.
+    irc, channel = "127.0.0.199", f"#rookery@{name}"
     (folder / "ngircd.conf").write_text(
-        f"[Global]\nName = irc.test.net\nInfo = test\nPorts = {irc}\nListen = 127.0.0.1\n"
+        f"[Global]\nName = irc.test.net\nInfo = test\nPorts = 6667\nListen = {irc}\n"
         "[Options]\nPAM = no\nIdent = no\nDNS = no\n")
     (folder / "biboumi.cfg").write_text(
         f"hostname={name}\npassword={secret}\nport={port}\nxmpp_server_ip=127.0.0.1\n"
-        f"db_name={folder}/db.sqlite\nfixed_irc_server=127.0.0.1\nlog_level=0\n"
+        f"db_name={folder}/db.sqlite\nfixed_irc_server={irc}\nlog_level=0\n"
         f"log_file={folder}/log\nrealname_customization=false\n"
         f"admin=admin@{DOMAIN}\n")
     processes = [
@@ -165,8 +166,22 @@ async def biboumi_with_irc(server, programs):
         commands = await alice.client["xep_0030"].get_items(
             jid=name, node="http://jabber.org/protocol/commands")
         assert len(commands["disco_items"]["items"]) > 0
-        answer = await alice.client["xep_0199"].send_ping(name, timeout=PATIENCE)
-        assert answer is not None
+        # Two people meet in a channel, each with a connection of his own to the IRC server.
+        carol = await person(server, "chats-too")
+        for one, nick in ((alice, "alice"), (carol, "carol")):
+            one.client.register_plugin("xep_0045")
+            await one.client["xep_0045"].join_muc_wait(JID(channel), nick, timeout=PATIENCE)
+        heard = asyncio.get_running_loop().create_future()
+
+        def hears(message):
+            if message["body"] == "ahoy" and not heard.done():
+                heard.set_result(message["from"].resource)
+
+        carol.client.add_event_handler("groupchat_message", hears)
+        alice.client.send_message(mto=channel, mbody="ahoy", mtype="groupchat")
+        assert await asyncio.wait_for(heard, PATIENCE) == "alice"
+        for one in (alice, carol):
+            await one.leave()
         return f"{len(commands['disco_items']['items'])} commands"
     finally:
         for process in processes:
@@ -183,7 +198,7 @@ async def run(program, score, programs):
         for name, function in CHECKS:
             await score.run(name, function(server))
         if all(programs):
-            await score.run("biboumi: is found, pinged, and shows its commands",
+            await score.run("biboumi: is found, shows its commands, and two meet on IRC",
                             biboumi_with_irc(server, programs))
         await server.calm()
     finally:

@@ -10,6 +10,8 @@ from server import secret
 class Prosody(Peer):
     name, domain = "Prosody", "prosody.test"
     proofs = (EXTERNAL, DIRECT_TLS, BIDI, DIALBACK, NO_PROOF)
+    # Modules beside those that the story needs.
+    modules = ()
     # It offers that to servers that have logged in, so not where dialback is the proof.
     acknowledges = (EXTERNAL, DIRECT_TLS, BIDI)
 
@@ -19,14 +21,15 @@ class Prosody(Peer):
         authority = f'cafile = "{self.certificate}"' if trusts(self.proof) else "verify = nil"
         direct = self.proof == DIRECT_TLS
         kind, other = ("direct_tls_", "") if direct else ("", "direct_tls_")
+        more = "".join(f', "{module}"' for module in self.modules)
         bidi = "" if self.proof == BIDI else '"s2s_bidi",'
         self.settings.write_text(f"""
 run_as_root = true; prosody_user = "root"; prosody_group = "root"
 data_path = "{self.folder}"; pidfile = "{self.folder}/pid"
-log = {{ {{ levels = {{ min = "debug" }}, to = "file", filename = "{self.log}" }} }}
+log = {{ {{ levels = {{ min = "{self.level}" }}, to = "file", filename = "{self.log}" }} }}
 plugin_paths = {{}}
 modules_enabled = {{ "roster", "saslauth", "tls", "dialback", "disco", "ping", "vcard", "offline",
-    "smacks", "pep", "posix", "s2s_bidi" }}
+    "smacks", "pep", "posix", "s2s_bidi" {more} }}
 modules_disabled = {{ {bidi} "http", "bosh", "websocket" }}
 interfaces = {{ "{self.address}" }}; local_interfaces = {{ "{self.address}" }}
 c2s_ports = {{ {self.starttls} }}; c2s_direct_tls_ports = {{}}

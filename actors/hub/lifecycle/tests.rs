@@ -130,7 +130,7 @@ fn an_extension_that_wakes_for_ever_keeps_no_account_in_memory() {
         ann.hear("id='1'").await;
         drop(ann);
         world.retired("ann").await;
-        let bound = settings().engine.retire * super::WAKEFUL;
+        let bound = settings().engine.retire * crate::hub::rest::WAKEFUL;
         assert!(begun.elapsed() > bound / 2, "{:?}", begun.elapsed());
         world.end().await;
     });

@@ -7,6 +7,7 @@ use super::*;
 use crate::admin::{Command, Outcome};
 use crate::effect::Query;
 use crate::extension::{DomainRole, Extension, List};
+use crate::hub::remembered;
 use crate::keys::Kind as RowKind;
 use crate::messages::Mail;
 use crate::testing::{WANTED, World, jid, run, settings};
@@ -136,6 +137,27 @@ fn a_service_answers_from_a_hub_that_comes_and_goes_and_keeps_what_was_written()
         bob.say(&ask("4", "list")).await;
         assert!(bob.hear("id='4'").await.contains(">ann@test bob@test<"));
         drop(bob);
+        world.end().await;
+    });
+}
+
+/// Asked again after a crash, what found nothing to change might undo what was asked for after it.
+#[test]
+fn what_changed_nothing_is_not_asked_again_either() {
+    run(async {
+        let world = World::new(&["ann"], LIST);
+        let mut ann = world.login("ann", "a").await;
+        ann.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+            .await;
+        ann.hear("<enabled").await;
+        ann.say(&ask("1", "list")).await;
+        ann.hear("id='1'").await;
+        // Nobody has asked for a count, which would be written for itself.
+        let handled = || remembered::gather(world.sessions(1))[0].handled.count;
+        world
+            .until("that it was handled is on the disk", |_| handled() == 1)
+            .await;
+        drop(ann);
         world.end().await;
     });
 }

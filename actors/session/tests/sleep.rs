@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{attribute, chat, farewell, ids, nothing_is_left, pair, world};
+use crate::keys::{AccountId, SessionKey};
 use crate::messages::{Mail, Order};
 use crate::testing::{Client, World, jid, run};
 
@@ -105,8 +106,11 @@ fn who_sleeps_too_long_has_gone() {
 fn who_is_woken_has_what_is_left_of_the_time() {
     run(async {
         let (world, _) = asleep(|it| it.acks.resume = Duration::from_secs(3600)).await;
-        let until = world.realm().directory.sleepers.wake(BOB);
-        let left = until.expect("he sleeps") - tokio::time::Instant::now();
+        let slumber = world.realm().directory.sleepers.wake(BOB);
+        let until = slumber
+            .expect("he sleeps")
+            .until(SessionKey::new(AccountId(2), 0));
+        let left = until - tokio::time::Instant::now();
         assert!(left <= Duration::from_secs(3600) && left > Duration::from_secs(3000));
         world.stop().await;
     });

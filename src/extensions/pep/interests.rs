@@ -146,6 +146,15 @@ impl Interests {
         false
     }
 
+    /// Whether [`Interests::recall`] would bring back all that is known.
+    pub fn can_be_recalled(&self) -> bool {
+        self.known.iter().all(|known| {
+            let key = known.claim.key();
+            let is_learned = key.is_some_and(|key| self.learned.get(&key).is_some());
+            is_learned && matches!(known.who, Who::Device(_))
+        })
+    }
+
     /// Somebody went.
     pub fn forget(&mut self, who: &Who) {
         self.known.retain(|it| it.who != *who);

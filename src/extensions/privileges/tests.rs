@@ -95,3 +95,87 @@ fn what_is_never_answered_is_refused_in_the_end() {
     let told: Vec<_> = fx.routed().map(verdict).collect();
     assert_eq!(told, vec!["remote-server-timeout"; WAITING]);
 }
+
+/// What alice asks in a namespace that is delegated, and what the component is asked of it.
+fn diverted(scene: &Scene, namespace: &str, from: &str) -> Option<(Stanza, Stanza)> {
+    let query = Element::new(namespace, "query");
+    let request = Stanza::iq(IqType::Get, "q").with_from(jid(from));
+    let request = request.with_to(jid("alice@a.test")).with_child(&query);
+    let mut fx = scene.effects();
+    let taken = Privileges::default().diverts(&request, scene.view(), &mut fx);
+    let asked = fx.routed().next().cloned();
+    assert_eq!(taken, asked.is_some());
+    Some((request, asked?))
+}
+
+/// The answer of a component, in which the inner IQ has these attributes.
+fn answer(asked: &Stanza, inner: &str) -> Stanza {
+    let text = format!(
+        "<delegation xmlns='{}'><forwarded xmlns='{}'><iq xmlns='jabber:client' {inner}>\
+         <query xmlns='urn:x'/></iq></forwarded></delegation>",
+        delegation::NS,
+        ns::FORWARD
+    );
+    asked.result_reply(Some(Element::parse(&text, ns::CLIENT).unwrap()))
+}
+
+#[test]
+fn what_is_delegated_and_nothing_else_is_answered_by_the_component() {
+    let scene = scene("irc.a.test", "delegate:urn:x");
+    let (request, asked) = diverted(&scene, "urn:x", "alice@a.test/r0").unwrap();
+    assert_eq!(asked.from, Some(jid("a.test")));
+    assert_eq!(asked.to, Some(jid("irc.a.test")));
+    assert!(
+        text(&asked).contains("from='alice@a.test/r0'"),
+        "{}",
+        text(&asked)
+    );
+    assert!(diverted(&scene, "urn:y", "alice@a.test/r0").is_none());
+    // §4.3.1: it asks itself nothing.
+    assert!(diverted(&scene, "urn:x", "irc.a.test").is_none());
+    // Somebody else answers, with the right id.
+    let good = answer(&asked, "type='result' id='q' to='alice@a.test/r0'");
+    let mut fx = scene.effects();
+    Domain.answered(
+        &good.clone().with_from(jid("x@irc.a.test")),
+        &scene.site,
+        &mut fx,
+    );
+    assert!(fx.list().is_empty());
+    Domain.answered(&good, &scene.site, &mut fx);
+    let told = fx.routed().next().unwrap().clone();
+    assert_eq!((&told.to, &told.from), (&request.from, &request.to));
+    assert_eq!(verdict(&told), "result");
+    assert!(told.has("urn:x", "query"));
+    // Once.
+    let mut fx = scene.effects();
+    Domain.answered(&good, &scene.site, &mut fx);
+    assert!(fx.list().is_empty());
+}
+
+#[test]
+fn an_answer_that_is_none_is_not_passed_on() {
+    let scene = scene("irc.a.test", "delegate:urn:x");
+    let rows = [
+        "type='result' id='q' to='alice@a.test/r1'",
+        "type='result' id='other' to='alice@a.test/r0'",
+        "type='error' id='q' to='alice@a.test/r0'",
+        "type='set' id='q' to='alice@a.test/r0'",
+        "type='result' id='q' to='alice@a.test/r0' from='bob@a.test'",
+        "type='result' id='q'",
+    ];
+    for inner in rows {
+        let (_, asked) = diverted(&scene, "urn:x", "alice@a.test/r0").unwrap();
+        let mut fx = scene.effects();
+        Domain.answered(&answer(&asked, inner), &scene.site, &mut fx);
+        let told = fx.routed().next().unwrap();
+        assert_eq!(verdict(told), "service-unavailable", "{inner}");
+        assert_eq!(told.to, Some(jid("alice@a.test/r0")));
+    }
+    // So is a component that is away, which the Link says by an error.
+    let (_, asked) = diverted(&scene, "urn:x", "alice@a.test/r0").unwrap();
+    let error = StanzaError::new(Condition::ServiceUnavailable);
+    let mut fx = scene.effects();
+    Domain.answered(&asked.error_reply(&error).unwrap(), &scene.site, &mut fx);
+    assert_eq!(fx.routed().next().map(verdict), Some("service-unavailable"));
+}

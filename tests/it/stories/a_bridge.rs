@@ -336,3 +336,42 @@ fn without_a_privilege_it_may_do_nothing_of_this() {
         "<message type='error' id='m'>{forbidden}</message>"
     ));
 }
+
+#[test]
+fn it_answers_in_the_place_of_the_server() {
+    let world = World::start();
+    let secret = add(&world, NAME, "delegate:urn:example:weather");
+    let mut alice = world.online("alice@a.test/phone");
+    let weather = "<weather xmlns='urn:example:weather'/>";
+    // While it is away nobody answers.
+    alice.gets(
+        &format!("<iq type='get' id='w1'>{weather}</iq>"),
+        "<iq type='error' id='w1'><error>\
+         <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+    );
+    let mut bridge = Bridge::come(&world, NAME, &secret);
+    bridge.hears(
+        "<message from='a.test' to='irc.a.test'><delegation xmlns='urn:xmpp:delegation:2'>\
+         <delegated namespace='urn:example:weather'/></delegation></message>",
+    );
+    for to in ["", "to='a.test'"] {
+        alice.says(&format!("<iq type='get' id='w2' {to}>{weather}</iq>"));
+        let asked = bridge.hears(&format!(
+            "<iq type='set' from='a.test' to='irc.a.test'>\
+             <delegation xmlns='urn:xmpp:delegation:2'><forwarded xmlns='urn:xmpp:forward:0'>\
+             <iq xmlns='jabber:client' type='get' id='w2' from='alice@a.test/phone'>{weather}</iq>\
+             </forwarded></delegation></iq>"
+        ));
+        bridge.says(&format!(
+            "<iq type='result' id='{}' from='irc.a.test' to='a.test'>\
+             <delegation xmlns='urn:xmpp:delegation:2'><forwarded xmlns='urn:xmpp:forward:0'>\
+             <iq xmlns='jabber:client' type='result' id='w2' to='alice@a.test/phone'>\
+             <weather xmlns='urn:example:weather'>rain</weather></iq></forwarded></delegation>\
+             </iq>",
+            asked.attr("id").unwrap_or_default()
+        ));
+        alice.waits_for(
+            "<iq type='result' id='w2'><weather xmlns='urn:example:weather'>rain</weather></iq>",
+        );
+    }
+}

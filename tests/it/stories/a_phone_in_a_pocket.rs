@@ -190,6 +190,39 @@ fn the_line_breaks_while_it_sleeps() {
     }
 }
 
+/// So does one of which nothing is in memory any more.
+#[test]
+fn the_server_forgets_it_while_it_sleeps() {
+    let world = World::with(Plan {
+        more: "[acks]\nsleep = \"20ms\"".into(),
+        ..Plan::default()
+    });
+    let mut phone = world.online(PHONE);
+    let mut bob = world.online("bob@b.test/home");
+    phone.says("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let enabled = phone.waits_for("<enabled xmlns='urn:xmpp:sm:3' resume='*'/>");
+    let previd = enabled.attr("id").expect("an id").to_string();
+    phone.says(AWAY);
+    phone.ping();
+    shows(&mut bob, "one");
+    bob.ping();
+    drop(phone.client.socket().shutdown(Shutdown::Both));
+    std::thread::sleep(QUIET);
+    let mut client = world.tcp();
+    client.open().expect("a stream");
+    client.login("alice", &password("alice")).expect("a login");
+    client.say(&format!(
+        "<resume xmlns='urn:xmpp:sm:3' previd='{previd}' h='1'/>"
+    ));
+    client
+        .expect("urn:xmpp:sm:3", "resumed")
+        .expect("the session");
+    let mut phone = Device::new(client);
+    phone.waits_for(&status("one"));
+    shows(&mut bob, "two");
+    phone.waits_for(&status("two"));
+}
+
 /// XEP-0386 §4.2: it may go to sleep while it logs in.
 #[test]
 fn from_the_first_moment() {

@@ -177,6 +177,10 @@ fn contacts_elsewhere_hear_by_their_full_address() {
     let question = passage.fx.routed().next().expect("a question").clone();
     assert_eq!(question.to, Some(jid("zoe@z.test/r")));
     let answer = question.result_reply(Some(info(&["urn:n"])));
+    assert!(
+        !pep.is_written(),
+        "her server does not tell again that she is there"
+    );
     pep.answered(&answer, scene.view(), &mut scene.effects());
     let request = stanza(&publish("urn:n", "i", "one")).with_from(jid("alice@a.test/r"));
     let mut fx = scene.ask_as(&mut pep, Origin::Elsewhere, &request);
@@ -197,4 +201,5 @@ fn contacts_elsewhere_hear_by_their_full_address() {
     let mut passage = Passage::incoming(&scene, gone);
     passage.show(|pass, fx| pep.after(pass, &[], scene.view(), fx));
     assert!(pep.face.interests.abroad("urn:n").next().is_none());
+    assert!(pep.is_written());
 }
