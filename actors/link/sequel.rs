@@ -1,5 +1,4 @@
-//! What a line begins with: where the session of an earlier one went on, and what of it the other
-//! server had (XEP-0198 §5).
+//! How a new line goes on with the session of the one before it (XEP-0198 §5), or begins another.
 
 use std::time::Instant;
 

@@ -281,11 +281,18 @@ impl Stream {
         }
     }
 
-    /// From here on all streams of this domain have one rate. What else this one proves comes under
-    /// it, too.
-    fn join_flow(&mut self, domain: &str) {
+    /// From here on all streams of its first domain have one rate, whoever opened them. What else
+    /// this one proves comes under it, too.
+    fn join_flow(&mut self) {
         let burst = self.realm.site.settings.s2s.burst.get() as f64;
-        if let State::Peer(peer) = &self.state
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        let domain = match &peer.side {
+            Side::In(machine) => machine.pairs().first().map(|pair| &pair.from),
+            Side::Out(machine, _) => Some(&machine.errand().pair.to),
+        };
+        if let Some(domain) = domain
             && let Some(rates) = &mut self.rates
         {
             rates.shared = Some(peer.peers.flows.of(domain, burst, Instant::now()));
@@ -304,6 +311,7 @@ impl Stream {
             peer.pending = None;
             peer.called = None;
             self.reader.set_limits(limits);
+            self.join_flow();
         }
         is_first
     }

@@ -81,11 +81,7 @@ impl Stream {
                 self.may_go_back(&pair, bidi);
                 // One line of log for a stream, however many domains it proves.
                 let (server, to, address) = (&pair.from, &pair.to, self.peer);
-                let is_first = self.prove_peer();
-                if is_first {
-                    self.join_flow(server);
-                }
-                match is_first {
+                match self.prove_peer() {
                     true => info!(%server, %to, %address, "a server came"),
                     false => debug!(%server, %to, %address, "a server proved one domain more"),
                 }

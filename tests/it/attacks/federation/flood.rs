@@ -3,9 +3,10 @@
 use super::super::row::{Row, Stage, State, must, scene};
 use super::{message, proved};
 use crate::authority::Authority;
-use crate::client::Silence;
+use crate::client::{Client, Silence};
+use crate::elsewhere::{EXTERNAL, Elsewhere, asking};
 use crate::world::{Plan, World};
-use crate::xml::{CLIENT, Heard};
+use crate::xml::{CLIENT, Heard, SASL};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -26,14 +27,30 @@ const STREAMS: usize = 4;
 const READ: usize = 16 << 10;
 const TIME: Duration = Duration::from_secs(4);
 
-/// All streams of a domain have one rate.
+/// A stream that this server opened, on which the other may send, too (XEP-0288).
+fn fetched(alice: &mut Client) -> Result<Client, String> {
+    let server = Elsewhere::of("flood.test");
+    alice.say("<message type='chat' to='x@flood.test' id='m'><body>Hi!</body></message>");
+    let mut visit = server.secured(&Authority::get().leaf(&["flood.test"]))?;
+    let both = "<bidi xmlns='urn:xmpp:features:bidi'/>";
+    server.begin(&mut visit, &format!("{EXTERNAL}{both}"))?;
+    visit.expect("urn:xmpp:bidi", "bidi")?;
+    visit.expect(SASL, "auth")?;
+    visit.say(&format!("<success xmlns='{SASL}'/>"));
+    visit.restart();
+    server.begin(&mut visit, "")?;
+    Elsewhere::id_of_next(&mut visit)?;
+    Ok(visit)
+}
+
+/// All streams of a domain have one rate, whoever opened them.
 fn flood(stage: &Stage) -> Result<(), String> {
     let mut plan = Authority::get().certified_plan(&["a.test", "b.test"]);
     let rates = "[s2s]\nrate = \"64 KiB\"\nburst = \"64 KiB\"\n";
     let more = plan.more.replace("[s2s]\n", rates);
     plan = Plan {
         trusted: false,
-        more: format!("strangers_per_minute = 100000\n{more}"),
+        more: format!("strangers_per_minute = 100000\n{more}{}", asking()),
         ..plan
     };
     let world = World::with(plan);
@@ -43,14 +60,15 @@ fn flood(stage: &Stage) -> Result<(), String> {
     };
     let mut alice = stage.client(State::Bound)?;
     let mut streams = Vec::new();
-    for _ in 0..STREAMS {
-        streams.push(proved(&stage, "evil.test", &["evil.test"])?);
+    for _ in 1..STREAMS {
+        streams.push(proved(&stage, "flood.test", &["flood.test"])?);
     }
+    streams.push(fetched(&mut alice)?);
     let sockets = streams.iter().map(|it| it.socket().try_clone());
     let sockets: Vec<TcpStream> = sockets.collect::<Result<_, _>>().expect("sockets");
     let to = stage.bare("alice");
-    let long =
-        message("x@evil.test", &to, "x").replace("<body>x", &format!("<body>{}", "x".repeat(LONG)));
+    let long = message("x@flood.test", &to, "x")
+        .replace("<body>x", &format!("<body>{}", "x".repeat(LONG)));
     let begun = Instant::now();
     let heard = std::thread::scope(|scope| {
         for stream in &mut streams {
