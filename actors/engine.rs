@@ -33,6 +33,7 @@ use crate::peers::{Abroad, Peers};
 use crate::realm::{Gauges, HANDSHAKES, Realm};
 use crate::receipt::Receipt;
 use crate::registry::Registry;
+use crate::roll::Roll;
 use crate::site::Site;
 use crate::sleepers;
 use crate::transport::Tls;
@@ -91,6 +92,7 @@ impl Engine {
         let site = Site::new(settings, extensions);
         let peers = peers(&site, &secret);
         site.notices.load(keeper.store())?;
+        site.fence.load(keeper.store())?;
         keeper.start(idle, telling(&directory, &links), fatal)?;
         let realm = Arc::new(Realm {
             login: Arc::new(login(&site, &secret, accounts.lacking())),
@@ -111,6 +113,7 @@ impl Engine {
             tls: ArcSwap::new(tls),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
             gauges: Gauges::default(),
+            roll: Roll::default(),
             births: AtomicU64::new(1),
             bindings: AtomicU32::new(1),
             closing: watch::Sender::new(false),

@@ -9,6 +9,7 @@
 
 mod bounce;
 pub mod course;
+mod orders;
 pub mod outbox;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::lifeline::Lifeline;
 use crate::messages::{FromLine, LastWord, Mail, Order, ToStream};
 use crate::realm::Realm;
 use crate::receipt::Receipt;
+use crate::roll::counts::Share;
 use course::{Course, Pace};
 use outbox::{Bounds, Outbox};
 
@@ -56,6 +58,11 @@ pub fn pair_of(stanza: &Stanza) -> Option<Pair> {
 /// The name of a pair's Link in the directory. No domain has a space in it.
 pub fn key_of(pair: &Pair) -> SmolStr {
     smol_str::format_smolstr!("{} {}", pair.to, pair.from)
+}
+
+/// The other domain in such a name.
+pub fn remote_in(key: &str) -> Option<&str> {
+    Some(key.split_once(' ')?.0)
 }
 
 /// How a Link gets a line. What is called answers by [`FromLine`], with the number it is given.
@@ -91,6 +98,8 @@ pub struct Link {
     used: Instant,
     /// The server stops, since then.
     draining: Option<Instant>,
+    /// What waits, among all that waits.
+    share: Share,
     _lifeline: Lifeline,
 }
 
@@ -126,6 +135,7 @@ impl Link {
             };
             // Half of the number is the Link's own, so that tickets of a dead one are never met.
             let ticket = realm.births.fetch_add(1, Ordering::Relaxed) << 32;
+            let share = realm.roll.counts.share();
             let lifeline = Lifeline::link(&realm, pair.clone(), Arc::clone(&birth.load));
             let link = Link {
                 outbox: Outbox::new(&pair, bounds),
@@ -141,6 +151,7 @@ impl Link {
                 tidying: false,
                 used: Instant::now(),
                 draining: None,
+                share,
                 _lifeline: lifeline,
             };
             Context::with_receiver(birth.mailbox).run(link);
@@ -214,11 +225,15 @@ impl Link {
         if let Some(query) = self.outbox.due() {
             self.read(query, ctx);
         }
+        if self.is_blocked() {
+            self.give_up(&Refusal::Blocked, |_| true);
+        }
         self.send();
         let anything = !self.outbox.is_empty();
         if anything && self.draining.is_none() && self.course.calls(Instant::now()) {
             self.call(ctx);
         }
+        self.share.set(self.outbox.census().0 as u64);
         if !self.later.is_empty() && !std::mem::replace(&mut self.tidying, true) {
             ctx.run_later(TIDY, |link, _| link.tidy());
         }
@@ -290,6 +305,7 @@ impl Link {
         if self.draining.is_some() {
             return;
         }
+        let refusal = refusal.filter(|_| !self.is_blocked());
         match refusal {
             Some(refusal) => self.failed(refusal, ctx),
             None => {
@@ -398,6 +414,7 @@ impl Handler<Mail> for Link {
             Mail::Incoming(envelope) => self.incoming(*envelope, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
             Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
+            Mail::Link(order) => self.ordered(order, ctx),
             Mail::Probe(answer) => {
                 // It was only to wake up; nobody need wait for the answer.
                 let _ = answer.send(());

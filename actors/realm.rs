@@ -2,6 +2,7 @@
 
 mod clients;
 mod orders;
+mod servers;
 mod users;
 
 pub use orders::After;
@@ -32,6 +33,7 @@ use crate::messages::Mail;
 use crate::owners::Owners;
 use crate::peers::Peers;
 use crate::registry::Registry;
+use crate::roll::Roll;
 use crate::site::{Site, VERSION};
 use crate::transport::Tls;
 
@@ -59,6 +61,8 @@ pub struct Realm {
     pub login: Arc<Login>,
     pub handshakes: Arc<Semaphore>,
     pub gauges: Gauges,
+    /// The streams with other servers.
+    pub roll: Roll,
     /// Counts the Hubs that were ever started, so that what was meant for a dead one means
     /// nothing to its successor.
     pub(crate) births: AtomicU64,
@@ -146,6 +150,7 @@ impl Realm {
             store_problems: self.keeper.problems(&store),
             panics: self.gauges.panics.load(Ordering::Relaxed),
             overflows: self.gauges.overflows.load(Ordering::Relaxed),
+            servers: self.roll.numbers(),
         }
     }
 }

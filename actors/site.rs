@@ -14,6 +14,7 @@ use zeroize::Zeroize;
 
 use crate::effect::Millis;
 use crate::extension::List;
+use crate::fence::Fence;
 use crate::notices::Notices;
 use crate::service::Host;
 
@@ -34,6 +35,8 @@ pub struct Site {
     pub admins: Vec<Jid>,
     /// What the administrators have everybody told.
     pub notices: Notices,
+    /// Which other domains are spoken with.
+    pub fence: Fence,
     /// Random for each run: signs what is given out and need not be remembered.
     pub key: [u8; 32],
     started: Instant,
@@ -54,6 +57,7 @@ impl Site {
             .iter()
             .filter_map(|text| Jid::parse(text).ok())
             .collect();
+        let fence = Fence::new(&settings.s2s);
         Site {
             settings,
             extensions,
@@ -61,6 +65,7 @@ impl Site {
             hosts,
             admins,
             notices: Notices::default(),
+            fence,
             key: random(),
             started: Instant::now(),
             shared: Mutex::default(),

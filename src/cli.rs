@@ -7,6 +7,7 @@ mod check_config;
 mod order;
 mod password;
 mod reload;
+mod s2s;
 mod serve;
 mod shown;
 mod status;
@@ -79,6 +80,9 @@ enum Command {
     /// Accounts
     #[command(subcommand)]
     User(user::User),
+    /// Other servers
+    #[command(subcommand)]
+    S2s(s2s::S2s),
     /// Numbers on the server
     Status,
     /// The specifications this server implements
@@ -108,6 +112,7 @@ pub fn run(parts: Parts) -> ExitCode {
         None | Some(Command::Serve) => serve::serve(&place, parts.start),
         Some(Command::CheckConfig { sample }) => check_config::check_config(&place, sample),
         Some(Command::User(user)) => user::user(&place, user, parts.start),
+        Some(Command::S2s(order)) => s2s::s2s(&place, order, parts.start),
         Some(Command::Status) => status::status(&place, parts.start),
         Some(Command::Xeps) => xeps::xeps(&place, &(parts.xeps)()),
         Some(Command::Reload) => reload::reload(&place),

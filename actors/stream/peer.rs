@@ -34,6 +34,8 @@ use crate::peer_tls::{Beginning, Presented};
 use crate::peers::{Peers, Place, Query, standing};
 use crate::realm::Realm;
 use crate::receipt::{Bounds, Owner};
+use crate::roll::Entry;
+use crate::trace::{Tracer, TracersEnd};
 use acks::Acks;
 
 /// How long another server may take until the first pair is proved.
@@ -64,6 +66,8 @@ pub(in crate::stream) struct Peer {
     full: bool,
     /// Its place among those who have not proved anything.
     pending: Option<Pending>,
+    /// What whoever runs this server sees of it.
+    entry: Arc<Entry>,
 }
 
 enum Side {
@@ -88,6 +92,8 @@ pub enum Caller {
         /// Which stream.
         asker: Addr<Stream>,
     },
+    /// For somebody who wants to know of every step, and nothing else.
+    Tracer(TracersEnd),
 }
 
 /// The Link's end of a line. Whatever becomes of the stream, the Link hears that it is gone.
@@ -113,6 +119,9 @@ impl Caller {
 
     /// The line is gone.
     fn down(&mut self, refusal: Option<Refusal>) {
+        if let Caller::Tracer(end) = self {
+            end.tell(Err(refusal.clone().unwrap_or(Refusal::Closed)));
+        }
         if let Caller::Link(LinesEnd { line, link }) = self
             && let Some(link) = link.take()
         {
@@ -152,6 +161,7 @@ impl Stream {
         Stream::create(move |ctx| {
             let (side, place) = (Side::In(machine), Place::default());
             let peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            peer.entry.learn(|facts| facts.address = Some(address));
             Stream::await_closing(&realm, ctx);
             let mut stream = Stream::bare(&realm, address, StreamKind::Server);
             stream.rates = rates;
@@ -173,7 +183,7 @@ impl Stream {
             let place = Place::default();
             let question = match &caller {
                 Caller::Asker { query, .. } => Some(query.clone()),
-                Caller::Link(_) => None,
+                Caller::Link(_) | Caller::Tracer(_) => None,
             };
             let machine = PeerOut::new(Arc::clone(&peers.outbound), errand.clone());
             let side = Side::Out(machine, caller);
@@ -195,6 +205,9 @@ impl Stream {
         };
         if let Event::Open(header) = &event {
             peer.lang.clone_from(&header.lang);
+        }
+        if let Some(tracer) = peer.tracer() {
+            tracer.heard(&event);
         }
         match (event, &peer.side) {
             (Event::Element(element), _) if peer.proved && is_stanza(&element) => {
@@ -231,6 +244,7 @@ impl Stream {
     /// What became of a key that was asked about.
     pub(super) fn verified(&mut self, query: Query, verdict: Verdict, ctx: &mut Context<Stream>) {
         let Query { pair, id, .. } = query;
+        self.realm.roll.counts.verified(verdict);
         self.tell_in(peer_in::Event::Verified { pair, id, verdict }, ctx);
     }
 
@@ -269,6 +283,7 @@ impl Stream {
                     }
                     Err(why) => {
                         debug!(peer = %stream.peer, %why, "no TLS with a server");
+                        stream.trouble(why.to_string());
                         stream.tell_out(peer_out::Event::Lost(Refusal::TlsFailed), ctx);
                         ctx.stop();
                     }
@@ -281,6 +296,17 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
+        peer.entry.learn(|facts| {
+            facts.tls = shown.tls();
+            facts.certificate = shown.description();
+        });
+        if let Some(tracer) = peer.tracer() {
+            tracer.note(format!("encrypted: {}", shown.tls().unwrap_or_default()));
+            tracer.note(match shown.description() {
+                Some(description) => format!("its certificate is {description}"),
+                None => "it shows no certificate".into(),
+            });
+        }
         peer.shown = shown;
         // RFC 6120 §5.4.3.3: nothing of before TLS is known any more.
         self.unread = Vec::new();
@@ -332,6 +358,8 @@ impl Peer {
         let owner = Owner::new(bounds, move |notice| {
             to_self.do_send(ToStream::Ledger(notice))
         });
+        let outbound = matches!(side, Side::Out(..));
+        let entry = (realm.roll).enter(outbound, realm.site.now(), ctx.address().recipient());
         Peer {
             side,
             peers: Arc::clone(peers),
@@ -345,20 +373,41 @@ impl Peer {
             lang: None,
             full: false,
             pending,
+            entry,
         }
     }
 
     /// What its certificate is worth for this domain. The first doubt is for whoever runs this
     /// server; one stream may claim thousands of domains (attack F34).
     fn stands(&mut self, realm: &Realm, domain: &str) -> Standing {
-        let (standing, doubt) = standing(realm, &self.shown, domain, &self.place);
-        if let Some(doubt) = doubt {
+        let (standing, proof) = standing(realm, &self.shown, domain, &self.place);
+        let outbound = self.entry.outbound;
+        match &proof {
+            Ok(proof) => (self.entry).learn(|facts| facts.certify(domain, *proof)),
+            Err(doubt) if standing == Standing::Uncertified => {
+                let now = realm.site.now();
+                (realm.roll).trouble(outbound, domain, doubt.to_string(), now);
+            }
+            Err(_) => {}
+        }
+        if let Some(tracer) = self.tracer() {
+            tracer.judged(domain, standing, &proof);
+        }
+        if let (Standing::Uncertified, Err(doubt)) = (standing, proof) {
             match std::mem::replace(&mut self.doubted, true) {
                 false => info!(server = %domain, %doubt, "a certificate is not good enough"),
                 true => debug!(server = %domain, %doubt, "nor is it for this domain"),
             }
         }
         standing
+    }
+
+    /// Who wants to know of every step.
+    fn tracer(&self) -> Option<&Tracer> {
+        match &self.side {
+            Side::Out(_, Caller::Tracer(end)) => Some(&end.tracer),
+            _ => None,
+        }
     }
 
     /// Whether nothing that was read may be looked at now.

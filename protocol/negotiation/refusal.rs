@@ -3,7 +3,7 @@
 use smol_str::SmolStr;
 
 use crate::dialback::Problem;
-use crate::error::{Condition, StanzaError, StreamCondition, StreamError};
+use crate::error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
 
 /// Why there is no stream to a domain, or none for a pair. The first five are for whoever looks up
 /// and dials; the machine never says them.
@@ -92,6 +92,35 @@ impl Refusal {
         }
     }
 
+    /// The kind of it, to be counted.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Refusal::NoDomain => "no-domain",
+            Refusal::NoServer => "no-server",
+            Refusal::Unreachable => "unreachable",
+            Refusal::Lost => "lost",
+            Refusal::TlsFailed => "tls-failed",
+            Refusal::Timeout => "timeout",
+            Refusal::NoTls => "no-tls",
+            Refusal::TlsRefused => "tls-refused",
+            Refusal::Injection => "injection",
+            Refusal::Certificate => "certificate",
+            Refusal::Blocked => "blocked",
+            Refusal::WrongName => "wrong-name",
+            Refusal::NoId => "no-id",
+            Refusal::OldVersion => "old-version",
+            Refusal::NoMethod => "no-method",
+            Refusal::External(_) => "external",
+            Refusal::Key => "key",
+            Refusal::Dialback(_) => "dialback",
+            Refusal::Stream(_) => "stream-error",
+            Refusal::Closed => "closed",
+            Refusal::Broken(_) => "broken",
+            Refusal::Ended(_) => "ended-here",
+            Refusal::Separate => "separate",
+        }
+    }
+
     /// Whether trying again soon will hardly help: what waits for the domain may be returned.
     pub fn is_lasting(&self) -> bool {
         match self {
@@ -127,21 +156,27 @@ impl Refusal {
         }
     }
 
-    /// The condition that the senders of stanzas are told (RFC 6120 §8.3.3.16 and §8.3.3.17; for
-    /// dialback, whatever its problem, XEP-0220 §2.1.1 and §2.5).
+    /// The condition that the senders of stanzas are told (RFC 6120 §10.4): not found is a domain
+    /// that has no server, or none that knows it; late is one whose server there is and with which
+    /// no stream comes about, for whatever reason (for dialback, see XEP-0220 §2.1.1 and §2.5).
     pub fn condition(&self) -> Condition {
         match self {
             Refusal::Blocked => Condition::NotAllowed,
             Refusal::Key => Condition::InternalServerError,
-            Refusal::Dialback(_) => Condition::RemoteServerTimeout,
-            _ if self.is_lasting() => Condition::RemoteServerNotFound,
+            Refusal::NoDomain | Refusal::NoServer => Condition::RemoteServerNotFound,
+            Refusal::Stream(error) if is_unknown(error) => Condition::RemoteServerNotFound,
             _ => Condition::RemoteServerTimeout,
         }
     }
 
-    /// What the sender of a stanza to that domain is told.
+    /// What the sender of a stanza to that domain is told. Waiting helps only where the reason may
+    /// go by itself (RFC 6120 §8.3.3.17).
     pub fn to_error(&self, domain: &str) -> StanzaError {
-        StanzaError::new(self.condition()).with_text(format!("{domain}: {self}"))
+        let error = StanzaError::new(self.condition()).with_text(format!("{domain}: {self}"));
+        match self.is_lasting() {
+            true => error.with_kind(ErrorType::Cancel),
+            false => error,
+        }
     }
 
     /// What came of a key that could not be asked about for this reason (XEP-0220 §2.5).
@@ -165,7 +200,6 @@ fn is_unknown(error: &StreamError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorType;
 
     /// Rows F38 and F39, XEP-0220 §2.1.1.
     #[test]
@@ -178,18 +212,34 @@ mod tests {
                 ErrorType::Cancel,
             ),
             (
-                Refusal::Certificate,
+                Refusal::NoServer,
                 "remote-server-not-found",
                 ErrorType::Cancel,
             ),
-            (Refusal::NoTls, "remote-server-not-found", ErrorType::Cancel),
+            (
+                Refusal::Certificate,
+                "remote-server-timeout",
+                ErrorType::Cancel,
+            ),
+            (Refusal::NoTls, "remote-server-timeout", ErrorType::Cancel),
+            (Refusal::Blocked, "not-allowed", ErrorType::Cancel),
+            (
+                Refusal::Dialback(Problem::NotAuthorized),
+                "remote-server-timeout",
+                ErrorType::Cancel,
+            ),
+            (
+                Refusal::Dialback(Problem::RemoteConnectionFailed),
+                "remote-server-timeout",
+                ErrorType::Wait,
+            ),
             (Refusal::Timeout, "remote-server-timeout", ErrorType::Wait),
             (Refusal::Lost, "remote-server-timeout", ErrorType::Wait),
             (Refusal::Key, "internal-server-error", ErrorType::Cancel),
             (
                 Refusal::Dialback(Problem::ItemNotFound),
                 "remote-server-timeout",
-                ErrorType::Wait,
+                ErrorType::Cancel,
             ),
             (
                 stream(StreamCondition::HostUnknown),

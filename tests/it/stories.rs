@@ -1,6 +1,7 @@
 //! Stories over real sockets: who connects, says, hears. One file, one story.
 
 mod a_board_for_everybody;
+mod a_domain_that_is_not_welcome;
 mod a_full_mailbox;
 mod a_new_password;
 mod a_phone_in_a_pocket;
@@ -13,10 +14,12 @@ mod blocking;
 mod by_every_door;
 mod certificates_of_servers;
 mod coming_back;
+mod far_away;
 mod history;
 mod how_far_one_has_read;
 mod leaving_for_good;
 mod logging_in_today;
+mod looking_after_other_servers;
 mod making_an_account;
 mod moving_away;
 mod notices;

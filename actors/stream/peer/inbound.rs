@@ -72,6 +72,13 @@ impl Stream {
             Action::Proved { pair, .. } => {
                 // One line of log for a stream, however many domains it proves.
                 let (server, to, address) = (&pair.from, &pair.to, self.peer);
+                peer.entry.prove(to, server, None);
+                self.realm.roll.well(false, server);
+                if self.realm.site.fence.blocks(server) {
+                    // It was blocked while the proof was on its way.
+                    let error = StreamError::new(StreamCondition::PolicyViolation);
+                    return Some(Happened::Fail(error));
+                }
                 match self.prove_peer() {
                     true => info!(%server, %to, %address, "a server came"),
                     false => debug!(%server, %to, %address, "a server proved one domain more"),
