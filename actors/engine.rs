@@ -185,6 +185,9 @@ pub enum StartError {
 /// accounts that are gone still owe, what waits for other servers.
 fn take_up(realm: &Arc<Realm>) -> Result<(), StoreError> {
     sleepers::recall(realm)?;
+    if let Some(peers) = &realm.peers {
+        peers.sessions.load(&realm.keeper)?;
+    }
     let (owed, done) = owed::bequests(realm.keeper.store(), realm.site.now())?;
     owed.into_iter().for_each(|it| realm.route(it));
     if !done.is_empty() {

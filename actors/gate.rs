@@ -16,6 +16,8 @@ use rookery_config::settings::Limits;
 /// let in.
 const ADDRESSES: usize = 65_536;
 const HOUR: Duration = Duration::from_secs(3600);
+/// Other servers that one address may have asked about, a second and at once (attack R11).
+const QUESTIONS: f64 = 10.0;
 
 /// Watches over the connections of a server.
 pub struct Gate {
@@ -37,6 +39,8 @@ struct State {
 #[derive(Clone, Copy)]
 struct Address {
     bucket: Bucket,
+    /// What is left of its [`QUESTIONS`].
+    questions: Bucket,
     pending: usize,
     failures: u32,
     first_failure: Instant,
@@ -65,6 +69,11 @@ impl Bucket {
         self.tokens = (self.tokens + gained).min(burst) - cost;
         self.last = now;
         (self.tokens < 0.0).then(|| Duration::from_secs_f64(-self.tokens / rate.max(0.001)))
+    }
+
+    /// How long nothing was taken.
+    pub fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last)
     }
 
     /// Takes `cost` only if it is there.
@@ -178,6 +187,25 @@ impl Gate {
         bucket.try_take(1.0, rate, burst, now)
     }
 
+    /// Whether another server may be asked, since somebody here says something of it: who makes us
+    /// call others must not make us call many.
+    pub fn inquires(&self, address: IpAddr, now: Instant) -> bool {
+        if self.trusts(address) {
+            return true;
+        }
+        let burst = f64::from(self.limits.connection_burst);
+        let mut state = self.state.lock();
+        let key = state.key(address);
+        let addresses = &mut state.addresses;
+        // It has a connection, but may be forgotten since.
+        if addresses.len() >= ADDRESSES && !addresses.contains_key(&key) {
+            return false;
+        }
+        let new = || Address::new(burst, now);
+        let questions = &mut addresses.entry(key).or_insert_with(new).questions;
+        questions.try_take(1.0, QUESTIONS, QUESTIONS, now)
+    }
+
     /// No account was made after all.
     pub fn unregistered(&self, address: IpAddr) {
         let mut state = self.state.lock();
@@ -240,6 +268,7 @@ impl Address {
     fn new(burst: f64, now: Instant) -> Address {
         Address {
             bucket: Bucket::full(burst, now),
+            questions: Bucket::full(QUESTIONS, now),
             pending: 0,
             failures: 0,
             first_failure: now,
@@ -306,6 +335,18 @@ mod tests {
         assert!(gate.enter(ip, now + Duration::from_secs(599)).is_none());
         assert!(gate.enter(address("192.0.2.9"), now).is_some());
         assert!(gate.enter(ip, now + Duration::from_secs(601)).is_some());
+    }
+
+    #[test]
+    fn an_address_has_so_many_others_asked_a_second() {
+        let gate = Gate::new(Limits::default(), 3);
+        let now = Instant::now();
+        let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        let _pending = [gate.enter(one, now), gate.enter(other, now)];
+        let asked = |ip, now| (0..100).filter(|_| gate.inquires(ip, now)).count();
+        assert_eq!(asked(one, now), 10);
+        assert_eq!(asked(other, now), 10);
+        assert_eq!(asked(one, now + Duration::from_millis(550)), 5);
     }
 
     #[test]

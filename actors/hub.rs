@@ -426,6 +426,8 @@ impl Hub {
             Mail::Probe(answer) => {
                 let _ = answer.send(());
             }
+            // A Link's.
+            Mail::Answered(_) => {}
             #[cfg(test)]
             Mail::Fault => std::panic::panic_any(crate::testing::WANTED),
             #[cfg(test)]

@@ -7,6 +7,9 @@ use rookery_storage::KeyRange;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct AccountId(pub u32);
 
+/// Under it lie the sessions of other servers' streams: no account has it.
+pub const PEERS: AccountId = AccountId(0);
+
 /// A kind of row in `Tree::Account`. Kinds below [`Kind::ON_DEMAND`] are loaded with the Hub.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Kind(pub u8);

@@ -36,9 +36,10 @@
 //! care of it as a recipient's Hub does: its outbox row, the sender's rows and the mark of the
 //! receipt are one frame. The Link calls the other server when there is something to say; a
 //! [`stream`] of its own, the *line*, finds it, secures the connection, proves who we are and
-//! writes. Rows go when the other server has acknowledged. What comes from another server is
-//! admitted by its stream for the domains proved there, and goes to the router with a receipt of
-//! the stream's own ledger.
+//! writes. Rows go when the other server has acknowledged, or has answered a question behind them.
+//! What comes from another server is admitted by its stream for the domains proved there, and goes
+//! to the router with a receipt of the stream's own ledger. The ledger outlives its stream, and
+//! what it counted the server ([`peers::sessions`]): a line that broke goes on where it stopped.
 //!
 //! # The actors
 //!
@@ -78,6 +79,7 @@ pub mod effect;
 pub mod engine;
 pub mod extension;
 pub mod fence;
+pub mod flows;
 pub mod gate;
 pub mod hub;
 pub mod keeper;

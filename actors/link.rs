@@ -7,6 +7,7 @@
 //! who are here. The bytes themselves go over a [`Stream`](crate::stream) of its own, the *line*,
 //! which dials, secures and proves. Losing a line changes nobody's presence.
 
+mod barrier;
 mod bounce;
 pub mod course;
 mod orders;
@@ -21,6 +22,7 @@ use rookery_protocol::dialback::Pair;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::stanza::Stanza;
+use rookery_protocol::stream_management::handled_count_too_high;
 use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tracing::warn;
@@ -29,11 +31,14 @@ use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
 use crate::keeper::{Committed, Tell};
 use crate::lifeline::Lifeline;
-use crate::messages::{FromLine, LastWord, Mail, Order, ToStream};
+use crate::messages::{FromLine, Mail, Order, Sequel, ToStream};
 use crate::realm::Realm;
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, is_later};
 use crate::roll::counts::Share;
+use crate::site::random;
+use barrier::Barrier;
 use course::{Course, Pace};
+pub use orders::remote_in;
 use outbox::{Bounds, Outbox};
 
 /// Rows of what has arrived are deleted this long after, unless another frame takes them along.
@@ -42,10 +47,9 @@ const TIDY: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(5);
 /// Written and not acknowledged, at most; with more it waits.
 const WINDOW: usize = 256;
-/// A server without XEP-0198 has what stayed written for so long, in milliseconds.
+/// A server without XEP-0198 that does not answer either has what stayed written for so long, in
+/// milliseconds.
 const SETTLED: Millis = 60_000;
-/// When the server stops: what is said last still goes out, and is acknowledged, within these.
-const LAST_WORDS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
 
 /// Which of our domains speaks to which domain elsewhere; `None`: the stanza does not say.
 pub fn pair_of(stanza: &Stanza) -> Option<Pair> {
@@ -60,21 +64,22 @@ pub fn key_of(pair: &Pair) -> SmolStr {
     smol_str::format_smolstr!("{} {}", pair.to, pair.from)
 }
 
-/// The other domain in such a name.
-pub fn remote_in(key: &str) -> Option<&str> {
-    Some(key.split_once(' ')?.0)
-}
-
 /// How a Link gets a line. What is called answers by [`FromLine`], with the number it is given.
 pub trait Roads: Send + Sync {
-    /// Calls the other server of `pair`.
-    fn call(
-        &self,
-        realm: &Arc<Realm>,
-        pair: &Pair,
-        number: u32,
-        link: Recipient<FromLine>,
-    ) -> Recipient<ToStream>;
+    /// Calls the other server.
+    fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream>;
+}
+
+/// What a Link wants.
+pub struct Wish {
+    /// Who speaks to whom.
+    pub pair: Pair,
+    /// The number of the line.
+    pub number: u32,
+    /// Who wants it.
+    pub link: Recipient<FromLine>,
+    /// The session of an earlier line, to be resumed if it can be (XEP-0198 §5).
+    pub earlier: Option<SmolStr>,
 }
 
 /// A Link.
@@ -91,6 +96,9 @@ pub struct Link {
     ticket: u64,
     /// Frames up to this one are on the disk.
     durable: u64,
+    /// A server that does not acknowledge is asked what it has, or will be.
+    barrier: Option<Barrier>,
+    barrier_due: bool,
     /// Deletions of rows, which may wait for the next frame.
     later: Frame,
     tidying: bool,
@@ -110,6 +118,8 @@ struct Line {
     acks: Option<bool>,
     /// It has not written all that it was given: nothing more for the moment.
     full: bool,
+    /// The frame that must be on the disk before anything is written.
+    ready: u64,
 }
 
 impl Resident for Link {
@@ -147,6 +157,8 @@ impl Link {
                 lines: 0,
                 ticket,
                 durable: ticket,
+                barrier: None,
+                barrier_due: false,
                 later: Frame::new(),
                 tidying: false,
                 used: Instant::now(),
@@ -229,11 +241,11 @@ impl Link {
             self.give_up(&Refusal::Blocked, |_| true);
         }
         self.send();
+        self.ask_for_more(ctx);
         let anything = !self.outbox.is_empty();
         if anything && self.draining.is_none() && self.course.calls(Instant::now()) {
             self.call(ctx);
         }
-        self.share.set(self.outbox.census().0 as u64);
         if !self.later.is_empty() && !std::mem::replace(&mut self.tidying, true) {
             ctx.run_later(TIDY, |link, _| link.tidy());
         }
@@ -270,7 +282,9 @@ impl Link {
         let Some(line) = self.line.as_mut() else {
             return;
         };
-        let Some(acks) = line.acks else { return };
+        let Some(acks) = line.acks.filter(|_| line.ready <= self.durable) else {
+            return;
+        };
         let now = self.realm.site.now();
         while !line.full
             && (!acks || self.outbox.unacked() < WINDOW)
@@ -278,6 +292,10 @@ impl Link {
         {
             self.used = Instant::now();
             line.stream.do_send(ToStream::Write { bytes, ask: acks });
+            #[cfg(feature = "seeded-bugs")]
+            if rookery_storage::seeded_bugs::is_on("forget-when-written") {
+                self.later.append(self.outbox.acked(1));
+            }
         }
     }
 
@@ -286,14 +304,62 @@ impl Link {
         let Some(roads) = &self.realm.roads else {
             return self.failed(Refusal::NoServer, ctx);
         };
-        let own = ctx.address().recipient();
-        let stream = roads.call(&self.realm, &self.pair, self.lines, own);
+        let wish = Wish {
+            pair: self.pair.clone(),
+            number: self.lines,
+            link: ctx.address().recipient(),
+            earlier: self.outbox.earlier(),
+        };
+        let stream = roads.call(&self.realm, wish);
         self.line = Some(Line {
             number: self.lines,
             stream,
             acks: None,
             full: false,
+            ready: 0,
         });
+    }
+
+    /// Stanzas may be written from here on, behind what the other server has.
+    fn up(&mut self, acks: bool, sequel: Sequel) {
+        self.course.came(Instant::now());
+        let Sequel { had, resumed, id } = sequel;
+        let frame = match (had, self.outbox.sent()) {
+            (Some(h), Some(sent)) if resumed && is_later(h, sent) => return self.too_high(h, sent),
+            (Some(h), _) => self.outbox.had(h),
+            (None, _) => Frame::new(),
+        };
+        self.later.append(frame);
+        if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
+            // It has told what it could: the next line has another.
+            self.later.append(self.outbox.end());
+            return self
+                .line
+                .iter()
+                .for_each(|it| it.stream.do_send(ToStream::End));
+        }
+        let frame = match (resumed, id) {
+            (true, _) => self.outbox.resume(had.unwrap_or_default()),
+            (false, Some(id)) => self.outbox.begin(id, u32::from_be_bytes(random())),
+            (false, None) => self.outbox.end(),
+        };
+        let waits = !frame.is_empty();
+        if waits {
+            self.commit(frame, Receipt::none());
+        }
+        if let Some(line) = self.line.as_mut() {
+            line.acks = Some(acks);
+            line.ready = if waits { self.ticket } else { 0 };
+        }
+    }
+
+    /// The other server says that it has more of the session than there was (XEP-0198 §6).
+    fn too_high(&mut self, h: u32, sent: u32) {
+        self.later.append(self.outbox.end());
+        if let Some(line) = &self.line {
+            let error = handled_count_too_high(h, sent.into());
+            line.stream.do_send(ToStream::Close(error));
+        }
     }
 
     /// The line broke, or never came about.
@@ -301,6 +367,7 @@ impl Link {
         let Some(line) = self.line.take() else {
             return;
         };
+        self.barrier = None;
         self.outbox.broke(line.acks == Some(true));
         if self.draining.is_some() {
             return;
@@ -309,6 +376,7 @@ impl Link {
         match refusal {
             Some(refusal) => self.failed(refusal, ctx),
             None => {
+                self.later.append(self.outbox.end());
                 self.course.ended();
                 self.go_on(ctx);
             }
@@ -320,11 +388,9 @@ impl Link {
             return;
         };
         match news {
-            FromLine::Up { acks, .. } => {
-                line.acks = Some(acks);
-                self.course.came(Instant::now());
-            }
+            FromLine::Up { acks, sequel, .. } => self.up(acks, sequel),
             FromLine::Acked { count, .. } => drop(self.later.append(self.outbox.acked(count))),
+            FromLine::Mixed { .. } => drop(self.later.append(self.outbox.end())),
             FromLine::Full { .. } => line.full = true,
             FromLine::Drained { .. } => line.full = false,
             FromLine::Down { refusal, .. } => return self.broke(refusal, ctx),
@@ -334,11 +400,11 @@ impl Link {
 
     /// Looks at the clock.
     fn tick(&mut self, ctx: &mut Context<Link>) {
+        self.share.set(self.outbox.census().0 as u64);
         if let Some(line) = &self.line
             && line.acks == Some(false)
         {
-            let settled = self.realm.site.now().saturating_sub(SETTLED);
-            self.later.append(self.outbox.settled(settled));
+            self.settle_by_time(self.realm.site.now().saturating_sub(SETTLED));
         }
         self.expire(ctx);
         let idle = self.realm.site.settings.outbox.idle;
@@ -353,6 +419,8 @@ impl Link {
     }
 
     fn retire(&mut self, ctx: &mut Context<Link>) {
+        let end = self.outbox.end();
+        self.later.append(end);
         self.tidy();
         let rests = self
             .course
@@ -370,6 +438,10 @@ impl Link {
             Committed::Refused => {
                 self.load.forget_refusal();
                 self.outbox.refused(ticket);
+                // It goes without: what comes of that is at worst that something comes twice.
+                if let Some(line) = self.line.as_mut().filter(|it| it.ready == ticket) {
+                    line.ready = 0;
+                }
             }
             Committed::Durable => {
                 self.durable = self.durable.max(ticket);
@@ -377,22 +449,6 @@ impl Link {
             }
         }
         self.go_on(ctx);
-    }
-
-    /// The server stops. What its sessions say last goes out; what is not acknowledged by then is
-    /// sent again when it has started.
-    fn drain(&mut self, word: LastWord, ctx: &mut Context<Link>) {
-        let since = *self.draining.get_or_insert_with(Instant::now);
-        let (least, most) = LAST_WORDS;
-        let said = self.outbox.is_empty() && since.elapsed() >= least;
-        if !said && since.elapsed() < most && self.course.is_up() {
-            ctx.run_later(least / 10, |link, ctx| link.drain(word, ctx));
-            return;
-        }
-        self.tidy();
-        if let Some(line) = &self.line {
-            line.stream.do_send(ToStream::Close(word.0));
-        }
     }
 }
 
@@ -415,6 +471,7 @@ impl Handler<Mail> for Link {
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
             Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
             Mail::Link(order) => self.ordered(order, ctx),
+            Mail::Answered(id) => self.barrier_passed(&id, ctx),
             Mail::Probe(answer) => {
                 // It was only to wake up; nobody need wait for the answer.
                 let _ = answer.send(());

@@ -24,6 +24,7 @@ use crate::peers::Query;
 use crate::receipt::{Notice, Owner, Receipt};
 use crate::session::{Counting, Session};
 use crate::stream::Stream;
+use crate::stream::peer::LinesEnd;
 
 /// Mail to a Hub.
 pub enum Mail {
@@ -49,6 +50,8 @@ pub enum Mail {
     Gone(DeviceId),
     /// The Hub's commits up to this ticket ended.
     Committed(u64, Committed),
+    /// Another server has answered the question with this id that its Link asked.
+    Answered(SmolStr),
     /// An administrator's order.
     Order(Order),
     /// An administrator's order to a Link.
@@ -373,6 +376,8 @@ pub enum ToStream {
     Close(StreamError),
     /// Close: nobody needs it any more.
     End,
+    /// A Link wants to send on another server's stream (XEP-0288).
+    Attach(LinesEnd),
     /// News of the ledger of what another server sent.
     Ledger(Notice),
     /// What was found out of a key.
@@ -388,10 +393,16 @@ impl Message for ToStream {
 /// Mail to a Link from its line, of which each has a number.
 pub enum FromLine {
     /// The other server takes stanzas of the pair from here on; whether it acknowledges them
-    /// (XEP-0198).
-    Up { line: u32, acks: bool },
+    /// (XEP-0198), and what became of the session of the line before.
+    Up {
+        line: u32,
+        acks: bool,
+        sequel: Sequel,
+    },
     /// It has so many more of what was written.
     Acked { line: u32, count: usize },
+    /// Stanzas come back on it: its session will not be resumed, as it counts only one way.
+    Mixed { line: u32 },
     /// The stream has not written yet what it was given: no more for the moment.
     Full { line: u32 },
     /// Now it has.
@@ -406,9 +417,20 @@ impl FromLine {
         use FromLine::*;
         match self {
             Up { line, .. } | Acked { line, .. } | Full { line } | Drained { line } => *line,
-            Down { line, .. } => *line,
+            Down { line, .. } | Mixed { line } => *line,
         }
     }
+}
+
+/// What became of the session of an earlier line (XEP-0198 §5).
+#[derive(Clone, Default, Debug)]
+pub struct Sequel {
+    /// What the other server had of it, as far as it knows.
+    pub had: Option<u32>,
+    /// It goes on.
+    pub resumed: bool,
+    /// If it does not: by what the new one can be resumed.
+    pub id: Option<SmolStr>,
 }
 
 impl Message for FromLine {

@@ -1,28 +1,36 @@
 //! What it takes to speak with other servers: how they are found, what they must prove, and what
 //! our side of a stream goes by. No actor.
 
+pub mod lines;
+pub mod sessions;
+
 use std::sync::Arc;
 
 use actix::prelude::*;
 use rookery_config::{Policy, Settings};
 use rookery_protocol::dialback::{Pair, Secret};
-use rookery_protocol::negotiation::peer_out::{Errand, Purpose};
+use rookery_protocol::negotiation::peer_out::{Earlier, Errand, Purpose};
 use rookery_protocol::negotiation::{Standing, peer_in, peer_out};
 use smol_str::SmolStr;
 use tokio::sync::Semaphore;
 
 use crate::dial::Dialer;
 use crate::effect::Millis;
-use crate::link::Roads;
-use crate::messages::{FromLine, ToStream};
+use crate::flows::Flows;
+use crate::link::{Roads, Wish};
+use crate::messages::ToStream;
 use crate::peer_tls::{Claim, Doubt, PeerTls, Presented, Reference};
 use crate::realm::Realm;
 use crate::resolver::{Resolver, Tlsa};
 use crate::stream::Stream;
-use crate::stream::peer::{Call, Caller};
+use crate::stream::peer::{Call, Caller, LinesEnd};
+use lines::Lines;
+use sessions::PeerSessions;
 
-/// Servers that may be called at once: thousands that do not answer must leave room for others.
-const CALLS: usize = 64;
+/// Servers that may be called at once and have not answered as servers do (attack R10).
+const CALLS: usize = 256;
+/// Servers that may be asked at once about keys that others showed (attack R11).
+const VERIFICATIONS: usize = 64;
 
 /// How this server speaks with others.
 pub struct Peers {
@@ -30,6 +38,12 @@ pub struct Peers {
     pub inbound: Arc<peer_in::Settings>,
     pub outbound: Arc<peer_out::Settings>,
     pub calls: Arc<Semaphore>,
+    pub flows: Flows,
+    verifications: Arc<Semaphore>,
+    /// Their streams that take stanzas back.
+    pub lines: Lines,
+    /// Their streams that can be resumed.
+    pub sessions: PeerSessions,
 }
 
 /// A key that another server is asked about.
@@ -63,39 +77,64 @@ impl Peers {
             idle_seconds: Some(settings.outbox.idle.as_secs() as u32),
             ..peer_in::Limits::default()
         };
+        let resumption = u32::try_from(s2s.resume.as_secs()).unwrap_or(u32::MAX);
+        let resumption = Some(resumption).filter(|it| *it > 0);
+        let bounds = sessions::Bounds {
+            sessions: s2s.sessions,
+            per_domain: s2s.sessions_per_domain,
+            resume: s2s.resume,
+            told: settings.outbox.give_up,
+        };
         Peers {
             dialer: Dialer::new(Resolver::new(&settings.dns), s2s),
             inbound: Arc::new(peer_in::Settings {
                 domains: domains.clone(),
                 secret: secret.clone(),
-                bidi: false,
-                resumption: None,
+                bidi: s2s.bidi,
+                resumption,
                 limits,
             }),
             outbound: Arc::new(peer_out::Settings {
                 domains,
                 secret,
                 dialback: true,
-                bidi: false,
+                bidi: s2s.bidi,
                 management: true,
-                // What must last waits in the outbox; nothing else of a session is kept.
-                resumption: false,
+                resumption: true,
                 limits: peer_out::Limits::default(),
             }),
             calls: Arc::new(Semaphore::new(CALLS)),
+            flows: Flows::default(),
+            verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
+            lines: Lines::default(),
+            sessions: PeerSessions::new(bounds),
         }
     }
 
-    /// Asks the server of `query.pair.from` about a key; the answer goes to `asker`.
-    pub fn verify(self: &Arc<Peers>, realm: &Arc<Realm>, query: Query, asker: Addr<Stream>) {
+    /// Asks the server of `query.pair.from` about a key; the answer goes to `asker`. False if too
+    /// many are being asked.
+    pub fn verify(
+        self: &Arc<Peers>,
+        realm: &Arc<Realm>,
+        query: Query,
+        asker: Addr<Stream>,
+    ) -> bool {
+        let Ok(place) = Arc::clone(&self.verifications).try_acquire_owned() else {
+            return false;
+        };
         let errand = Errand {
             pair: query.pair.reversed(),
             purpose: Purpose::Verify,
             external: false,
             earlier: None,
         };
-        let caller = Caller::Asker { query, asker };
+        let caller = Caller::Asker {
+            query,
+            asker,
+            place,
+        };
         Stream::call(realm, self, Call { errand, caller });
+        true
     }
 }
 
@@ -103,20 +142,21 @@ impl Peers {
 pub struct Abroad(pub Arc<Peers>);
 
 impl Roads for Abroad {
-    fn call(
-        &self,
-        realm: &Arc<Realm>,
-        pair: &Pair,
-        number: u32,
-        link: Recipient<FromLine>,
-    ) -> Recipient<ToStream> {
+    fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream> {
+        if let Some(stream) = self.0.lines.find(&wish.pair) {
+            let end = LinesEnd::borrowed(wish.number, wish.link);
+            stream.do_send(ToStream::Attach(end));
+            return stream.recipient();
+        }
+        // Where something came back there is no session: there is nothing that we have handled.
+        let earlier = wish.earlier.map(|previd| Earlier { previd, h: 0 });
         let errand = Errand {
-            pair: pair.clone(),
+            external: is_certified(realm, &wish.pair.from),
+            pair: wish.pair,
             purpose: Purpose::Send,
-            external: is_certified(realm, &pair.from),
-            earlier: None,
+            earlier,
         };
-        let caller = Caller::link(number, link);
+        let caller = Caller::link(wish.number, wish.link);
         Stream::call(realm, &self.0, Call { errand, caller }).recipient()
     }
 }

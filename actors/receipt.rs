@@ -175,6 +175,11 @@ impl Owner {
         self.ledger.lock().marks = Some(Box::new(Marks::new(session, since, handled)));
     }
 
+    /// The session is over: nothing is marked any more.
+    pub fn forget_marks(&self) {
+        self.ledger.lock().marks = None;
+    }
+
     /// These marks of before the server started again say what no other does, until all before them
     /// is settled.
     pub fn spare_marks(&self, marks: &[(u8, u32)]) {

@@ -80,6 +80,8 @@ pub struct Proved {
     pub by: Security,
     /// Our own certificate was proof enough; none where nothing is sent on this stream.
     pub external: Option<bool>,
+    /// Stanzas go both ways on this stream (XEP-0288).
+    pub both: bool,
 }
 
 /// How the other server proved its domain.
@@ -161,9 +163,16 @@ impl Roll {
         }
     }
 
-    /// The domains with which something went wrong when they came.
-    pub fn troubled(&self) -> Vec<SmolStr> {
-        self.inbound.lock().keys().cloned().collect()
+    /// The domains with which something went wrong when they came, so many at most, the latest
+    /// ones: anybody can come as anything.
+    pub fn troubled(&self, most: usize) -> Vec<SmolStr> {
+        let troubles = self.inbound.lock();
+        let mut all: Vec<_> = troubles.iter().map(|(domain, it)| (it.0, domain)).collect();
+        all.sort_unstable_by(|one, other| other.cmp(one));
+        all.into_iter()
+            .take(most)
+            .map(|(_, domain)| domain.clone())
+            .collect()
     }
 
     fn troubles(&self, outbound: bool) -> &Mutex<Troubles> {
@@ -203,8 +212,8 @@ impl Entry {
         change(&mut self.facts.lock());
     }
 
-    /// A pair is proved; `external`: see [`Proved`].
-    pub fn prove(&self, local: &str, remote: &str, external: Option<bool>) -> Security {
+    /// A pair is proved; `external` and `both`: see [`Proved`].
+    pub fn prove(&self, local: &str, remote: &str, external: Option<bool>, both: bool) -> Security {
         let mut facts = self.facts.lock();
         let proof = facts.certified.iter().find(|it| it.0 == remote);
         let by = match proof.map(|(_, proof)| proof.by) {
@@ -217,6 +226,7 @@ impl Entry {
             remote: remote.into(),
             by,
             external,
+            both,
         };
         facts
             .pairs

@@ -76,7 +76,9 @@ impl Sleepers {
 /// sleep. The Hubs of the others start: something is to be said of their sessions, or for them.
 pub fn recall(realm: &Arc<Realm>) -> Result<(), StoreError> {
     let (mut waiting, mut busy) = (HashSet::new(), HashSet::new());
-    let mut range = KeyRange::all();
+    // Those of other servers are no accounts'.
+    let peers = [&keys::PEERS.0.to_be_bytes()[..], &[0xff; 32]].concat();
+    let mut range = KeyRange::all().after(&peers);
     let store = realm.keeper.store();
     // One row of each account leads to the others.
     while let Some((key, _)) = store.range(Tree::Sessions, &range, 1, Forward)?.pop()

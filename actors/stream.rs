@@ -27,6 +27,7 @@ use rookery_protocol::stream_management;
 use smol_str::SmolStr;
 use tracing::debug;
 
+use crate::flows::Flow;
 use crate::gate::{Bucket, Pending};
 use crate::lifeline::Lifeline;
 use crate::messages::{Bound, Mail, ToStream};
@@ -115,6 +116,8 @@ struct Negotiation {
 
 struct Rates {
     bytes: Bucket,
+    /// Instead of `bytes`: what all streams of a server's domain share.
+    shared: Option<Flow>,
     stanzas: Bucket,
 }
 
@@ -127,6 +130,7 @@ impl Stream {
         let rates = (!trusted).then(|| {
             Box::new(Rates {
                 bytes: Bucket::full(limits.burst.get() as f64, now),
+                shared: None,
                 stanzas: Bucket::full(f64::from(limits.stanza_burst), now),
             })
         });
@@ -256,10 +260,12 @@ impl Stream {
                 _ => (settings.limits.rate, settings.limits.burst),
             };
             let (rate, burst) = (rate.get() as f64, burst.get() as f64);
-            if let Some(wait) = rates
-                .bytes
-                .take(bytes.len() as f64, rate, burst, self.heard)
-            {
+            let cost = bytes.len() as f64;
+            let wait = match &rates.shared {
+                Some(flow) => flow.lock().take(cost, rate, burst, self.heard),
+                None => rates.bytes.take(cost, rate, burst, self.heard),
+            };
+            if let Some(wait) = wait {
                 self.pause_for(wait, ctx);
             }
         }
@@ -393,6 +399,7 @@ impl Stream {
     }
 
     fn hang_up(&mut self, ctx: &mut Context<Stream>) {
+        self.withdraw_back(ctx);
         self.nudge();
         self.unread = Vec::new();
         self.state = State::Closing;
@@ -430,6 +437,7 @@ impl Handler<ToStream> for Stream {
             ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
             ToStream::End => self.finish_peer(ctx),
+            ToStream::Attach(end) => self.attach(end, ctx),
             ToStream::Ledger(notice) => self.ledger(notice, ctx),
             ToStream::Verified { query, verdict } => self.verified(query, verdict, ctx),
             ToStream::SessionDied { jid, device } => {

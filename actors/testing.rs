@@ -2,20 +2,23 @@
 //! through memory as peers of this machine. A world that ends with actors still running fails its
 //! test.
 
+pub mod certificates;
 mod client;
 mod disk;
 pub mod dns;
+pub mod dns_signing;
 pub mod far;
 pub mod ledger;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::{Duration, Instant};
 
 use rookery_config::{Plaintext, Settings};
 use rookery_protocol::jid::Jid;
+use rookery_protocol::reader::StreamKind;
 use rookery_protocol::sasl::{Credentials, Password};
 use rookery_storage::record::encode;
 use rookery_storage::testing::{MemoryShelf, SimulatedDisk};
@@ -23,6 +26,7 @@ use rookery_storage::{Direction, Frame, KeyRange, Options, ShelfChoice, Store, T
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCertUsingSni;
 
+use certificates::Authority;
 pub use client::{Client, attribute};
 use disk::SlowDisk;
 
@@ -32,7 +36,7 @@ use crate::engine::{Engine, Start};
 use crate::extension::List;
 use crate::keys::{self, AccountId, Kind, Part, SessionKey};
 use crate::link::Roads;
-use crate::peer_tls::{Judge, OneForAll, PeerTls, Roots};
+use crate::peer_tls::{Judge, OneForAll, PeerTls, Presented};
 use crate::realm::Realm;
 use crate::stream::{Arrival, Stream};
 use crate::transport::Tls;
@@ -77,6 +81,9 @@ pub fn settings() -> Settings {
         domains: vec![DOMAIN.to_owned()],
         ..Settings::default()
     };
+    // The network of this machine is none of a test's business.
+    settings.listen.s2s = vec![];
+    settings.listen.s2s_tls = vec![];
     settings.c2s.plaintext = Plaintext::Loopback;
     settings.limits.trusted = vec!["127.0.0.0/8".parse().expect("a network")];
     settings.engine.lanes = 2;
@@ -191,6 +198,24 @@ impl World {
             .expect("a trusted peer is let in");
         let lane = &self.realm().lanes.all()[0];
         assert!(lane.spawn_fn(move || Stream::open(&realm, arrival(), peer, pending)));
+    }
+
+    /// The server of a domain, which has proved that it is.
+    pub async fn server(&self, domain: &str) -> Client {
+        let (here, there) = tokio::io::duplex(64 * 1024);
+        let realm = Arc::clone(self.realm());
+        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let pending = realm.gate.enter(peer, Instant::now());
+        let pending = pending.expect("a trusted peer is let in");
+        let shown = (peer, Presented::new(&authority().leaf(&[domain]).chain));
+        let lane = &self.realm().lanes.all()[0];
+        assert!(lane.spawn_fn(move || {
+            let arrival = Arrival::Other(Box::new(there));
+            Stream::welcome_showing(&realm, arrival, shown, pending);
+        }));
+        let mut server = Client::of_kind(here, StreamKind::Server);
+        server.begin_as(domain).await;
+        server
     }
 
     /// A client that is logged in.
@@ -335,6 +360,12 @@ pub fn jid(text: &str) -> Jid {
     Jid::parse(text).expect("an address")
 }
 
+/// Whom all servers in memory believe.
+fn authority() -> &'static Authority {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    AUTHORITY.get_or_init(|| Authority::root("an authority"))
+}
+
 fn mute() -> Arc<Tls> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -350,7 +381,7 @@ fn mute() -> Arc<Tls> {
         peers: Arc::new(
             PeerTls::new(
                 Arc::new(OneForAll(None)),
-                Arc::new(Judge::new(Roots::default())),
+                Arc::new(Judge::new(authority().roots())),
             )
             .expect("TLS"),
         ),

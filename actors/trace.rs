@@ -27,6 +27,8 @@ use crate::roll::clipped;
 use crate::stream::Stream;
 use crate::stream::peer::{Call, Caller};
 
+/// How long the DNS is asked for no other reason than to be told of.
+const LOOKING: Duration = Duration::from_secs(30);
 /// How long the whole way may take: the dialling, and then the proofs, each have a bound of their
 /// own.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -69,7 +71,11 @@ pub(crate) async fn trace(
     } else if realm.site.fence.blocks(to) {
         Err(Refusal::Blocked)
     } else {
-        look_up(&peers.dialer.resolver(), to, &tracer).await;
+        let resolver = peers.dialer.resolver();
+        let looking = look_up(&resolver, to, &tracer);
+        if tokio::time::timeout(LOOKING, looking).await.is_err() {
+            tracer.note("the DNS takes long: no more is asked for here");
+        }
         call(realm, &peers, &pair, &tracer).await
     };
     Ok(match end {

@@ -261,7 +261,7 @@ fn archive(settings: &Settings, broken: &mut Vec<Broken>) {
 /// A key, its value as a number, and the least that works or that a specification allows.
 type Floor = (&'static str, fn(&Settings) -> u64, u64);
 
-const FLOORS: [Floor; 22] = [
+const FLOORS: [Floor; 24] = [
     (
         "accounts.iterations",
         |s| u64::from(s.accounts.iterations),
@@ -308,6 +308,12 @@ const FLOORS: [Floor; 22] = [
     (
         "limits.failures_per_address",
         |s| s.limits.failures_per_address.into(),
+        1,
+    ),
+    ("s2s.sessions", |s| s.s2s.sessions as u64, 1),
+    (
+        "s2s.sessions_per_domain",
+        |s| s.s2s.sessions_per_domain as u64,
         1,
     ),
     ("acks.stanzas", |s| s.acks.stanzas as u64, 1),

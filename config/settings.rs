@@ -15,7 +15,7 @@ mod machinery;
 mod mobile;
 mod outbox;
 
-pub use dns::{Dns, NameServer, Place};
+pub use dns::{Anchor, Dns, NameServer, Place};
 pub use federation::{Policy, S2s};
 pub use machinery::{Engine, Storage};
 pub use mobile::{ClientState, Clients, Push};
@@ -100,10 +100,10 @@ section! {
         pub c2s_tls: Vec<SocketAddr> = everywhere(5223),
         /// Other servers, TCP with STARTTLS.
         #[serde(deserialize_with = "list")]
-        pub s2s: Vec<SocketAddr> = vec![],
+        pub s2s: Vec<SocketAddr> = everywhere(5269),
         /// Other servers, direct TLS.
         #[serde(deserialize_with = "list")]
-        pub s2s_tls: Vec<SocketAddr> = vec![],
+        pub s2s_tls: Vec<SocketAddr> = everywhere(5270),
         /// HTTP.
         #[serde(deserialize_with = "list")]
         pub http: Vec<SocketAddr> = vec![],

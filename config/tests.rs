@@ -446,6 +446,8 @@ fn port_offset_moves_the_defaults_only() {
     let listen = world.settings().listen;
     assert_eq!(listen.c2s[0].port(), 1);
     assert_eq!(listen.c2s_tls[0].port(), 25_223);
+    assert_eq!(listen.s2s[0].port(), 25_269);
+    assert_eq!(listen.s2s_tls[1].port(), 25_270);
     world.sources.port_offset = 65_000;
     assert!(
         world.refusal().contains("--port-offset"),

@@ -58,6 +58,7 @@ pub const RFCS: &[(u16, &str)] = &[
     (6121, "XMPP: Instant Messaging and Presence"),
     (7590, "Use of TLS in XMPP"),
     (7622, "XMPP: Address Format"),
+    (7673, "Using DANE TLSA Records with SRV Records"),
     (7677, "SCRAM-SHA-256"),
     (8265, "PRECIS: Usernames and Passwords"),
     (9266, "Channel Bindings for TLS 1.3"),
@@ -81,9 +82,29 @@ pub const CORE: &[Spec] = &[
         title: "Field Standardization for Data Forms",
     },
     Spec {
+        xep: 178,
+        version: "1.2",
+        title: "Best Practices for Use of SASL EXTERNAL with Certificates",
+    },
+    Spec {
+        xep: 185,
+        version: "1.0",
+        title: "Dialback Key Generation and Validation",
+    },
+    Spec {
         xep: 198,
         version: "1.6.3",
         title: "Stream Management",
+    },
+    Spec {
+        xep: 220,
+        version: "1.1.1",
+        title: "Server Dialback",
+    },
+    Spec {
+        xep: 344,
+        version: "0.4",
+        title: "Impact of TLS and DNSSEC on Dialback",
     },
     Spec {
         xep: 368,

@@ -103,6 +103,8 @@ pub struct Pair {
     pub security: Security,
     /// Whether our own certificate was proof enough; none where the other side began.
     pub external: Option<bool>,
+    /// Stanzas go both ways on this stream (XEP-0288).
+    pub both: bool,
 }
 
 /// Numbers about all other servers, those of streams and of what waits at this moment, the others

@@ -62,7 +62,9 @@ impl Link {
         info!(server = %self.pair.to, from = %self.pair.from, %refusal,
             rest = rest.as_secs(), "a server cannot be reached");
         let all = refusal.is_lasting();
-        self.give_up(&refusal, |item| all || item.number.is_none());
+        // What was written may have arrived: that will be known when the session is resumed.
+        let may_be_there = |item: &Item| item.number.is_some() || item.was_written();
+        self.give_up(&refusal, |item| all || !may_be_there(item));
         self.expire(ctx);
         ctx.run_later(rest, |link, ctx| link.go_on(ctx));
     }

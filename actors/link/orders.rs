@@ -1,13 +1,21 @@
 //! What an administrator orders a Link.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rookery_protocol::error::{StreamCondition, StreamError};
 
 use super::Link;
 use crate::admin::servers;
-use crate::messages::{ToLink, ToStream};
+use crate::messages::{LastWord, ToLink, ToStream};
+
+/// When the server stops: what is said last still goes out, and is acknowledged, within these.
+const LAST_WORDS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
+
+/// The other domain in the name of a Link: see [`key_of`](super::key_of).
+pub fn remote_in(key: &str) -> Option<&str> {
+    Some(key.split_once(' ')?.0)
+}
 
 impl Link {
     pub(super) fn ordered(&mut self, order: ToLink, ctx: &mut Context<Link>) {
@@ -54,5 +62,21 @@ impl Link {
     fn retry(&mut self, ctx: &mut Context<Link>) {
         self.course.hurry();
         self.go_on(ctx);
+    }
+
+    /// The server stops. What its sessions say last goes out; what is not acknowledged by then is
+    /// sent again when it has started.
+    pub(super) fn drain(&mut self, word: LastWord, ctx: &mut Context<Link>) {
+        let since = *self.draining.get_or_insert_with(Instant::now);
+        let (least, most) = LAST_WORDS;
+        let said = self.outbox.is_empty() && since.elapsed() >= least;
+        if !said && since.elapsed() < most && self.course.is_up() {
+            ctx.run_later(least / 10, |link, ctx| link.drain(word, ctx));
+            return;
+        }
+        self.tidy();
+        if let Some(line) = &self.line {
+            line.stream.do_send(ToStream::Close(word.0));
+        }
     }
 }

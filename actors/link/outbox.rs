@@ -3,8 +3,11 @@
 //!
 //! Order is kept for all that goes from one of our domains to one of theirs. What was written and
 //! not acknowledged waits in front of the rest and is written again when the line broke: with the
-//! same ids, so that whoever has it twice can tell. A server without XEP-0198 is taken to have what
-//! stayed written for a while.
+//! same ids, so that whoever has it twice can tell. A server that resumes the session of the line
+//! says first what of it has arrived. A server without XEP-0198 is asked something that it must
+//! answer behind what was written, or is taken to have what stayed written for a while.
+
+mod session;
 
 use std::collections::VecDeque;
 
@@ -16,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::{Millis, Query, Row};
 use rookery_protocol::dialback::Pair;
+use session::{Place, Session};
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -45,18 +49,47 @@ pub struct Item {
     pub since: Millis,
     /// The frame that it waits for.
     ticket: u64,
-    /// When it was written.
+    /// When it was written; 0: not yet, in this life.
     written: Millis,
+    /// Where it stands in the session of the line.
+    place: Option<Place>,
+}
+
+impl Item {
+    /// Whether the other server may have it.
+    pub fn was_written(&self) -> bool {
+        self.written > 0
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct OutboxRow {
     since: Millis,
     stanza: Vec<u8>,
+    place: Option<Place>,
+}
+
+/// What it was before sessions were resumed.
+#[derive(Serialize, Deserialize)]
+struct PlacelessRow {
+    since: Millis,
+    stanza: Vec<u8>,
 }
 
 impl Record for OutboxRow {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, bytes: &[u8]) -> Option<OutboxRow> {
+        let PlacelessRow { since, stanza } = match version {
+            1 => record::body(bytes)?,
+            _ => return None,
+        };
+        Some(OutboxRow {
+            since,
+            stanza,
+            place: None,
+        })
+    }
 }
 
 /// What waits for the domain of a [`Pair`].
@@ -81,6 +114,8 @@ pub struct Outbox {
     unsure: VecDeque<(u64, usize)>,
     /// Rows up to this number are being read.
     reading: Option<u64>,
+    /// The session of the line, or of the last.
+    session: Option<Session>,
 }
 
 impl Outbox {
@@ -98,6 +133,7 @@ impl Outbox {
             beyond: None,
             unsure: VecDeque::new(),
             reading: None,
+            session: None,
         }
     }
 
@@ -113,12 +149,19 @@ impl Outbox {
 
     /// Takes over what an earlier life left.
     pub fn load(&mut self, rows: Vec<Row>) {
+        let mut first = self.restore(&rows).into_iter().peekable();
         for (key, value) in rows {
             let Some(number) = self.number_in(&key) else {
                 continue;
             };
             // The store has said so already, and what cannot be read cannot be sent.
-            let Ok(row) = decode(&value) else { continue };
+            let Ok(mut row) = decode(&value) else {
+                continue;
+            };
+            while first.next_if(|(it, _)| *it < number).is_some() {}
+            if let Some((_, place)) = first.next_if(|(it, _)| *it == number) {
+                row.place = Some(place);
+            }
             self.last = number;
             self.rows += 1;
             self.row_bytes += row.stanza.len();
@@ -142,25 +185,36 @@ impl Outbox {
             if !room || self.beyond.is_some() {
                 return Err(Full);
             }
-            self.keep(None, bytes, now, ticket);
+            let place = self.next_place();
+            self.keep((None, bytes, now), ticket, place);
             return Ok(());
         }
         let size = bytes.len();
         if self.rows >= self.bounds.stanzas || self.row_bytes + size > self.bounds.bytes {
             return Err(Full);
         }
+        let stays = room && self.beyond.is_none();
+        let place = if stays { self.next_place() } else { None };
         let row = OutboxRow {
             since: now,
             stanza: bytes.to_vec(),
+            place,
         };
         let row = record::encode(&row).map_err(|_| Full)?;
         // By time, so that no number is ever given twice.
         self.last = (now << 16).max(self.last + 1);
         self.rows += 1;
         self.row_bytes += size;
+        #[cfg(feature = "seeded-bugs")]
+        let mut nowhere = Frame::new();
+        #[cfg(feature = "seeded-bugs")]
+        let frame = match rookery_storage::seeded_bugs::is_on("no-outbox-row") {
+            true => &mut nowhere,
+            false => frame,
+        };
         frame.put(Tree::Outbox, self.key(self.last), row);
-        match room && self.beyond.is_none() {
-            true => self.keep(Some(self.last), bytes, now, ticket),
+        match stays {
+            true => self.keep((Some(self.last), bytes, now), ticket, place),
             false => {
                 self.beyond.get_or_insert(self.last);
                 self.unsure.push_back((ticket, size));
@@ -194,7 +248,8 @@ impl Outbox {
             return None;
         }
         let mut item = self.waiting.pop_front()?;
-        item.written = now;
+        item.written = now.max(1);
+        item.place = self.session.as_mut().and_then(Session::write);
         let bytes = item.bytes.clone();
         self.written.push_back(item);
         Some(bytes)
@@ -297,6 +352,11 @@ impl Outbox {
         self.written.is_empty() && self.waiting.is_empty() && self.beyond.is_none()
     }
 
+    /// Whether something was written that must last and is not known to have arrived.
+    pub fn owes(&self) -> bool {
+        self.written.iter().any(|it| it.number.is_some())
+    }
+
     /// What was written and is not acknowledged: stanzas.
     pub fn unacked(&self) -> usize {
         self.written.len()
@@ -330,7 +390,12 @@ impl Outbox {
             && self.held + bytes <= self.bounds.memory_bytes
     }
 
-    fn keep(&mut self, number: Option<u64>, bytes: Bytes, since: Millis, ticket: u64) {
+    fn keep(
+        &mut self,
+        (number, bytes, since): (Option<u64>, Bytes, Millis),
+        ticket: u64,
+        place: Option<Place>,
+    ) {
         self.held += bytes.len();
         self.waiting.push_back(Item {
             number,
@@ -338,7 +403,12 @@ impl Outbox {
             since,
             ticket,
             written: 0,
+            place,
         });
+    }
+
+    fn next_place(&mut self) -> Option<Place> {
+        self.session.as_mut()?.next_place()
     }
 
     /// A row as it was read; where memory has no room it stays beyond, and so does what follows.
@@ -347,7 +417,11 @@ impl Outbox {
             return;
         }
         match self.has_room(row.stanza.len()) || self.waiting.is_empty() {
-            true => self.keep(Some(number), row.stanza.into(), row.since, 0),
+            true => {
+                // Of an earlier life it knows its place; else it gets one now.
+                let place = self.next_place().or(row.place);
+                self.keep((Some(number), row.stanza.into(), row.since), 0, place);
+            }
             false => self.beyond = Some(number),
         }
     }

@@ -84,6 +84,56 @@ fn what_was_not_acknowledged_is_sent_again_when_the_line_broke() {
     });
 }
 
+/// The acknowledgement was lost with the line, but the other server knows (XEP-0198 §5).
+#[test]
+fn what_the_other_server_had_is_not_sent_again() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Remembers(None), |_| {}).await;
+        ann.say(&message("1")).await;
+        ann.say(&question("2")).await;
+        ann.say(&message("3")).await;
+        until("all came", || far.heard().len() == 3).await;
+        far.turn(Mood::Remembers(Some(2)));
+        far.hang_up();
+        until("the rest came again", || far.heard()[3..] == ["3"]).await;
+        far.acknowledge(1);
+        // The row of the session itself stays.
+        until("one row is left", || rows(&world) == 1).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn what_the_other_server_had_is_not_sent_again_by_one_that_was_killed() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Remembers(None), |_| {}).await;
+        for id in ["1", "2", "3"] {
+            ann.say(&message(id)).await;
+        }
+        until("all came", || far.heard().len() == 3).await;
+        far.turn(Mood::Remembers(Some(2)));
+        let world = world.kill().await;
+        until("the rest came again", || far.heard()[3..] == ["3"]).await;
+        far.acknowledge(1);
+        until("one row is left", || rows(&world) == 1).await;
+        world.stop().await;
+    });
+}
+
+/// XEP-0198 §6: what it says of the session cannot be true, so all is sent again.
+#[test]
+fn who_had_more_than_there_was_is_not_believed() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Remembers(None), |_| {}).await;
+        ann.say(&message("1")).await;
+        until("it came", || far.heard().len() == 1).await;
+        far.turn(Mood::Remembers(Some(2)));
+        far.hang_up();
+        until("it came again", || far.heard() == ["1", "1"]).await;
+        world.stop().await;
+    });
+}
+
 #[test]
 fn a_server_that_was_killed_sends_what_it_had_promised() {
     run(async {
@@ -225,5 +275,61 @@ fn an_idle_line_is_closed_and_the_link_goes() {
             .until("the link is gone", |realm| realm.links.census().0 == 0)
             .await;
         world.end().await;
+    });
+}
+
+/// What the other server handled without all before it, it remembers by place (XEP-0198 §5). With
+/// something missing in between, the rest would come to places of what it has, and be lost.
+#[test]
+fn a_session_does_not_go_on_with_something_missing() {
+    run(async {
+        let brief = Duration::from_millis(50);
+        let (world, far, mut ann) =
+            world(Mood::Remembers(None), |it| it.outbox.patience = brief).await;
+        ann.say(&message("1")).await;
+        ann.say(&question("2")).await;
+        ann.say(&message("3")).await;
+        until("all came", || far.heard().len() == 3).await;
+        far.turn(Mood::Away(Refusal::Unreachable));
+        far.hang_up();
+        // What cannot wait any longer is given up.
+        ann.hear("id='2'").await;
+        far.turn(Mood::Remembers(Some(1)));
+        until("the rest came again", || far.heard()[3..] == ["3"]).await;
+        assert_eq!(far.heard_again(), 0, "in a session of its own");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_session_goes_on_with_all_that_it_carried() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Remembers(None), |_| {}).await;
+        ann.say(&message("1")).await;
+        ann.say(&question("2")).await;
+        ann.say(&message("3")).await;
+        until("all came", || far.heard().len() == 3).await;
+        far.turn(Mood::Remembers(Some(1)));
+        far.hang_up();
+        until("the rest came again", || far.heard()[3..] == ["2", "3"]).await;
+        assert_eq!(far.heard_again(), 2, "in the same session");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn one_that_was_killed_does_not_know_what_is_missing() {
+    run(async {
+        let (world, far, mut ann) = world(Mood::Remembers(None), |_| {}).await;
+        ann.say(&message("1")).await;
+        ann.say(&question("2")).await;
+        ann.say(&message("3")).await;
+        until("all came", || far.heard().len() == 3).await;
+        until("both are kept", || rows(&world) == 3).await;
+        far.turn(Mood::Remembers(Some(1)));
+        let world = world.kill().await;
+        until("the rest came again", || far.heard()[3..] == ["3"]).await;
+        assert_eq!(far.heard_again(), 0, "in a session of its own");
+        world.stop().await;
     });
 }

@@ -20,6 +20,8 @@ use crate::messages::{Mail, ToLink};
 use crate::roll::Entry;
 use crate::trace;
 
+/// Domains that are listed for nothing but that they came and were not believed.
+const REFUSED: usize = 20;
 /// A Link that reads its rows answers when it has them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -112,7 +114,12 @@ impl Realm {
                 self.other(&mut others, remote).streams.push(stream.clone());
             }
         }
-        for domain in self.roll.troubled().iter().filter(|it| is_wanted(it)) {
+        for domain in self
+            .roll
+            .troubled(REFUSED)
+            .iter()
+            .filter(|it| is_wanted(it))
+        {
             self.other(&mut others, domain);
         }
         others.into_values().collect()
@@ -155,6 +162,7 @@ fn shown(entry: &Entry) -> Stream {
         remote: it.remote.to_string(),
         security: it.by,
         external: it.external,
+        both: it.both,
     };
     Stream {
         outbound: entry.outbound,

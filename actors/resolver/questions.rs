@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rookery_config::settings::{Dns, NameServer};
+use rookery_config::settings::{Anchor, Dns, NameServer};
 use rookery_protocol::targets::Srv;
 use tokio::sync::Semaphore;
 use trust_dns_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
@@ -18,7 +18,7 @@ use trust_dns_resolver::net::dnssec::DnssecDnsHandle;
 use trust_dns_resolver::net::runtime::TokioRuntimeProvider;
 use trust_dns_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use trust_dns_resolver::net::{DnsError, NetError, NoRecords, RetryDnsHandle};
-use trust_dns_resolver::proto::dnssec::{Proof, TrustAnchors};
+use trust_dns_resolver::proto::dnssec::{Algorithm, Proof, PublicKeyBuf, TrustAnchors};
 use trust_dns_resolver::proto::op::{
     DnsRequestOptions, Message, MessageType, OpCode, Query, ResponseCode,
 };
@@ -83,11 +83,6 @@ pub struct Questions {
 impl Questions {
     /// As the settings want it.
     pub fn new(settings: &Dns) -> Questions {
-        Questions::with_anchors(settings, TrustAnchors::default())
-    }
-
-    /// The same with other keys that prove the root.
-    pub fn with_anchors(settings: &Dns, anchors: TrustAnchors) -> Questions {
         let mut options = ResolverOpts::default();
         // Two rounds fit into the time; the crate counts those after the first.
         options.timeout = settings.timeout / 2;
@@ -110,7 +105,8 @@ impl Questions {
         Questions {
             servers: match settings.validate {
                 true => {
-                    Servers::Checked(DnssecDnsHandle::with_trust_anchor(pool, Arc::new(anchors)))
+                    let anchors = Arc::new(anchors(settings));
+                    Servers::Checked(DnssecDnsHandle::with_trust_anchor(pool, anchors))
                 }
                 false => Servers::Trusted(pool),
             },
@@ -248,6 +244,21 @@ pub fn tlsa(record: &Record) -> Option<Tlsa> {
         matching: tlsa.matching.into(),
         data: tlsa.cert_data.clone(),
     })
+}
+
+/// The keys that prove the root.
+fn anchors(settings: &Dns) -> TrustAnchors {
+    if settings.anchors.is_empty() {
+        return TrustAnchors::default();
+    }
+    let mut anchors = TrustAnchors::empty();
+    for Anchor { algorithm, key } in &settings.anchors {
+        anchors.insert(&PublicKeyBuf::new(
+            key.clone(),
+            Algorithm::from_u8(*algorithm),
+        ));
+    }
+    anchors
 }
 
 /// The name servers of this machine; the one at home if none are named (resolv.conf(5)).

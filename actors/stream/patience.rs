@@ -55,6 +55,7 @@ impl Stream {
                 }
             }
             State::Peer(peer) => {
+                peer.sweep(&self.realm);
                 let settings = &self.realm.site.settings;
                 // Servers close what they do not need; one that breaks off does not say so.
                 let silent = now - self.heard > settings.outbox.idle * 2;

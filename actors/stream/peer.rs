@@ -5,6 +5,8 @@
 //! the back-pressure as it is for a client's session.
 
 mod acks;
+mod back;
+mod caller;
 mod inbound;
 mod outbound;
 mod stanzas;
@@ -15,8 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use parking_lot::Mutex;
 use rookery_protocol::dialback::Verdict;
-use rookery_protocol::error::StreamError;
+use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::framer::Limits;
 use rookery_protocol::negotiation::peer_in::{self, PeerIn};
 use rookery_protocol::negotiation::peer_out::{self, Errand, PeerOut};
@@ -25,21 +28,27 @@ use rookery_protocol::ns;
 use rookery_protocol::reader::{Event, RawElement, StreamKind};
 use smol_str::SmolStr;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info};
 
 use super::{Arrival, Rates, State, Stream, negotiate};
 use crate::gate::{Bucket, Pending};
-use crate::messages::{FromLine, ToStream};
+use crate::messages::{Sequel, ToStream};
 use crate::peer_tls::{Beginning, Presented};
+use crate::peers::sessions::Hearer;
 use crate::peers::{Peers, Place, Query, standing};
 use crate::realm::Realm;
 use crate::receipt::{Bounds, Owner};
 use crate::roll::Entry;
-use crate::trace::{Tracer, TracersEnd};
+use crate::trace::Tracer;
 use acks::Acks;
+use back::Back;
+pub use caller::{Caller, LinesEnd};
 
-/// How long another server may take until the first pair is proved.
+/// How long another server that connected may take until the first pair is proved.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one that we reached may take (attack F43).
+const REACHED_PATIENCE: Duration = Duration::from_secs(20);
 /// The address of a server that is not dialled yet.
 const UNKNOWN: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
@@ -53,6 +62,8 @@ pub(in crate::stream) struct Peer {
     place: Place,
     /// The ledger of what it sent.
     owner: Arc<Owner>,
+    /// Who hears of it: this stream, until another one takes the session over.
+    hearer: Hearer,
     /// Stream management, once it is on.
     acks: Option<Acks>,
     began: Instant,
@@ -62,12 +73,20 @@ pub(in crate::stream) struct Peer {
     doubted: bool,
     /// The language of what says none.
     lang: Option<SmolStr>,
+    /// What became of the session of the Link's line before.
+    sequel: Sequel,
+    /// Stanzas came back on a stream of ours.
+    mixed: bool,
+    /// What is sent to who called us.
+    back: Option<Back>,
     /// The Link was told that it gives too much.
     full: bool,
     /// Its place among those who have not proved anything.
     pending: Option<Pending>,
     /// What whoever runs this server sees of it.
     entry: Arc<Entry>,
+    /// Its place among those who were called and have not let us prove anything.
+    called: Option<OwnedSemaphorePermit>,
 }
 
 enum Side {
@@ -81,86 +100,31 @@ pub struct Call {
     pub caller: Caller,
 }
 
-/// For whom we called.
-pub enum Caller {
-    /// For a Link, whose line this is.
-    Link(LinesEnd),
-    /// For a stream that wants to know of a key.
-    Asker {
-        /// What it wants to know.
-        query: Query,
-        /// Which stream.
-        asker: Addr<Stream>,
-    },
-    /// For somebody who wants to know of every step, and nothing else.
-    Tracer(TracersEnd),
-}
-
-/// The Link's end of a line. Whatever becomes of the stream, the Link hears that it is gone.
-pub struct LinesEnd {
-    line: u32,
-    link: Option<Recipient<FromLine>>,
-}
-
-impl Caller {
-    /// For this Link, as the line with this number.
-    pub fn link(line: u32, link: Recipient<FromLine>) -> Caller {
-        let link = Some(link);
-        Caller::Link(LinesEnd { line, link })
-    }
-
-    fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
-        if let Caller::Link(LinesEnd { line, link }) = self
-            && let Some(link) = link
-        {
-            link.do_send(news(*line));
-        }
-    }
-
-    /// The line is gone.
-    fn down(&mut self, refusal: Option<Refusal>) {
-        if let Caller::Tracer(end) = self {
-            end.tell(Err(refusal.clone().unwrap_or(Refusal::Closed)));
-        }
-        if let Caller::Link(LinesEnd { line, link }) = self
-            && let Some(link) = link.take()
-        {
-            let line = *line;
-            link.do_send(FromLine::Down { line, refusal });
-        }
-    }
-}
-
-impl Drop for LinesEnd {
-    fn drop(&mut self) {
-        if let Some(link) = self.link.take() {
-            let (line, refusal) = (self.line, Some(Refusal::Lost));
-            link.do_send(FromLine::Down { line, refusal });
-        }
-    }
-}
-
 impl Stream {
     /// Takes a connection of another server, on the current lane.
     pub fn welcome(realm: &Arc<Realm>, arrival: Arrival, address: IpAddr, pending: Pending) {
+        let shown = Presented::default();
+        Stream::welcome_showing(realm, arrival, (address, shown), pending);
+    }
+
+    /// The same of one that has shown its certificates already.
+    pub(crate) fn welcome_showing(
+        realm: &Arc<Realm>,
+        arrival: Arrival,
+        (address, shown): (IpAddr, Presented),
+        pending: Pending,
+    ) {
         let Some(peers) = realm.peers.clone() else {
             return;
         };
-        let s2s = &realm.site.settings.s2s;
-        let now = Instant::now();
-        let trusted = realm.gate.trusts(address);
-        let rates = (!trusted).then(|| {
-            Box::new(Rates {
-                bytes: Bucket::full(s2s.burst.get() as f64, now),
-                stanzas: Bucket::full(f64::MAX, now),
-            })
-        });
+        let rates = Stream::rates_of_servers(realm, address);
         let secured = matches!(arrival, Arrival::Other(_));
         let machine = PeerIn::new(Arc::clone(&peers.inbound), secured);
         let realm = Arc::clone(realm);
         Stream::create(move |ctx| {
             let (side, place) = (Side::In(machine), Place::default());
-            let peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            let mut peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
+            peer.shown = shown;
             peer.entry.learn(|facts| facts.address = Some(address));
             Stream::await_closing(&realm, ctx);
             let mut stream = Stream::bare(&realm, address, StreamKind::Server);
@@ -173,6 +137,20 @@ impl Stream {
             }
             stream
         });
+    }
+
+    /// How fast a server at this address may send.
+    fn rates_of_servers(realm: &Realm, address: IpAddr) -> Option<Box<Rates>> {
+        let now = Instant::now();
+        let burst = realm.site.settings.s2s.burst.get() as f64;
+        let trusted = realm.gate.trusts(address);
+        (!trusted).then(|| {
+            Box::new(Rates {
+                bytes: Bucket::full(burst, now),
+                shared: None,
+                stanzas: Bucket::full(f64::MAX, now),
+            })
+        })
     }
 
     /// Calls another server, from the lane of the caller.
@@ -203,9 +181,14 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
-        if let Event::Open(header) = &event {
-            peer.lang.clone_from(&header.lang);
+        match (&event, &peer.side) {
+            (Event::Open(header), _) => peer.lang.clone_from(&header.lang),
+            (Event::Close, Side::In(_)) => self.forget_session(),
+            _ => {}
         }
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
         if let Some(tracer) = peer.tracer() {
             tracer.heard(&event);
         }
@@ -221,6 +204,9 @@ impl Stream {
 
     /// The stream must end with this error.
     pub(super) fn fail_peer(&mut self, error: StreamError, ctx: &mut Context<Stream>) {
+        if error.condition == StreamCondition::SystemShutdown {
+            self.leave_session();
+        }
         let State::Peer(peer) = &self.state else {
             return;
         };
@@ -236,7 +222,7 @@ impl Stream {
             return;
         };
         match peer.side {
-            Side::In(_) => self.close(None, ctx),
+            Side::In(_) => self.detach(),
             Side::Out(..) => self.tell_out(peer_out::Event::Finish, ctx),
         }
     }
@@ -268,10 +254,13 @@ impl Stream {
             false => Beginning::StartTls,
         };
         let work = async move {
-            let _permit = realm.handshakes.acquire().await.map_err(Error::other)?;
             match pair {
+                // Those are bounded where they are called, and take no turn from who comes.
                 Some(pair) => outbound::secure(&realm, tcp, beginning, &pair).await,
-                None => inbound::secure(&realm, tcp, beginning).await,
+                None => {
+                    let _permit = realm.handshakes.acquire().await.map_err(Error::other)?;
+                    inbound::secure(&realm, tcp, beginning).await
+                }
             }
         };
         ctx.spawn(
@@ -325,6 +314,17 @@ impl Stream {
         }
     }
 
+    /// From here on all streams of this domain have one rate. What else this one proves comes under
+    /// it, too.
+    fn join_flow(&mut self, domain: &str) {
+        let burst = self.realm.site.settings.s2s.burst.get() as f64;
+        if let State::Peer(peer) = &self.state
+            && let Some(rates) = &mut self.rates
+        {
+            rates.shared = Some(peer.peers.flows.of(domain, burst, Instant::now()));
+        }
+    }
+
     /// A pair is proved: it is a server, and may send what servers send. Answers whether it is the
     /// first.
     fn prove_peer(&mut self) -> bool {
@@ -335,6 +335,7 @@ impl Stream {
         let is_first = !std::mem::replace(&mut peer.proved, true);
         if is_first {
             peer.pending = None;
+            peer.called = None;
             self.reader.set_limits(limits);
         }
         is_first
@@ -354,9 +355,10 @@ impl Peer {
             stanzas: s2s.unsettled_stanzas,
             bytes: s2s.unsettled_size.get(),
         };
-        let to_self = ctx.address();
+        let hearer: Hearer = Arc::new(Mutex::new(ctx.address()));
+        let heard = Arc::clone(&hearer);
         let owner = Owner::new(bounds, move |notice| {
-            to_self.do_send(ToStream::Ledger(notice))
+            heard.lock().do_send(ToStream::Ledger(notice));
         });
         let outbound = matches!(side, Side::Out(..));
         let entry = (realm.roll).enter(outbound, realm.site.now(), ctx.address().recipient());
@@ -366,14 +368,27 @@ impl Peer {
             shown: Presented::default(),
             place,
             owner,
+            hearer,
             acks: None,
             began: Instant::now(),
             proved: false,
             doubted: false,
             lang: None,
+            sequel: Sequel::default(),
+            mixed: false,
+            back: None,
             full: false,
             pending,
             entry,
+            called: None,
+        }
+    }
+
+    /// The first domain that it proved here, where it called.
+    fn domain(&self) -> Option<SmolStr> {
+        match &self.side {
+            Side::In(machine) => Some(machine.pairs().first()?.from.clone()),
+            Side::Out(..) => None,
         }
     }
 
@@ -418,9 +433,21 @@ impl Peer {
         }
     }
 
-    /// It has proved nothing for too long.
+    /// Forgets sessions of streams that nobody came back for.
+    pub(super) fn sweep(&self, realm: &Realm) {
+        self.peers.sessions.sweep(&realm.keeper);
+    }
+
+    /// It has proved nothing for too long, or nobody waits for its answer any more. One that is
+    /// only looked for has the time of the dialer.
     pub(super) fn is_late(&self, now: Instant) -> bool {
-        !self.proved && now - self.began > PATIENCE
+        let patience = match &self.side {
+            Side::Out(_, Caller::Asker { asker, .. }) if !asker.connected() => return true,
+            Side::In(_) => PATIENCE,
+            Side::Out(..) if self.called.is_some() => REACHED_PATIENCE,
+            Side::Out(..) => return false,
+        };
+        !self.proved && now - self.began > patience
     }
 
     /// Stanzas of ours that it has not acknowledged for too long.
@@ -442,3 +469,6 @@ fn limits_of_servers(realm: &Realm) -> Limits {
         ..negotiate::limits_after(realm)
     }
 }
+
+#[cfg(test)]
+mod tests;

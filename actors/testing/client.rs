@@ -24,7 +24,11 @@ pub struct Client {
 
 impl Client {
     pub(super) fn new(io: DuplexStream) -> Client {
-        let reader = StreamReader::new(Limits::after_login(), StreamKind::Client);
+        Client::of_kind(io, StreamKind::Client)
+    }
+
+    pub(super) fn of_kind(io: DuplexStream, kind: StreamKind) -> Client {
+        let reader = StreamReader::new(Limits::after_login(), kind);
         Client {
             io,
             reader,
@@ -76,6 +80,22 @@ impl Client {
         self.reader.restart();
         self.say(HEADER).await;
         self.hear("features>").await;
+    }
+
+    /// The same as the server of this domain, which proves by its certificate that it is.
+    pub async fn begin_as(&mut self, domain: &str) {
+        let header = format!(
+            "<stream:stream from='{domain}' to='{DOMAIN}' version='1.0' xmlns='{}' \
+             xmlns:db='{}' xmlns:stream='{}'>",
+            ns::SERVER,
+            ns::DIALBACK,
+            ns::STREAM
+        );
+        self.say(&header).await;
+        self.hear("features>").await;
+        let claim = format!("<db:result from='{domain}' to='{DOMAIN}'>key</db:result>");
+        self.say(&claim).await;
+        self.hear("type='valid'").await;
     }
 
     /// Asks for a resource.

@@ -7,8 +7,8 @@ use actix::prelude::*;
 use parking_lot::Mutex;
 use rookery_protocol::stanza::Stanza;
 
-use crate::link::Roads;
-use crate::messages::{FromLine, ToStream};
+use crate::link::{Roads, Wish};
+use crate::messages::{FromLine, Sequel, ToStream};
 use crate::realm::Realm;
 use rookery_protocol::dialback::Pair;
 use rookery_protocol::negotiation::Refusal;
@@ -20,6 +20,8 @@ pub enum Mood {
     Takes,
     /// It takes stanzas and acknowledges none: it has no XEP-0198.
     TakesOnly,
+    /// The same, and it resumes sessions: with so many that it had.
+    Remembers(Option<u32>),
     /// It is called and says nothing.
     Silent,
     /// It cannot be reached.
@@ -35,6 +37,8 @@ struct State {
     mood: Mood,
     calls: Vec<Pair>,
     heard: Vec<Stanza>,
+    /// How much of that in sessions that went on from an earlier line.
+    resumed: usize,
     /// The last line.
     line: Option<(u32, Recipient<FromLine>)>,
 }
@@ -46,6 +50,7 @@ impl Far {
             mood,
             calls: Vec::new(),
             heard: Vec::new(),
+            resumed: 0,
             line: None,
         };
         Arc::new(Far {
@@ -63,6 +68,11 @@ impl Far {
         let state = self.state.lock();
         let ids = state.heard.iter().filter_map(|it| it.id.as_ref());
         ids.map(ToString::to_string).collect()
+    }
+
+    /// How much it heard in sessions that went on from an earlier line.
+    pub fn heard_again(&self) -> usize {
+        self.state.lock().resumed
     }
 
     /// How often it was called.
@@ -89,24 +99,26 @@ impl Far {
 }
 
 impl Roads for Far {
-    fn call(
-        &self,
-        _: &Arc<Realm>,
-        pair: &Pair,
-        number: u32,
-        link: Recipient<FromLine>,
-    ) -> Recipient<ToStream> {
+    fn call(&self, _: &Arc<Realm>, wish: Wish) -> Recipient<ToStream> {
+        let Wish { number, link, .. } = wish;
         let mut state = self.state.lock();
-        state.calls.push(pair.clone());
+        state.calls.push(wish.pair);
+        let up = |acks, sequel| FromLine::Up {
+            line: number,
+            acks,
+            sequel,
+        };
+        let mut goes_on = false;
         let news = match &state.mood {
-            Mood::Takes => Some(FromLine::Up {
-                line: number,
-                acks: true,
-            }),
-            Mood::TakesOnly => Some(FromLine::Up {
-                line: number,
-                acks: false,
-            }),
+            Mood::Takes => Some(up(true, Sequel::default())),
+            Mood::TakesOnly => Some(up(false, Sequel::default())),
+            Mood::Remembers(had) => {
+                let (had, resumed) = (had.filter(|_| wish.earlier.is_some()), had.is_some());
+                let resumed = resumed && wish.earlier.is_some();
+                goes_on = resumed;
+                let id = (!resumed).then(|| "session".into());
+                Some(up(true, Sequel { had, resumed, id }))
+            }
             Mood::Silent => None,
             Mood::Away(refusal) => Some(FromLine::Down {
                 line: number,
@@ -121,6 +133,7 @@ impl Roads for Far {
             state: Arc::clone(&self.state),
             number,
             link,
+            goes_on,
         };
         line.start().recipient()
     }
@@ -131,6 +144,8 @@ struct FarLine {
     state: Arc<Mutex<State>>,
     number: u32,
     link: Recipient<FromLine>,
+    /// Its session is that of an earlier line.
+    goes_on: bool,
 }
 
 impl Actor for FarLine {
@@ -144,7 +159,9 @@ impl Handler<ToStream> for FarLine {
         match message {
             ToStream::Write { bytes, .. } => {
                 let stanza = Stanza::parse_stored(bytes).expect("a stanza");
-                self.state.lock().heard.push(stanza);
+                let mut state = self.state.lock();
+                state.heard.push(stanza);
+                state.resumed += usize::from(self.goes_on);
             }
             ToStream::End | ToStream::Close(_) => {
                 let (line, refusal) = (self.number, None);

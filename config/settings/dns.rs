@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use rookery_protocol::sasl::{decode_plainly, encode};
 use rookery_protocol::targets::{DEFAULT_PORT, Tls, dns_name};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ section! {
         /// Whether signatures are checked here (DNSSEC, RFC 4035 §5). What is proved may then name
         /// other hosts and pin certificates (RFC 7673).
         pub validate: bool = false,
+        /// The keys that prove the root of the DNS. Empty: those of the Internet.
+        #[serde(deserialize_with = "list")]
+        pub anchors: Vec<Anchor> = vec![],
         /// How long one question may take, all tries together.
         #[serde(with = "span")]
         pub timeout: Duration = 5 * SECOND,
@@ -54,6 +58,43 @@ impl FromStr for NameServer {
 impl From<NameServer> for String {
     fn from(server: NameServer) -> String {
         server.0.to_string()
+    }
+}
+
+/// A key of the DNS, as the data of a DNSKEY record (RFC 4034 §2.2): flags, protocol, algorithm and
+/// the key in base 64, which may have spaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Anchor {
+    /// The number of its algorithm.
+    pub algorithm: u8,
+    /// The key.
+    pub key: Vec<u8>,
+}
+
+impl FromStr for Anchor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let mut parts = text.split_whitespace();
+            let flags: u16 = parts.next()?.parse().ok()?;
+            let protocol = parts.next()?;
+            let algorithm = parts.next()?.parse().ok()?;
+            let key = decode_plainly(&parts.collect::<String>()).ok()?;
+            // A key of a zone (§2.1.1), of the one protocol there is (§2.1.2).
+            let is_sound = flags & 0x0100 != 0 && protocol == "3" && !key.is_empty();
+            is_sound.then_some(Anchor { algorithm, key })
+        };
+        read().ok_or_else(|| {
+            "a key of the DNS is the data of a DNSKEY record such as \"257 3 8 AwEA...\"".into()
+        })
+    }
+}
+
+impl From<Anchor> for String {
+    fn from(anchor: Anchor) -> String {
+        format!("257 3 {} {}", anchor.algorithm, encode(&anchor.key))
     }
 }
 
@@ -135,6 +176,30 @@ mod tests {
             "", ":5269", "a b", "x:0", "x:70000", "tls://", "http://x", "x:",
         ] {
             assert!(Place::try_from(wrong.to_owned()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn keys_as_zones_have_them() {
+        let read = |text: &str| text.parse::<Anchor>();
+        let anchor = read("257 3 15 AQID BAUG").expect("a key");
+        assert_eq!(
+            (anchor.algorithm, &anchor.key[..]),
+            (15, &[1, 2, 3, 4, 5, 6][..])
+        );
+        assert_eq!(String::from(anchor.clone()), "257 3 15 AQIDBAUG");
+        assert_eq!(read("256 3 15 AQIDBAUG"), Ok(anchor));
+        for wrong in [
+            "",
+            "257",
+            "257 3 15",
+            "257 3 15 %",
+            "0 3 15 AQID",
+            "257 4 15 AQID",
+            "257 3 256 AQID",
+            ". IN DNSKEY 257 3 15 AQID",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::MINUTE;
 use crate::pattern::Pattern;
-use crate::quantity::Size;
+use crate::quantity::{Size, span};
 use crate::reading::list;
 use crate::section::section;
 
@@ -43,6 +45,16 @@ section! {
         pub unsettled_stanzas: u32 = 1_024,
         /// Its bytes.
         pub unsettled_size: Size = Size::mib(4),
+        /// Whether stanzas may go both ways on one stream, where it cannot be resumed (XEP-0288).
+        pub bidi: bool = true,
+        /// For how long the stream of another server can be resumed after its connection was
+        /// lost or this server restarted (XEP-0198 §5); 0: not at all.
+        #[serde(with = "span")]
+        pub resume: Duration = 10 * MINUTE,
+        /// How many such streams are remembered; over it the oldest is forgotten.
+        pub sessions: usize = 1_000,
+        /// How many of one domain.
+        pub sessions_per_domain: usize = 10,
     }
 }
 

@@ -130,7 +130,7 @@ def row(world, account, result, seen, numbers):
         return
     world.counts["archive rows read by clients"] += 1
     if (message.mid, out) in seen:
-        world.complain("I2", f"{account.jid}: {message.mid} twice in one archive")
+        return world.filed_twice(account, message)
     seen[message.mid, out] = result.get("id")
     if message.ordered and not out:
         key = message.line

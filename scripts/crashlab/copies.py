@@ -44,7 +44,7 @@ def came(world, account, client, element, copy):
     if client.number in message.copied:
         # What is for no archive is copied to who is there, and again if it is sent again.
         if message.place == 1:
-            world.twice(where)
+            world.twice(message, where)
     message.copied.add(client.number)
     world.history.note("info", op=message.mid, at=client.jid, copied=client.number)
 

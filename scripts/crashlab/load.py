@@ -84,8 +84,7 @@ class Load:
         client = world.main_client(account)
         while self.running:
             if client is None:
-                client = await world.connect(account, "r", True,
-                                             rng.random() < world.resumes)
+                client = await self.connect(account, rng.random() < world.resumes)
                 if not client.present:
                     client.stanza("<presence/>")
             await self.drive_for(rng.uniform(0.05, 0.8), account, client)
@@ -98,6 +97,9 @@ class Load:
                 await self.break_line(account, client)
             client = None
             await asyncio.sleep(rng.uniform(0, 0.2))
+
+    async def connect(self, account, resume):
+        return await self.world.connect(account, "r", True, resume)
 
     async def doze(self, account, client):
         """The line breaks; from then on the session hibernates."""
@@ -159,8 +161,11 @@ class Load:
                                "xmlns='http://jabber.org/protocol/chatstates'/></message>")
 
     def chat(self, account, client):
+        recipient = self.rng.choice([it for it in self.world.accounts if it is not account])
+        self.write(account, client, recipient)
+
+    def write(self, account, client, recipient):
         world, rng = self.world, self.rng
-        recipient = rng.choice([it for it in world.accounts if it is not account])
         account.sent += 1
         mid = f"{account.name}-{account.sent:05}"
         size = rng.choice((20, 40, 80, 80, 200, 200, 600, 5_000)) if rng.random() < 0.97 else 30_000
@@ -169,6 +174,8 @@ class Load:
         message = Message(mid, account.sent, account, recipient,
                           hashlib.sha256(body.encode()).hexdigest(), world.life,
                           2 if waiting else 1, client.resource, account.stretch)
+        # What is for no archive does not wait on its way to another server.
+        message.ordered = not (waiting and world.is_far(message))
         world.messages[mid] = message
         to, kind = recipient.jid, "chat" if rng.random() < 0.9 else "normal"
         if recipient.role in ADDRESSED and rng.random() < 0.3:
@@ -178,7 +185,8 @@ class Load:
             # It reaches a device that is not available yet, before what waits for its presence.
             device = recipient.clients.get(resource) or recipient.asleep.get(resource)
             available = device is not None and device.since < float("inf")
-            message.ordered = recipient.role != "flap" and available
+            message.ordered = recipient.role != "flap" and available \
+                and not world.is_far(message)
         hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>" if waiting else ""
         world.history.note("invoke", op=mid, by=client.jid, to=to, sha=message.sha,
                            size=len(body))

@@ -123,6 +123,8 @@ class Pair:
     doing: str | None = None
     acked: bool = False
     resent: bool = False
+    # what was said so far, for complaints
+    done: list = field(default_factory=list)
 
     AFTER = {"subscribe": "asked", "subscribed": "to", "unsubscribe": "none",
              "unsubscribed": "none"}
@@ -159,6 +161,8 @@ class Account:
     requests: set = field(default_factory=set)
     # askers who were answered, or asked no more, perhaps before their request was read
     answered: set = field(default_factory=set)
+    # askers who were answered, and whose request came once more
+    again: set = field(default_factory=set)
     # sender -> number of the last message seen for the first time
     newest: dict = field(default_factory=dict)
     # domain -> whether it is subscribed to the node of that one's service

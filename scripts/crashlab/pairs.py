@@ -32,8 +32,9 @@ def send(world, pair, what):
         return False
     if what == "subscribe":
         pair.asked.answered.discard(pair.asker.jid)
-    else:
+    elif what != "unsubscribe" or not world.hears_withdrawals:
         pair.asked.answered.add(pair.asker.jid)
+        pair.asked.again.discard(pair.asker.jid)
         pair.asked.requests.discard(pair.asker.jid)
     pair.begin(what)
     world.history.note("invoke", op=what, who=actor.jid, to=other.jid)

@@ -11,10 +11,14 @@ from pathlib import Path
 DOMAINS = ("a.example", "b.example")
 ROOT = Path(__file__).resolve().parents[2]
 
+# It speaks with no other server.
+ALONE = "s2s = []\ns2s_tls = []"
+
 CONFIG = """domains = {domains}
 [listen]
-c2s = ["127.0.0.1:{port}"]
+c2s = ["{address}:{port}"]
 c2s_tls = []
+{listen}
 [c2s]
 plaintext = "loopback"
 [register]
@@ -28,12 +32,24 @@ iterations = 4096
 [storage]
 segment = "1 MiB"
 checkpoint = "300 ms"
+{more}
+"""
+# A server among others: it believes what the settings say of where they are, calls again soon
+# after one broke off, and lets them speak as fast as they like.
+PEERS = """[s2s]
+policy = "dialback"
+rate = "64 MiB"
+burst = "64 MiB"
+[outbox]
+retry = "200 ms"
+retry_longest = "400 ms"
+[dns.overrides]
 """
 
 
-def free_port():
+def free_port(address="127.0.0.1"):
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         return probe.getsockname()[1]
 
 
@@ -61,6 +77,7 @@ class Process:
 
     # It has a publish-subscribe service at pubsub.DOMAIN.
     has_boards = False
+    address = "127.0.0.1"
 
     def __init__(self, work, environment=None, wrapper=()):
         self.work = Path(work)
@@ -69,7 +86,7 @@ class Process:
         self.environment = {**os.environ, **(environment or {})}
         self.wrapper = list(wrapper)
         self.process = None
-        self.port = free_port()
+        self.port = free_port(self.address)
         self.work.mkdir(parents=True, exist_ok=True)
         self.configure()
 
@@ -96,7 +113,7 @@ class Process:
                 raise Failed(f"the server ended by itself ({self.process.returncode}): "
                              f"{self.last_words()}")
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                _, writer = await asyncio.open_connection(self.address, self.port)
                 writer.transport.abort()
                 return time.monotonic() - self.began
             except OSError:
@@ -161,9 +178,34 @@ class Server(Process):
         super().__init__(work, environment, wrapper)
 
     def configure(self):
-        config = CONFIG.format(domains=list(DOMAINS), port=self.port).replace("'", '"')
-        (self.work / "rookery.toml").write_text(config)
+        self.write(DOMAINS)
+
+    def write(self, domains, listen=ALONE, more=""):
+        """The settings."""
+        config = CONFIG.format(domains=list(domains), address=self.address, port=self.port,
+                               listen=listen, more=more)
+        (self.work / "rookery.toml").write_text(config.replace("'", '"'))
 
     def command(self):
         return [str(self.binary), "--config", str(self.work / "rookery.toml"),
                 "--data", str(self.data)]
+
+
+class Peer(Server):
+    """One of the servers of a federation: it serves one domain at an address of its own."""
+
+    has_boards = False
+
+    def __init__(self, binary, work, domain, environment=None):
+        self.domain, self.address = domain, f"127.0.0.{2 + DOMAINS.index(domain)}"
+        self.s2s = free_port(self.address)
+        super().__init__(binary, work, environment)
+
+    def configure(self):
+        """Until it knows where the others are."""
+
+    def knows(self, places):
+        """Where each domain is, as `address:port`."""
+        others = "".join(f"'{domain}' = ['{place}']\n" for domain, place in places.items())
+        self.write([self.domain], f"s2s = ['{self.address}:{self.s2s}']\ns2s_tls = []",
+                   PEERS + others)

@@ -31,6 +31,12 @@ FORGIVEN = 1.5
 class World:
     """One data folder's worth of knowledge."""
 
+    roles = ROLES
+    # Nor may anything come twice because a server did not hear that another had it.
+    strict = False
+    # A request for presence is gone when that is heard, not when it is said.
+    hears_withdrawals = False
+
     def __init__(self, server, rng, history_path, complain):
         self.server, self.rng = server, rng
         self.history = History(history_path)
@@ -49,7 +55,7 @@ class World:
         self.messages = {}
         self.stalled = set()
         self.counts = Counter()
-        roles = [it for it in ROLES if server.has_boards or it[2] != "board"]
+        roles = [it for it in self.roles if server.has_boards or it[2] != "board"]
         self.accounts = [Account(name, DOMAINS[at], role) for name, at, role in roles]
         self.by_jid = {account.jid: account for account in self.accounts}
         self.guests = {}
@@ -57,18 +63,26 @@ class World:
             if account.role == "sm":
                 account.joined = {domain: Subject(f"{account.jid} at {domain}", False)
                                   for domain in DOMAINS}
-        steady = [it for it in self.accounts if it.role in ("sm", "two")]
-        away = [it for it in self.accounts if it.role == "offline"]
-        self.pairs = [Pair(a, b) for a in steady for b in steady + away if a is not b]
+        self.pairs = list(self.couples())
         rng.shuffle(self.pairs)
         self.pairs = self.pairs[:24]
+
+    def couples(self):
+        """Who may ask whom for his presence."""
+        steady = [it for it in self.accounts if it.role in ("sm", "two")]
+        away = [it for it in self.accounts if it.role == "offline"]
+        return (Pair(a, b) for a in steady for b in steady + away if a is not b)
+
+    def place(self, _):
+        """Where a domain is served."""
+        return self.server.address, self.server.port
 
     # -- coming and going
 
     async def create_accounts(self):
         async def create(account):
             client = Client(account.domain)
-            await client.open("127.0.0.1", self.server.port)
+            await client.open(*self.place(account.domain))
             await client.register(account.name, account.passwords.state)
             client.abort()
         await asyncio.gather(*(create(account) for account in self.accounts))
@@ -83,7 +97,7 @@ class World:
             candidates.append(operation.apply(candidates[-1]))
         for password in reversed(candidates):
             client = Client(account.domain, lambda *it: self.received(account, *it))
-            await client.open("127.0.0.1", self.server.port)
+            await client.open(*self.place(account.domain))
             try:
                 await client.authenticate(account.name, password, resource)
                 break
@@ -298,11 +312,12 @@ class World:
             self.complain("I5", f"{message.mid}: other bytes at {client.jid}")
         where = f"{message.mid} {message.sender.jid} -> {client.jid}"
         if any(stream == client.number for _, stream in message.seen):
-            self.twice(where)
+            self.twice(message, where)
         elif message.seen:
             self.counts["delivered again"] += 1
             # A line that breaks may take an acknowledgement with it.
-            if message.answered and account.role not in ("two", "pair", "flap", "sleep"):
+            if message.answered and account.role not in ("two", "pair", "flap", "sleep") \
+                    and (self.strict or not self.is_far(message)):
                 at, life = message.answered
                 early = self.ended.get(life, time.monotonic()) - at
                 if early > FORGIVEN:
@@ -319,9 +334,17 @@ class World:
     def fits(message, body):
         return hashlib.sha256(body.encode()).hexdigest() == message.sha
 
-    def twice(self, where):
+    @staticmethod
+    def is_far(_):
+        """Whether a message goes to another server."""
+        return False
+
+    def twice(self, _, where):
         self.counts["doubled on one stream"] += 1
         self.complain("I2", f"{where}: twice on one stream")
+
+    def filed_twice(self, account, message):
+        self.complain("I2", f"{account.jid}: {message.mid} twice in one archive")
 
     def in_order(self, account, client, message, where):
         """I3. Numbers of one line: what is in flight when it breaks may be read later than what

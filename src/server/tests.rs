@@ -13,6 +13,8 @@ fn settings(folder: &Path, c2s: &str) -> Settings {
     };
     settings.listen.c2s = vec![c2s.parse().unwrap()];
     settings.listen.c2s_tls = vec!["127.0.0.1:0".parse().unwrap()];
+    settings.listen.s2s = vec![];
+    settings.listen.s2s_tls = vec![];
     settings.engine.lanes = 1;
     settings
 }
@@ -97,11 +99,14 @@ fn orders_on_a_store_that_stays() {
 fn listens_probes_and_renews() {
     let place = tempfile::tempdir().unwrap();
     actix_rt::System::new().block_on(async {
-        let opening = Opening::serving(settings(place.path(), "127.0.0.1:0")).unwrap();
+        let mut settings = settings(place.path(), "127.0.0.1:0");
+        settings.listen.s2s = vec!["127.0.0.1:0".parse().unwrap()];
+        settings.listen.s2s_tls = settings.listen.s2s.clone();
+        let opening = Opening::serving(settings).unwrap();
         let certificates = opening.certificates.clone().unwrap();
         let server = Server::start(opening, &[]).unwrap();
         let doors: Vec<_> = server.listening().iter().map(|it| it.door).collect();
-        assert_eq!(doors, [Door::C2s, Door::C2sTls]);
+        assert_eq!(doors, [Door::C2s, Door::C2sTls, Door::S2s, Door::S2sTls]);
         for listening in server.listening() {
             TcpStream::connect(listening.address).unwrap();
         }

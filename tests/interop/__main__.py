@@ -3,52 +3,27 @@
     python tests/interop PROGRAM [--tokio CLIENT] [--nbxmpp PYTHON]
                                  [--go CLIENT] [--xmppjs SCRIPT]
                                  [--suite FOLDER] [--only CLIENT,...]
-    python tests/interop PROGRAM --prosody PROSODY    only with that other server"""
+    python tests/interop PROGRAM [--prosody PROSODY] [--ejabberd ERL]    only with these servers"""
 
 import argparse
 import asyncio
 import logging
 import sys
-import time
-import traceback
 
+import federation
 import story
 import with_go
 import with_nbxmpp
-import with_prosody
 import with_slixmpp_board
 import with_slixmpp_suite
 import with_xmppjs
-from server import PATIENCE, Server
+from score import Score
+from server import Server
 from with_aioxmpp import Aioxmpp
+from with_ejabberd import Ejabberd
+from with_prosody import Prosody
 from with_slixmpp import Slixmpp, SlixmppTls12
 from with_tokio import Tokio
-
-
-class Score:
-    def __init__(self, verbose):
-        self.counts = {"passed": 0, "waiting": 0, "failed": 0}
-        self.verbose = verbose
-
-    def tell(self, outcome, line):
-        self.counts[outcome] += 1
-        print(f"{outcome.upper() if outcome == 'failed' else outcome:7} {line}", flush=True)
-
-    def note(self, line):
-        if self.verbose:
-            print(f"        {line}", flush=True)
-
-    async def run(self, name, work):
-        started = time.monotonic()
-        try:
-            note = await asyncio.wait_for(work, 8 * PATIENCE)
-        except Exception as error:
-            self.tell("failed", f"{name}: {type(error).__name__}: {error}")
-            if self.verbose:
-                traceback.print_exc()
-        else:
-            took = time.monotonic() - started
-            self.tell("passed", f"{name}{f' ({note})' if note else ''}  {took:.1f} s")
 
 
 async def perform(server, score, kinds):
@@ -97,6 +72,7 @@ async def main():
     parser.add_argument("--xmppjs", help="xmppjs.mjs, beside its node_modules")
     parser.add_argument("--nbxmpp", help="a Python with nbxmpp")
     parser.add_argument("--prosody", help="another server, and nothing else")
+    parser.add_argument("--ejabberd", help="Erlang, which has that other server")
     parser.add_argument("--suite", help="slixmpp's source package, unpacked")
     parser.add_argument("--only", help="clients, by commas",
                         default="slixmpp,aioxmpp,nbxmpp,tokio-xmpp,go-sendxmpp,xmpp.js,"
@@ -112,8 +88,11 @@ async def main():
     only = options.only.split(",")
     kinds = [kind for kind in kinds if kind.library in only]
     score = Score(options.verbose)
-    if options.prosody:
-        await with_prosody.perform(options.program, options.prosody, score)
+    peers = ((Prosody, options.prosody), (Ejabberd, options.ejabberd))
+    peers = [(kind, peer) for kind, peer in peers if peer]
+    for kind, peer in peers:
+        await federation.perform(options.program, kind, peer, score)
+    if peers:
         return result(score)
     server = Server(options.program)
     try:

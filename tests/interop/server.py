@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 
 DOMAIN = "example.org"
+ALONE = "s2s = []\ns2s_tls = []\n"  # in [listen]: it speaks to no other server
 PATIENCE = 30  # seconds, for whatever should happen soon
 
 
@@ -22,7 +23,7 @@ def free_ports(count):
 
 
 class Server:
-    def __init__(self, program, address="127.0.0.1", ports=None, more=""):
+    def __init__(self, program, address="127.0.0.1", ports=None, more="", s2s=ALONE):
         self.program = program
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rookery-interop-"))
         self.address = address
@@ -34,7 +35,7 @@ class Server:
             f'data = "{self.folder}/data"\n'
             f'[listen]\nc2s = ["{address}:{self.starttls}"]\n'
             f'c2s_tls = ["{address}:{self.direct}"]\n'
-            f"{more}"
+            f"{s2s}{more}"
         )
         self.log = self.folder / "log"
         self.process = None

@@ -1,6 +1,7 @@
 //! Bad input and attacks, one row one entry: what is said to the server, and which answers are
 //! right. While the rows play, a canary pings through the same server and must be answered.
 
+mod abroad;
 mod archive;
 mod binding;
 mod canary;
@@ -28,6 +29,7 @@ mod waiting;
 pub use tls::cpu_ticks;
 
 use crate::authority::Authority;
+use crate::elsewhere::asking;
 use crate::world::{Plan, World};
 use canary::Canary;
 use row::Row;
@@ -132,6 +134,21 @@ fn certified() -> Plan {
     Authority::get().certified_plan(&["a.test", "b.test"])
 }
 
+/// The same, and it looks for others in the DNS of these tests.
+fn outgoing() -> Plan {
+    let mut plan = certified();
+    plan.more = plan.more.replace("/8\"]", "/8\", \"::1/128\"]");
+    plan.more += &asking();
+    plan
+}
+
+/// Whom it does not reach it tries again soon.
+fn stubborn() -> Plan {
+    let mut plan = outgoing();
+    plan.more += "[outbox]\nretry = \"2s\"\nretry_longest = \"2s\"\n";
+    plan
+}
+
 /// Tokens that end soon.
 fn hasty() -> Plan {
     Plan {
@@ -184,6 +201,9 @@ fn sections() -> Vec<Section> {
         ("U", trusted(), both(pubsub::rows(), eventing::rows())),
         ("U, strangers", untrusted(), pubsub::rows_untrusted()),
         ("F", certified(), federation::rows()),
+        ("F, abroad", outgoing(), abroad::rows()),
+        ("F, keys", abroad::keys::plan(), abroad::keys::rows()),
+        ("F, abroad, soon", stubborn(), abroad::rows_hasty()),
         ("L", trusted(), logs::rows()),
     ]
 }

@@ -1,54 +1,54 @@
-//! An authority that servers of these tests believe, and the certificates that it signs.
+//! An authority that servers of these tests believe, and what it says of them.
 
+use crate::certificates;
+use crate::sasl::b64;
 use crate::world::Plan;
-use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{CertificateParams, SerialNumber};
+use rustls::pki_types::CertificateDer;
+use std::ops::Deref;
 use std::sync::OnceLock;
 
-/// The authority.
-pub struct Authority {
-    certificate: Certificate,
-    issuer: Issuer<'static, KeyPair>,
-}
+pub use crate::certificates::Leaf;
 
-/// A certificate with its key.
-pub struct Leaf {
-    pub certificate: Certificate,
-    pub key: KeyPair,
+/// The number of the certificate that the authority took back.
+const TAKEN_BACK: u64 = 666;
+
+/// The authority, which can all that those of the workshop can.
+pub struct Authority(certificates::Authority);
+
+impl Deref for Authority {
+    type Target = certificates::Authority;
+
+    fn deref(&self) -> &certificates::Authority {
+        &self.0
+    }
 }
 
 impl Authority {
     /// The one of this process.
     pub fn get() -> &'static Authority {
         static AUTHORITY: OnceLock<Authority> = OnceLock::new();
-        AUTHORITY.get_or_init(|| {
-            let key = KeyPair::generate().expect("a key");
-            let mut params = CertificateParams::default();
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            let name = &mut params.distinguished_name;
-            name.push(DnType::CommonName, "an authority");
-            Authority {
-                certificate: params.self_signed(&key).expect("a certificate"),
-                issuer: Issuer::new(params, key),
-            }
-        })
+        AUTHORITY.get_or_init(|| Authority(certificates::Authority::root("an authority")))
     }
 
-    /// A certificate for these names.
-    pub fn leaf(&self, names: &[&str]) -> Leaf {
-        let names: Vec<String> = names.iter().map(|it| it.to_string()).collect();
-        let params = CertificateParams::new(names).expect("names");
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.issuer);
-        let certificate = certificate.expect("a certificate");
-        Leaf { certificate, key }
+    /// A certificate that it took back, as its list says.
+    pub fn taken_back(&self, names: &[&str]) -> Leaf {
+        let number = |it: &mut CertificateParams| {
+            it.serial_number = Some(SerialNumber::from(TAKEN_BACK));
+        };
+        self.leaf_with(names, number)
     }
 
-    /// A server that wants certificates of this authority, and has none itself.
+    /// A server that wants certificates of this authority, and has none itself. It may connect to
+    /// all addresses of this machine.
     pub fn plan(&self, domains: &'static [&'static str]) -> Plan {
+        let list = self.revocation(TAKEN_BACK).pem().expect("a list");
         Plan {
             domains,
-            more: "[s2s]\npolicy = \"secure\"\nca = [\"ca.pem\"]\n".into(),
-            files: vec![("ca.pem", self.certificate.pem())],
+            more: "[s2s]\npolicy = \"secure\"\nca = [\"ca.pem\"]\n\
+                   private = [\"127.0.0.0/8\"]\n"
+                .into(),
+            files: vec![("ca.pem", format!("{}{list}", self.certificate.pem()))],
             federates: true,
             ..Plan::default()
         }
@@ -59,8 +59,17 @@ impl Authority {
         let mut plan = self.plan(domains);
         let leaf = self.leaf(domains);
         plan.more += "[tls]\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"\n";
-        plan.files.push(("certificate.pem", leaf.certificate.pem()));
+        plan.files.push(("certificate.pem", written(&leaf)));
         plan.files.push(("key.pem", leaf.key.serialize_pem()));
         plan
     }
+}
+
+/// The chain as a file has it.
+pub fn written(leaf: &Leaf) -> String {
+    let one = |der: &CertificateDer<'_>| {
+        let text = b64(der);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    leaf.chain.iter().map(one).collect()
 }

@@ -4,7 +4,8 @@
 use crate::sasl::{Hash, Scram, b64};
 use crate::tls;
 use crate::xml::{CLIENT, El, Heard, Reader, SASL, STREAM_ERRORS, STREAMS, TLS, escaped};
-use rustls::{ClientConfig, ClientConnection, StreamOwned, SupportedProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls::{StreamOwned, SupportedProtocolVersion};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub enum Silence {
 enum Wire {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// TLS where this side is the one that was called.
+    Served(Box<StreamOwned<ServerConnection, TcpStream>>),
     Gone,
 }
 
@@ -66,7 +69,8 @@ impl Client {
         Client::on(TcpStream::from(socket), domain)
     }
 
-    fn on(socket: TcpStream, domain: &str) -> Client {
+    /// On a connection that stands.
+    pub fn on(socket: TcpStream, domain: &str) -> Client {
         socket.set_nodelay(true).expect("a socket");
         Client {
             wire: Wire::Plain(socket),
@@ -115,6 +119,32 @@ impl Client {
         Ok(())
     }
 
+    /// The other side of a handshake; the stream starts anew.
+    pub fn serve_tls(&mut self, configuration: ServerConfig) -> Result<(), String> {
+        let Wire::Plain(mut socket) = std::mem::replace(&mut self.wire, Wire::Gone) else {
+            return Err("not a plain connection".into());
+        };
+        let connection = ServerConnection::new(Arc::new(configuration));
+        let mut connection = connection.map_err(|e| e.to_string())?;
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        while connection.is_handshaking() {
+            connection
+                .complete_io(&mut socket)
+                .map_err(|e| e.to_string())?;
+        }
+        self.wire = Wire::Served(Box::new(StreamOwned::new(connection, socket)));
+        self.reader = Reader::default();
+        Ok(())
+    }
+
+    /// The TLS connection of who called, if there is one.
+    pub fn served(&self) -> Option<&ServerConnection> {
+        match &self.wire {
+            Wire::Served(stream) => Some(&stream.conn),
+            _ => None,
+        }
+    }
+
     /// The TLS connection, if there is one.
     pub fn tls(&self) -> Option<&ClientConnection> {
         match &self.wire {
@@ -128,6 +158,7 @@ impl Client {
         match &self.wire {
             Wire::Plain(socket) => socket,
             Wire::Tls(stream) => &stream.sock,
+            Wire::Served(stream) => &stream.sock,
             Wire::Gone => panic!("no connection"),
         }
     }
@@ -140,6 +171,10 @@ impl Client {
         match &mut self.wire {
             Wire::Plain(socket) => socket.write_all(bytes).is_ok(),
             Wire::Tls(stream) => stream
+                .write_all(bytes)
+                .and_then(|()| stream.flush())
+                .is_ok(),
+            Wire::Served(stream) => stream
                 .write_all(bytes)
                 .and_then(|()| stream.flush())
                 .is_ok(),
@@ -196,6 +231,10 @@ impl Client {
                 socket.read(buffer)
             }
             Wire::Tls(stream) => {
+                stream.sock.set_read_timeout(Some(left))?;
+                stream.read(buffer)
+            }
+            Wire::Served(stream) => {
                 stream.sock.set_read_timeout(Some(left))?;
                 stream.read(buffer)
             }

@@ -4,8 +4,12 @@
 mod attacks;
 mod authority;
 mod caps;
+#[path = "../../actors/testing/certificates.rs"]
+#[allow(dead_code, reason = "a whole workshop, of which some is needed here")]
+mod certificates;
 mod client;
 mod device;
+mod elsewhere;
 #[path = "../../actors/testing/dns.rs"]
 #[allow(
     dead_code,
@@ -16,6 +20,8 @@ mod readme;
 mod rfc6121;
 mod sasl;
 mod sasl2;
+#[path = "../../actors/testing/dns_signing.rs"]
+mod signing;
 mod stories;
 mod tidy;
 mod tls;

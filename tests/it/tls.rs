@@ -6,7 +6,7 @@ use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, ConfigBuilder};
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, ServerConfig};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls::{SupportedProtocolVersion, version};
 use sha2::{Digest, Sha256};
@@ -47,9 +47,20 @@ pub fn configuration(
 /// The same of a server, which shows who it is.
 pub fn configuration_showing(shown: &Leaf) -> ClientConfig {
     let key = PrivateKeyDer::try_from(shown.key.serialize_der()).expect("a key");
-    let chain = vec![shown.certificate.der().clone()];
-    let config = unshown(BOTH).with_client_auth_cert(chain, key);
+    let config = unshown(BOTH).with_client_auth_cert(shown.chain.clone(), key);
     config.expect("a certificate with its key")
+}
+
+/// The other side: a server that shows this, and asks for nothing.
+pub fn serving(shown: &Leaf, alpn: &[&str]) -> ServerConfig {
+    let key = PrivateKeyDer::try_from(shown.key.serialize_der()).expect("a key");
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_protocol_versions(BOTH).expect("versions");
+    let config = builder.with_no_client_auth();
+    let config = config.with_single_cert(shown.chain.clone(), key);
+    let mut config = config.expect("a certificate with its key");
+    config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+    config
 }
 
 fn unshown(

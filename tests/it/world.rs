@@ -9,7 +9,7 @@ use crate::device::Device;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashSet;
 use std::fs::File;
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -31,6 +31,8 @@ pub struct Plan {
     pub domains: &'static [&'static str],
     /// It speaks to other servers.
     pub federates: bool,
+    /// Its address.
+    pub place: Ipv4Addr,
     /// Files beside the configuration, by their names.
     pub files: Vec<(&'static str, String)>,
 }
@@ -44,6 +46,7 @@ impl Default for Plan {
             more: String::new(),
             domains: &["a.test", "b.test"],
             federates: false,
+            place: Ipv4Addr::LOCALHOST,
             files: Vec::new(),
         }
     }
@@ -113,10 +116,10 @@ impl World {
 
     /// A server that does not run yet.
     fn planned(plan: Plan) -> World {
-        let (c2s, claim) = ports::free();
-        let (c2s_tls, claim_tls) = ports::free();
-        let (s2s, claim_s2s) = ports::free();
-        let (s2s_tls, claim_s2s_tls) = ports::free();
+        let (c2s, claim) = ports::free(plan.place);
+        let (c2s_tls, claim_tls) = ports::free(plan.place);
+        let (s2s, claim_s2s) = ports::free(plan.place);
+        let (s2s_tls, claim_s2s_tls) = ports::free(plan.place);
         World {
             plan,
             folder: tempfile::tempdir().expect("a temporary folder"),

@@ -249,3 +249,168 @@ fn pairs_do_not_meet() {
     let theirs = Outbox::new(&longer, ROOMY).key(0);
     assert!(behind(&pair()).contains(&theirs));
 }
+
+fn ids(numbers: std::ops::RangeInclusive<u32>) -> Vec<String> {
+    numbers.map(|it| it.to_string()).collect()
+}
+
+impl Desk {
+    /// A line with a session that can be resumed.
+    fn begin(&mut self, tag: u32) {
+        let frame = self.outbox.begin("id".into(), tag);
+        assert!(!frame.is_empty());
+        self.write(frame);
+    }
+
+    /// It goes on, and the other server had so many.
+    fn resume(&mut self, h: u32) {
+        let gone = self.outbox.had(h);
+        self.write(gone);
+        let frame = self.outbox.resume(h);
+        self.write(frame);
+    }
+}
+
+#[test]
+fn what_the_other_server_had_is_not_written_again() {
+    let mut desk = Desk::new(ROOMY);
+    desk.take("1", true).expect("there is room");
+    desk.begin(7);
+    for (id, lasting) in [("2", false), ("3", true), ("4", false), ("5", true)] {
+        desk.take(id, lasting).expect("there is room");
+    }
+    assert_eq!(desk.send(), ids(1..=5));
+    desk.acked(1);
+    desk.outbox.broke(true);
+    desk.take("6", true).expect("there is room");
+    desk.resume(3);
+    assert_eq!(desk.outbox.sent(), Some(3));
+    assert_eq!(desk.send(), ids(4..=6));
+    assert_eq!(desk.outbox.sent(), Some(6));
+    // And once more.
+    desk.acked(1);
+    desk.outbox.broke(true);
+    desk.resume(6);
+    assert!(desk.outbox.is_empty());
+    assert_eq!(desk.rows(), 1, "the session itself");
+    let frame = desk.outbox.end();
+    desk.write(frame);
+    assert_eq!((desk.rows(), desk.outbox.earlier()), (0, None));
+}
+
+#[test]
+fn what_the_other_server_had_is_known_in_the_next_life() {
+    // What it says it had, and what is written again then.
+    for (h, again) in [(0, 1), (1, 3), (2, 3), (4, 5), (5, 6)] {
+        let mut desk = Desk::new(ROOMY);
+        desk.take("1", true).expect("there is room");
+        desk.begin(7);
+        for (id, lasting) in [("2", false), ("3", true), ("4", false), ("5", true)] {
+            desk.take(id, lasting).expect("there is room");
+        }
+        assert_eq!(desk.send(), ids(1..=5));
+        desk.take("6", true).expect("there is room");
+        desk.restart(ROOMY);
+        assert_eq!(desk.outbox.earlier().as_deref(), Some("id"));
+        assert_eq!(desk.outbox.sent(), None);
+        desk.take("7", true).expect("there is room");
+        desk.resume(h);
+        // What need not last is lost with the server.
+        let lasting = [1, 3, 5, 6, 7].into_iter().filter(|it| *it >= again);
+        let lasting: Vec<String> = lasting.map(|it| it.to_string()).collect();
+        assert_eq!(desk.send(), lasting, "of {h}");
+        // It dies again: what has new places now is found by them.
+        desk.restart(ROOMY);
+        desk.resume(h + lasting.len() as u32 - 1);
+        assert_eq!(desk.send(), ["7"], "of {h}");
+    }
+}
+
+/// A place on the disk may be too high, never too low: better twice than not at all.
+#[test]
+fn what_was_given_up_on_the_way_makes_nothing_lost() {
+    let mut desk = Desk::new(ROOMY);
+    desk.begin(7);
+    desk.take("1", true).expect("there is room");
+    desk.take("2", false).expect("there is room");
+    desk.take("3", true).expect("there is room");
+    desk.take("4", true).expect("there is room");
+    let passing = desk.outbox.give_up(|it| it.number.is_none());
+    desk.outbox.done(passing);
+    assert_eq!(desk.send(), ["1", "3", "4"]);
+    desk.restart(ROOMY);
+    desk.resume(2);
+    assert_eq!(desk.send(), ["3", "4"]);
+    // In one life it is exact.
+    let mut desk = Desk::new(ROOMY);
+    desk.begin(7);
+    desk.take("1", true).expect("there is room");
+    desk.take("2", false).expect("there is room");
+    desk.take("3", true).expect("there is room");
+    let passing = desk.outbox.give_up(|it| it.number.is_none());
+    desk.outbox.done(passing);
+    desk.take("4", true).expect("there is room");
+    assert_eq!(desk.send(), ["1", "3", "4"]);
+    desk.outbox.broke(true);
+    desk.resume(2);
+    assert_eq!(desk.send(), ["4"]);
+}
+
+#[test]
+fn another_session_means_nothing_to_places_of_the_one_before() {
+    let mut desk = Desk::new(ROOMY);
+    desk.begin(7);
+    for id in ids(1..=3) {
+        desk.take(&id, true).expect("there is room");
+    }
+    assert_eq!(desk.send(), ids(1..=3));
+    desk.outbox.broke(true);
+    // It was not resumed, and began anew.
+    desk.begin(8);
+    desk.restart(ROOMY);
+    desk.resume(1);
+    assert_eq!(desk.send(), ids(2..=3));
+}
+
+/// What is read when its turn comes has its place among the rest.
+#[test]
+fn beyond_memory_nothing_is_taken_for_what_it_is_not() {
+    let tight = Bounds {
+        memory_stanzas: 2,
+        ..ROOMY
+    };
+    let mut desk = Desk::new(tight);
+    desk.begin(7);
+    for id in ids(1..=6) {
+        desk.take(&id, true).expect("the disk has room");
+    }
+    assert_eq!(desk.outbox.next(desk.ticket, 1).map(|_| ()), Some(()));
+    assert_eq!(desk.outbox.next(desk.ticket, 1).map(|_| ()), Some(()));
+    desk.acked(2);
+    let query = desk.outbox.due().expect("there is more");
+    let rows = query.rows(&desk.store).expect("it can be read");
+    desk.outbox.read(Some(rows));
+    desk.take("7", true).expect("the disk has room");
+    desk.outbox.next(desk.ticket, 1).expect("the third");
+    desk.outbox.broke(true);
+    desk.resume(3);
+    let mut rest = Vec::new();
+    while !desk.outbox.is_empty() {
+        rest.extend(desk.send());
+        desk.acked(desk.outbox.unacked());
+    }
+    assert_eq!(rest, ids(4..=7));
+}
+
+/// If this fails, the rows on every disk out there can no longer be read: raise the version.
+#[test]
+fn a_row_of_before_is_read() {
+    let row = decode(&[1, 5, 2, 60, 62]).expect("a row");
+    assert_eq!(
+        (row.since, &row.stanza[..], row.place),
+        (5, &b"<>"[..], None)
+    );
+    let golden = [2, 5, 2, 60, 62, 1, 7, 9];
+    let row = decode(&golden).expect("a row");
+    assert_eq!(record::encode(&row).as_deref(), Ok(&golden[..]));
+}

@@ -4,8 +4,8 @@ use super::*;
 use crate::peer_tls::presented::CERTIFICATES;
 use crate::peer_tls::workshop::{Authority, Leaf, NOW, dns, domain, srv, xmpp};
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    NameConstraints, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationList, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, NameConstraints, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 
@@ -232,9 +232,11 @@ fn what_was_taken_back_is_refused() {
         some.leaf_with(&["evil.test"], |it| it.serial_number = Some(serial.into()))
             .shown()
     };
-    let verdict = |lists: &[Vec<u8>], shown: &Presented| {
+    let verdict = |lists: &[CertificateRevocationList], shown: &Presented| {
         let mut roots = root.roots();
-        lists.iter().for_each(|list| roots.heed(list).unwrap());
+        lists
+            .iter()
+            .for_each(|list| roots.heed(list.der()).unwrap());
         let evil = domain("evil.test");
         Judge::new(roots)
             .verdict(shown, Claim::plain(&evil), NOW)

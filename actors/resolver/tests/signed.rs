@@ -1,106 +1,19 @@
 //! A signed DNS: everything lies in the root zone, whose key the resolver trusts.
 
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use trust_dns_resolver::proto::dnssec::crypto::Ed25519SigningKey;
-use trust_dns_resolver::proto::dnssec::rdata::sig::SigInput;
-use trust_dns_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
-use trust_dns_resolver::proto::dnssec::{Algorithm, DnssecSigner, SigningKey, TBS, TrustAnchors};
-use trust_dns_resolver::proto::op::Message;
-use trust_dns_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
-
 use super::*;
-
-/// Names of which the answers go out without signatures, with one of other records, or with one
-/// whose time is over.
-const UNSIGNED: &str = "unsigned.";
-const FORGED: &str = "forged.";
-const EXPIRED: &str = "expired.";
-
-struct Zone {
-    signer: DnssecSigner,
-    key: DNSKEY,
-}
-
-impl Zone {
-    fn new() -> Zone {
-        let secret = Ed25519SigningKey::generate_pkcs8().expect("a key");
-        let secret = Ed25519SigningKey::from_pkcs8(&secret).expect("the key");
-        let key = DNSKEY::from_key(&secret.to_public_key().expect("the public key"));
-        let day = Duration::from_secs(86_400);
-        let signer = DnssecSigner::new(key.clone(), Box::new(secret), Name::root(), day);
-        Zone { signer, key }
-    }
-
-    /// Adds the zone's key if it is asked for, and a signature to every set of records.
-    fn finish(&self, answer: &mut Message) {
-        let query = answer.queries[0].clone();
-        if query.query_type == RecordType::DNSKEY && query.name.is_root() {
-            let data = RData::DNSSEC(DNSSECRData::DNSKEY(self.key.clone()));
-            answer.add_answer(Record::from_rdata(Name::root(), 300, data));
-        }
-        let mut sets: Vec<(Name, RecordType)> = vec![];
-        for record in &answer.answers {
-            let set = (record.name.clone(), record.record_type());
-            if !sets.contains(&set) {
-                sets.push(set);
-            }
-        }
-        for (name, kind) in sets {
-            let of_set = |r: &&Record| r.name == name && r.record_type() == kind;
-            let set: Vec<Record> = answer.answers.iter().filter(of_set).cloned().collect();
-            let text = name.to_ascii();
-            if !text.contains(UNSIGNED) {
-                answer.add_answer(self.signature(&name, kind, &set, &text));
-            }
-        }
-    }
-
-    fn signature(&self, name: &Name, kind: RecordType, set: &[Record], text: &str) -> Record {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a clock");
-        let now = now.as_secs() as u32;
-        let over = match text.contains(EXPIRED) {
-            true => now - 1_000,
-            false => now + 86_400,
-        };
-        let input = SigInput {
-            type_covered: kind,
-            algorithm: Algorithm::ED25519,
-            num_labels: name.num_labels(),
-            original_ttl: 300,
-            sig_expiration: over.into(),
-            sig_inception: (now - 86_400).into(),
-            key_tag: self.key.calculate_key_tag().expect("a tag"),
-            signer_name: Name::root(),
-        };
-        let tbs = TBS::from_input(name, DNSClass::IN, &input, set.iter()).expect("the records");
-        let mut signature = self.signer.sign(&tbs).expect("a signature");
-        if text.contains(FORGED) {
-            signature[0] ^= 1;
-        }
-        let data = RData::DNSSEC(DNSSECRData::RRSIG(RRSIG::from_sig(input, signature)));
-        Record::from_rdata(name.clone(), 300, data)
-    }
-}
+use crate::testing::dns_signing::Zone;
 
 /// A resolver that checks signatures and trusts the key of this DNS.
 fn world(rows: &[(&str, Row)]) -> (Resolver, NameServer) {
     let zone = Zone::new();
-    let mut anchors = TrustAnchors::empty();
-    anchors.insert(zone.key.public_key());
+    let anchor = zone.anchor().parse().expect("an anchor");
     let server = NameServer::start_with(rows, move |answer| zone.finish(answer));
     let settings = Dns {
         validate: true,
+        anchors: vec![anchor],
         ..settings(&server)
     };
-    let resolver = Resolver(Arc::new(State {
-        questions: Questions::with_anchors(&settings, anchors),
-        overrides: settings.overrides,
-    }));
-    (resolver, server)
+    (Resolver::new(&settings), server)
 }
 
 /// Rows F41 and F42: a host is proved by its domain's records, its pins by the whole way to them.
@@ -170,5 +83,75 @@ fn forged_pins() {
             ..guess("b.forged").targets.remove(0)
         };
         assert!(resolver.pins(&target, true).await.is_err());
+    });
+}
+
+/// What is proved not to be there is not there: no pins, and no addresses of a family.
+#[test]
+fn proved_to_be_absent() {
+    run(async {
+        let (resolver, _server) = world(&[
+            (
+                "_xmpp-server._tcp.a.example",
+                Row::Srv(1, 1, 5269, "b.example"),
+            ),
+            ("b.example", Row::Address("192.0.2.1")),
+        ]);
+        let found = resolver.targets("a.example").await.expect("targets");
+        assert!(found.targets[0].proved);
+        let none = resolver.addresses("b.example", Family::V6).await;
+        assert_eq!(none.expect("no addresses").ips, [] as [IpAddr; 0]);
+        assert_eq!(resolver.pins(&found.targets[0], true).await, Ok(vec![]));
+        assert_eq!(
+            shown(&resolver, "nobody.example").await,
+            ["nobody.example:5269"]
+        );
+    });
+}
+
+/// Who signs nothing, and is known not to, is found as ever, and proves nothing.
+#[test]
+fn a_zone_without_signatures() {
+    run(async {
+        let (resolver, server) = world(&[
+            (
+                "_xmpp-server._tcp.a.insecure",
+                Row::Srv(1, 1, 5269, "b.insecure"),
+            ),
+            ("b.insecure", Row::Address("192.0.2.1")),
+            ("_5269._tcp.b.insecure", Row::Tlsa(3, 1, 1, &[7; 32])),
+        ]);
+        let found = resolver.targets("a.insecure").await.expect("targets");
+        assert!(!found.targets[0].proved, "{found:?}");
+        let addresses = resolver.addresses("b.insecure", Family::V4).await;
+        let addresses = addresses.expect("addresses");
+        assert!(!addresses.is_proved && addresses.ips.len() == 1);
+        let pins = resolver.pins(&found.targets[0], addresses.is_proved).await;
+        assert_eq!(pins, Ok(vec![]));
+        assert!(!server.asked().iter().any(|it| it.starts_with("TLSA")));
+    });
+}
+
+/// Another key than the one that is trusted signs nothing.
+#[test]
+fn the_anchor_of_another() {
+    run(async {
+        let rows = [(
+            "_xmpp-server._tcp.a.example",
+            Row::Srv(1, 1, 5269, "b.example"),
+        )];
+        let (_, server) = world(&rows);
+        for anchors in [
+            vec![],
+            vec![Zone::new().anchor().parse().expect("an anchor")],
+        ] {
+            let resolver = Resolver::new(&Dns {
+                validate: true,
+                anchors,
+                ..settings(&server)
+            });
+            let wrong = "the signatures of its DNS records are wrong";
+            assert_eq!(shown(&resolver, "a.example").await, [wrong]);
+        }
     });
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
-use rookery_protocol::error::{Condition, StreamCondition, StreamError};
+use rookery_protocol::dialback::{Problem, Verdict};
+use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::negotiation::peer_in::{Action, Event as Happened};
 use rookery_protocol::reader::Event;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
-use super::acks::Acks;
 use super::{Side, State, Stream};
 use crate::peer_tls::{Beginning, Presented};
 use crate::peers::Query;
@@ -66,31 +66,41 @@ impl Stream {
             }
             Action::Verify { pair, id, key } => {
                 let peers = Arc::clone(&peer.peers);
-                let query = Query { pair, id, key };
-                peers.verify(&self.realm, query, ctx.address());
+                let query = Query {
+                    pair: pair.clone(),
+                    id: id.clone(),
+                    key,
+                };
+                let admitted = self.realm.gate.inquires(self.peer, Instant::now());
+                if !admitted || !peers.verify(&self.realm, query, ctx.address()) {
+                    let verdict = Verdict::Error(Problem::ResourceConstraint);
+                    return Some(Happened::Verified { pair, id, verdict });
+                }
             }
-            Action::Proved { pair, .. } => {
-                // One line of log for a stream, however many domains it proves.
-                let (server, to, address) = (&pair.from, &pair.to, self.peer);
-                peer.entry.prove(to, server, None);
-                self.realm.roll.well(false, server);
-                if self.realm.site.fence.blocks(server) {
+            Action::Proved { pair, bidi } => {
+                peer.entry.prove(&pair.to, &pair.from, None, bidi);
+                self.realm.roll.well(false, &pair.from);
+                if self.realm.site.fence.blocks(&pair.from) {
                     // It was blocked while the proof was on its way.
                     let error = StreamError::new(StreamCondition::PolicyViolation);
                     return Some(Happened::Fail(error));
                 }
-                match self.prove_peer() {
+                self.may_go_back(&pair, bidi);
+                // One line of log for a stream, however many domains it proves.
+                let (server, to, address) = (&pair.from, &pair.to, self.peer);
+                let is_first = self.prove_peer();
+                if is_first {
+                    self.join_flow(server);
+                }
+                match is_first {
                     true => info!(%server, %to, %address, "a server came"),
                     false => debug!(%server, %to, %address, "a server proved one domain more"),
                 }
             }
-            Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
+            Action::Enabled(id) => self.count_from_here(id, ctx),
             Action::Managed(command) => self.managed(command, ctx),
-            // Sessions of servers are not kept: no stream of theirs is told that it can be resumed.
-            Action::Resume { .. } => {
-                let condition = Condition::ItemNotFound;
-                let handled = None;
-                return Some(Happened::NotResumed { condition, handled });
+            Action::Resume { peer, previd, .. } => {
+                return self.resume_session(&peer, &previd, ctx);
             }
             Action::Close(error) => {
                 if let Some(error) = error {

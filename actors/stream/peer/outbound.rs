@@ -2,6 +2,7 @@
 //! do.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 use rookery_protocol::dialback::Pair;
@@ -9,12 +10,14 @@ use rookery_protocol::error::{Condition, StreamCondition, StreamError};
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::negotiation::peer_out::{Action, Event as Happened};
 use rookery_protocol::reader::Event;
+use rookery_protocol::stream_management::Outbound;
 use rookery_protocol::targets::Tls;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info};
 
 use super::acks::Acks;
-use super::{Caller, Peers, Side, State, Stream};
+use super::{Caller, Peers, REACHED_PATIENCE, Side, State, Stream};
 use crate::dial::Route;
 use crate::messages::{FromLine, ToStream};
 use crate::peer_tls::{Beginning, Presented, Reference};
@@ -42,6 +45,7 @@ struct Reached {
     transport: Transport,
     place: Place,
     address: std::net::IpAddr,
+    called: OwnedSemaphorePermit,
     /// Where it began with TLS: what it showed.
     shown: Option<Presented>,
 }
@@ -84,6 +88,10 @@ impl Stream {
             .learn(|facts| facts.address = Some(reached.address));
         self.transport = reached.transport;
         peer.place = reached.place;
+        peer.began = Instant::now();
+        peer.called = Some(reached.called);
+        // Stanzas may come back.
+        self.rates = Stream::rates_of_servers(&self.realm, reached.address);
         match reached.shown {
             Some(shown) => self.secured_by(shown, true, ctx),
             None => self.tell_out(Happened::Connected, ctx),
@@ -125,9 +133,11 @@ impl Stream {
                 let external = machine.is_external();
                 info!(server = %pair.to, from = %pair.from, external, "a server was reached");
                 let acks = peer.acks.is_some();
-                peer.entry.prove(&pair.from, &pair.to, Some(external));
+                let (from, to, both) = (&pair.from, &pair.to, machine.is_bidi());
+                peer.entry.prove(from, to, Some(external), both);
                 self.realm.roll.well(true, &pair.to);
-                caller.tell(|line| FromLine::Up { line, acks });
+                let sequel = std::mem::take(&mut peer.sequel);
+                caller.tell(|line| FromLine::Up { line, acks, sequel });
                 let is_traced = match caller {
                     Caller::Tracer(end) => {
                         end.tell(Ok(()));
@@ -143,16 +153,24 @@ impl Stream {
             }
             Action::Denied { refusal, .. } => caller.down(Some(refusal)),
             Action::Verified { verdict, .. } => {
-                if let Caller::Asker { query, asker } = caller {
+                if let Caller::Asker { query, asker, .. } = caller {
                     let query = query.clone();
                     asker.do_send(ToStream::Verified { query, verdict });
                     // That was all that it was for.
                     self.tell_out(Happened::Finish, ctx);
                 }
             }
-            Action::Enabled(_) => peer.acks = Some(Acks::since(peer.owner.admitted())),
-            // No session was asked for again.
-            Action::Resumed(_) | Action::NotResumed(_) => {}
+            Action::Enabled(id) => {
+                peer.acks = Some(Acks::since(peer.owner.admitted()));
+                peer.sequel.id = id;
+            }
+            Action::Resumed(h) => {
+                let mut acks = Acks::since(peer.owner.admitted());
+                acks.sent = Outbound::restored(h.into(), h.into());
+                peer.acks = Some(acks);
+                (peer.sequel.had, peer.sequel.resumed) = (Some(h), true);
+            }
+            Action::NotResumed(h) => peer.sequel.had = h,
             Action::Managed(command) => self.managed(command, ctx),
             Action::Close(refusal) => {
                 if let Some(refusal) = &refusal {
@@ -172,8 +190,9 @@ async fn reach(
     pair: &Pair,
     tracer: Option<Tracer>,
 ) -> Result<Reached, Refusal> {
-    // Never closed.
-    let _permit = peers.calls.acquire().await.map_err(|_| Refusal::Lost)?;
+    // Never closed. It is held until the server is known to be one.
+    let called = Arc::clone(&peers.calls).acquire_owned().await;
+    let called = called.map_err(|_| Refusal::Lost)?;
     let unresolved = |why: crate::resolver::Unresolved| {
         debug!(server = %pair.to, %why, "a server is not found");
         realm
@@ -182,8 +201,11 @@ async fn reach(
         not_reached(why.condition())
     };
     let mut route = peers.dialer.route(&pair.to).await.map_err(unresolved)?;
+    let begun = Instant::now();
     let mut told = 0;
-    while let Some(line) = route.connect().await {
+    while begun.elapsed() < REACHED_PATIENCE
+        && let Some(line) = route.connect().await
+    {
         if let Some(tracer) = &tracer {
             told = told_tries(tracer, &route, told);
             tracer.connected(line.address.ip(), &line.target);
@@ -198,6 +220,7 @@ async fn reach(
                 transport: Transport::Tcp(line.tcp),
                 place,
                 address,
+                called,
                 shown: None,
             });
         }
@@ -208,6 +231,7 @@ async fn reach(
                     transport,
                     place,
                     address,
+                    called,
                     shown: Some(shown),
                 });
             }

@@ -5,14 +5,14 @@ use bytes::Bytes;
 use rookery_protocol::error::{StanzaError, StreamCondition, StreamError};
 use rookery_protocol::ns;
 use rookery_protocol::reader::{Oversized, RawElement};
-use rookery_protocol::stanza::{IqType, Stanza, Unreadable};
+use rookery_protocol::stanza::{IqType, Kind, Stanza, Unreadable};
 use rookery_storage::Frame;
 use tracing::warn;
 
 use super::{Peer, Side, State, Stream};
 use crate::effect::{Envelope, Marks};
 use crate::messages::FromLine;
-use crate::receipt::{Head, Notice};
+use crate::receipt::{Head, Notice, Receipt};
 
 /// With more than this unwritten a Link gives no more.
 const FULL: usize = 256 * 1024;
@@ -36,8 +36,22 @@ impl Stream {
             _ => Err(StreamError::new(StreamCondition::ImproperAddressing)),
         };
         match admitted {
-            Ok(()) => self.enter(stanza, size),
+            Ok(()) => {
+                self.speaks(ctx);
+                self.enter(stanza, size);
+            }
             Err(error) => self.fail_peer(error, ctx),
+        }
+    }
+
+    /// Who sends stanzas has negotiated what it wants.
+    fn speaks(&mut self, ctx: &mut Context<Stream>) {
+        self.offer_back(ctx);
+        if let State::Peer(peer) = &mut self.state
+            && let Side::Out(_, caller) = &peer.side
+            && !std::mem::replace(&mut peer.mixed, true)
+        {
+            caller.tell(|line| FromLine::Mixed { line });
         }
     }
 
@@ -51,9 +65,22 @@ impl Stream {
         peer.entry.came(peer.acks.is_some());
         let go_on = peer.owner.admit(size);
         let receipt = peer.owner.receipt(Head::from_elsewhere(&stanza), size);
+        let acks = peer.acks.as_ref();
+        if acks.is_some_and(|it| it.swallows(peer.owner.admitted())) {
+            return self.swallow(&stanza, receipt);
+        }
+        self.realm.answered(&stanza);
         let marks = Marks {
             stamp: self.realm.site.now(),
             ..Marks::default()
+        };
+        #[cfg(feature = "seeded-bugs")]
+        let receipt = match rookery_storage::seeded_bugs::is_on("ack-to-peer-what-came") {
+            true => {
+                receipt.settle();
+                crate::receipt::Receipt::none()
+            }
+            false => receipt,
         };
         self.realm.route(Envelope {
             stanza,
@@ -62,6 +89,14 @@ impl Stream {
             receipt,
         });
         self.paused |= !go_on;
+    }
+
+    /// What was done before we started again is not done twice; who asked for it hears that it was.
+    fn swallow(&mut self, stanza: &Stanza, receipt: Receipt) {
+        receipt.settle();
+        if let Kind::Iq(IqType::Set) = stanza.kind {
+            self.realm.route(Envelope::plain(stanza.result_reply(None)));
+        }
     }
 
     /// A stanza that nobody gets: it is handled as soon as it is answered.
@@ -95,14 +130,14 @@ impl Stream {
     /// News of the ledger.
     pub(in crate::stream) fn ledger(&mut self, notice: Notice, ctx: &mut Context<Stream>) {
         match notice {
-            Notice::Settled => self.settled(),
+            Notice::Settled => self.settled(ctx),
             Notice::Lost => self.lost(),
             Notice::Resume => self.resume(ctx),
         }
     }
 
     /// What was lost here its senders are told of.
-    fn lost(&mut self) {
+    pub(super) fn lost(&mut self) {
         let State::Peer(peer) = &self.state else {
             return;
         };
@@ -134,10 +169,10 @@ impl Stream {
         }
         self.ask_due |= ask;
         if self.out.len() > FULL
-            && let Side::Out(_, caller) = &peer.side
             && !std::mem::replace(&mut peer.full, true)
+            && let Some(end) = peer.line()
         {
-            caller.tell(|line| FromLine::Full { line });
+            end.tell(|line| FromLine::Full { line });
         }
     }
 
@@ -145,9 +180,9 @@ impl Stream {
     pub(in crate::stream) fn drained(&mut self) {
         if let State::Peer(peer) = &mut self.state
             && std::mem::take(&mut peer.full)
-            && let Side::Out(_, caller) = &peer.side
+            && let Some(end) = peer.line()
         {
-            caller.tell(|line| FromLine::Drained { line });
+            end.tell(|line| FromLine::Drained { line });
         }
     }
 }

@@ -103,7 +103,8 @@ fn stream(stream: &Stream) -> String {
             Some(false) => ", we by dialback",
             None => "",
         };
-        text += &format!("    {from} to {to}: they proved themselves by {theirs}{ours}\n");
+        let and = if pair.both { "and" } else { "to" };
+        text += &format!("    {from} {and} {to}: they proved themselves by {theirs}{ours}\n");
     }
     if let Some(certificate) = &stream.certificate {
         text += &format!("    their certificate is {certificate}\n");
@@ -116,7 +117,8 @@ fn state(server: &Server) -> String {
     let is_up = |it: &&Link| it.state == State::Connected;
     let goes =
         server.links.iter().any(|it| is_up(&it)) || server.streams.iter().any(|it| it.outbound);
-    let comes = server.streams.iter().any(|it| !it.outbound);
+    let both = |it: &Stream| it.pairs.iter().any(|pair| pair.both);
+    let comes = server.streams.iter().any(|it| !it.outbound || both(it));
     if server.blocked {
         return "blocked".into();
     }
@@ -227,6 +229,7 @@ mod tests {
             remote: "c.test".into(),
             security,
             external: outbound.then_some(true),
+            both: false,
         };
         Stream {
             outbound,

@@ -43,8 +43,9 @@ fn certificate(served: &Served) -> String {
     }
     let digits = served.fingerprint.iter().map(|byte| format!("{byte:02X}"));
     format!(
-        "The certificate is self-signed: clients will ask whether to trust it. Name one of your \
-         own\nunder [tls] in rookery.toml. Its SHA-256 is\n\n  {}\n\n",
+        "The certificate is self-signed: clients will ask whether to trust it, and most other \
+         servers\nwill not believe it. Name one of your own under [tls] in rookery.toml. Its \
+         SHA-256 is\n\n  {}\n\n",
         digits.collect::<Vec<_>>().join(":")
     )
 }
@@ -106,13 +107,16 @@ mod tests {
             ..Settings::default()
         };
         let served = Certificates::open(&settings.tls, &[], &settings.hosts(), &folder, 0).unwrap();
-        let listening =
-            [(Door::C2s, "[::]:15222"), (Door::C2sTls, "0.0.0.0:15223")].map(|(door, address)| {
-                Listening {
-                    door,
-                    address: address.parse().unwrap(),
-                }
-            });
+        let doors = [
+            (Door::C2s, "[::]:15222"),
+            (Door::C2sTls, "0.0.0.0:15223"),
+            (Door::S2s, "[::]:15269"),
+            (Door::S2sTls, "0.0.0.0:15270"),
+        ];
+        let listening = doors.map(|(door, address)| Listening {
+            door,
+            address: address.parse().unwrap(),
+        });
         let sources = Sources {
             data: Some("/srv/x".into()),
             ..Sources::default()
@@ -126,7 +130,10 @@ mod tests {
             "_xmpp-client._tcp.example.org.",
             "SRV    0 5 15222 example.org.\n",
             "SRV    0 5 15223 b.example.\n",
+            "  servers, STARTTLS     [::]:15269\n",
+            "SRV    0 5 15269 example.org.\n",
             "_xmpp-server._tcp.rooms.b.example.",
+            "SRV    0 5 15270 b.example.\n",
             "rooms.example.org. ",
             " --data /srv/x user add alice@example.org\n",
         ] {

@@ -1,24 +1,26 @@
 //! F: another server that is none, or claims to be one that it is not. The test speaks as a server
 //! whose certificates the server believes: what they say, and nothing else, may be used.
 
+mod certificates;
 mod claims;
+mod flood;
 
 use super::row::{Row, Stage, must, scene};
-use crate::authority::Authority;
+use crate::authority::{Authority, Leaf};
 use crate::client::{Client, PATIENCE};
 use crate::device::Device;
+use crate::elsewhere::{DIALBACK, SERVER};
 use crate::sasl::b64;
 use crate::tls;
 use crate::xml::{El, Heard, SASL, STREAMS, TLS};
-use claims::claim;
-
-const SERVER: &str = "jabber:server";
-const DIALBACK: &str = "jabber:server:dialback";
+pub use claims::{claim, outcome};
 
 pub fn rows() -> Vec<Row> {
     let mut rows = headers();
     rows.extend(claims::rows());
     rows.extend(senders());
+    rows.extend(certificates::rows());
+    rows.extend(flood::rows());
     rows
 }
 
@@ -75,22 +77,36 @@ fn connected(stage: &Stage) -> Client {
 }
 
 /// [2U] A server that has opened its stream inside TLS, and shows a certificate for these names.
-fn secured(stage: &Stage, from: &str, names: &[&str]) -> Result<Client, String> {
+pub fn secured(stage: &Stage, from: &str, names: &[&str]) -> Result<Client, String> {
     let mut server = in_tls(stage, from, names)?;
+    open(&mut server, from)?;
+    Ok(server)
+}
+
+/// The same with this certificate.
+fn showing(stage: &Stage, from: &str, shown: &Leaf) -> Result<Client, String> {
+    let mut server = called(stage, from)?;
+    server.handshake_by(tls::configuration_showing(shown))?;
     open(&mut server, from)?;
     Ok(server)
 }
 
 /// The same before the header inside TLS.
 fn in_tls(stage: &Stage, from: &str, names: &[&str]) -> Result<Client, String> {
-    let mut server = connected(stage);
-    open(&mut server, from)?;
-    server.say(&format!("<starttls xmlns='{TLS}'/>"));
-    server.expect(TLS, "proceed")?;
+    let mut server = called(stage, from)?;
     server.handshake_by(match names {
         [] => tls::configuration(&[], tls::BOTH),
         names => tls::configuration_showing(&Authority::get().leaf(names)),
     })?;
+    Ok(server)
+}
+
+/// A server with whom TLS is agreed on.
+fn called(stage: &Stage, from: &str) -> Result<Client, String> {
+    let mut server = connected(stage);
+    open(&mut server, from)?;
+    server.say(&format!("<starttls xmlns='{TLS}'/>"));
+    server.expect(TLS, "proceed")?;
     Ok(server)
 }
 
@@ -105,19 +121,19 @@ fn proved(stage: &Stage, from: &str, names: &[&str]) -> Result<Client, String> {
     Ok(server)
 }
 
-fn ends(server: &mut Client, conditions: &[&str]) -> Result<(), String> {
+pub fn ends(server: &mut Client, conditions: &[&str]) -> Result<(), String> {
     let found = server.stream_error(PATIENCE)?;
     must(conditions.contains(&&*found), || {
         format!("not {conditions:?} but {found}")
     })
 }
 
-fn message(from: &str, to: &str, id: &str) -> String {
+pub fn message(from: &str, to: &str, id: &str) -> String {
     format!("<message from='{from}' to='{to}' id='{id}' type='chat'><body>{id}</body></message>")
 }
 
 /// The first message that somebody hears has this id: nothing came before it.
-fn hears_first(device: &mut Device, id: &str) -> Result<(), String> {
+pub fn hears_first(device: &mut Device, id: &str) -> Result<(), String> {
     let heard = device.waits_for("<message type='chat' id='*'/>");
     must(heard.attr("id") == Some(id), || {
         format!("not {id} but {heard}")

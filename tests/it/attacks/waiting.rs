@@ -18,9 +18,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "P11",
         "caps of clients are tested beside PEP in src/extensions",
     ),
-    ("R09", "server to server comes later"),
-    ("R10", "server to server comes later"),
-    ("R11", "server to server comes later"),
     (
         "R13",
         "a limit on memory is set by the system: played by hand before a release",
@@ -33,39 +30,7 @@ pub const WAITING: &[(&str, &str)] = &[
         "caches keyed by strangers come with PEP and server to server",
     ),
     ("R22", "time is an argument in the tests of actors"),
-    ("R24", "server to server comes later"),
-    (
-        "F10",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F11",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F14",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F15",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F16",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F17",
-        "a table, tested beside the judge of certificates in actors",
-    ),
-    (
-        "F26",
-        "tested beside the machine of our own streams in protocol",
-    ),
-    (
-        "F29",
-        "tested beside the machine of their streams in protocol",
-    ),
+    ("F46", "POSH is not spoken here"),
     ("L06", "backups come later"),
     ("A11", "a measurement of memory: for the bench"),
     (
@@ -75,7 +40,7 @@ pub const WAITING: &[(&str, &str)] = &[
     ("A20", "rooms come later"),
 ];
 
-/// Every row of sections X, T, C, P, R, L, A and U, and of F those of servers that connect to us.
+/// Every row of sections X, T, C, P, R, L, A, U and F.
 pub const TABLE: &[&str] = &[
     "X01", "X02", "X03", "X04", "X05", "X06", "X08", "X10", "X12", "X13", "X15", "X16", "X17",
     "X19", "X20", "X22", "X23", "X24", "X25", "X26", "X27", "X28", "X30", "X33", "X35", "X38",
@@ -92,5 +57,6 @@ pub const TABLE: &[&str] = &[
     "A22", "A23", "A24", "U01", "U02", "U03", "U04", "U07", "U09", "U10", "U11", "U12", "U13",
     "U14", "U15", "U16", "U17", "U18", "F01", "F02", "F03", "F04", "F05", "F06", "F07", "F08",
     "F09", "F10", "F11", "F14", "F15", "F16", "F17", "F18", "F20", "F21", "F22", "F23", "F25",
-    "F26", "F29", "F30", "F31", "F32", "F33", "F34",
+    "F26", "F29", "F30", "F31", "F32", "F33", "F34", "F38", "F39", "F40", "F41", "F42", "F43",
+    "F44", "F45", "F46",
 ];

@@ -1,8 +1,9 @@
 //! Dialback by which a server claims more than it is.
 
 use super::super::row::{Row, Stage, must, scene};
-use super::{DIALBACK, SERVER, ends, hears_first, hears_nothing_else, message, proved, secured};
+use super::{ends, hears_first, hears_nothing_else, message, proved, secured};
 use crate::client::Client;
+use crate::elsewhere::{DIALBACK, SERVER};
 use crate::names::NameServer;
 use crate::names::Row::{Address, Srv};
 use crate::world::{Plan, World};
@@ -28,7 +29,7 @@ pub fn claim(from: &str, to: &str) -> String {
 }
 
 /// The outcome of a claim: its type, and the condition of the error.
-fn outcome(server: &mut Client) -> Result<(String, String), String> {
+pub fn outcome(server: &mut Client) -> Result<(String, String), String> {
     let found = server.expect(DIALBACK, "result")?;
     let kind = found.attr("type").unwrap_or_default().to_owned();
     let error = found.child(SERVER, "error");
