@@ -55,6 +55,8 @@ pub struct Marks {
     pub topic: Option<SmolStr>,
     /// With a probe: what the device that asks wants to hear besides.
     pub wants: Option<Arc<Wants>>,
+    /// It goes to the account that it is from, which sends it as if one of its devices had.
+    pub on_behalf: bool,
 }
 
 /// A stanza on its way, with all that was decided of it.
@@ -296,6 +298,17 @@ impl Effects {
         envelope.marks.lasting = true;
         envelope.rows = rows;
         self.list.push(Effect::Route(Box::new(envelope)));
+    }
+
+    /// Has the account that `stanza` is from send it as if one of its devices had, instead of the
+    /// stanza at hand, whose sender hears `forbidden` if there is no such account.
+    pub fn send_as(&mut self, stanza: Stanza) {
+        let marks = Marks {
+            stamp: self.now,
+            on_behalf: true,
+            ..Marks::default()
+        };
+        self.forward(stanza, marks);
     }
 
     /// Sends the stanza at hand on to whom its `to` names, with its receipt, marks and travelling

@@ -1,6 +1,8 @@
 //! Starts the parts of a server in their order, and stops them in the other.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 use crate::accounts::Accounts;
+use crate::components::{Component, Components};
 use crate::directory::{Bounds, Directory};
 use crate::extension::List;
 use crate::gate::Gate;
@@ -26,7 +29,7 @@ use crate::hub::{Hub, owed};
 use crate::keeper::{Fatal, Keeper, Tell, TellHub};
 use crate::lane::{Lanes, Threads};
 use crate::link::{Link, Roads};
-use crate::listener::{Listener, Port};
+use crate::listener::{Listener, Port, Socket};
 use crate::messages::{Mail, Order};
 use crate::owners::Owners;
 use crate::peers::{Abroad, Peers};
@@ -48,6 +51,8 @@ pub struct Start {
     pub settings: Settings,
     pub store: Store,
     pub extensions: List,
+    /// The external components that may connect.
+    pub components: Vec<Component>,
     pub tls: Arc<Tls>,
     /// The server's secret: stands behind the salts of accounts that do not exist, and tokens.
     pub secret: [u8; 32],
@@ -70,6 +75,7 @@ impl Engine {
             settings,
             store,
             extensions,
+            components,
             tls,
             secret,
             roads,
@@ -89,7 +95,8 @@ impl Engine {
         };
         let directory = Arc::new(Directory::new(bounds));
         let links = Arc::new(Directory::new(bounds));
-        let site = Site::new(settings, extensions);
+        let mut site = Site::new(settings, extensions);
+        site.components = Components::new(components);
         let peers = peers(&site, &secret);
         site.notices.load(keeper.store())?;
         site.fence.load(keeper.store())?;
@@ -133,11 +140,8 @@ impl Engine {
     }
 
     /// Listens on `address`; answers the address that was really taken (for port 0).
-    pub fn listen(&self, address: SocketAddr, port: Port) -> std::io::Result<SocketAddr> {
-        let socket = listener(address)?;
-        let taken = socket.local_addr()?;
-        Listener::begin(&self.realm, Arc::new(socket), port);
-        Ok(taken)
+    pub fn listen(&self, address: SocketAddr, port: Port) -> io::Result<SocketAddr> {
+        self.realm.listen(address, port)
     }
 
     /// Stops: nobody new, a last word to all, everything saved, threads ended.
@@ -198,15 +202,31 @@ fn take_up(realm: &Arc<Realm>) -> Result<(), StoreError> {
 
 /// What it takes to speak with other servers, if this one does.
 fn peers(site: &Site, secret: &[u8; 32]) -> Option<Arc<Peers>> {
-    let hosts = site.hosts.iter().map(|it| it.name.clone());
-    let domains = site.domains.iter().cloned().chain(hosts).collect();
+    let domains = site.all_domains();
     let federates = site.settings.federates();
     federates.then(|| Arc::new(Peers::new(&site.settings, domains, secret)))
 }
 
+impl Realm {
+    /// Listens on `address`; answers the address that was really taken (for port 0).
+    pub fn listen(self: &Arc<Realm>, address: SocketAddr, port: Port) -> io::Result<SocketAddr> {
+        let socket = listener(address)?;
+        let taken = socket.local_addr()?;
+        Listener::begin(self, Arc::new(Socket::Tcp(socket)), port);
+        Ok(taken)
+    }
+
+    /// Takes components from a socket of this machine.
+    pub fn listen_here(self: &Arc<Realm>, socket: UnixListener) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        Listener::begin(self, Arc::new(Socket::Local(socket)), Port::Components);
+        Ok(())
+    }
+}
+
 fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
-    use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    use socket2::{Domain, Type};
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         // IPv4 has a socket of its own.
         socket.set_only_v6(true)?;

@@ -19,6 +19,7 @@ use smol_str::SmolStr;
 
 use crate::admin::{Command, Outcome};
 use crate::clients::ClientKey;
+use crate::components::Component;
 use crate::effect::{Effects, Marks, Origin, Query, Row};
 use crate::hub::account::Account;
 use crate::hub::devices::{Device, DeviceId, Devices};
@@ -375,6 +376,18 @@ pub trait AccountRole: Send {
     /// The account's owner, or an administrator, shut a client out; its sessions end next.
     fn revoked(&mut self, client: ClientKey, view: View, fx: &mut Effects) {}
 
+    /// Whether the sender of this roster get or set, who is not the owner, may see or change the
+    /// roster as its owner; `None`: it is not for this extension to say.
+    fn may_manage(&self, request: &Stanza, view: View) -> Option<bool> {
+        None
+    }
+
+    /// The roster changed: what its owner's devices are told (RFC 6121 §2.1.6).
+    fn roster_changed(&mut self, push: &Element, view: View, fx: &mut Effects) {}
+
+    /// A component that has rights has connected, and takes stanzas.
+    fn component_came(&mut self, component: &Component, view: View, fx: &mut Effects) {}
+
     /// How the owner wants to be told of what is said in a chat, whose bare JID this is; `None`:
     /// nothing was said of it.
     fn attention(&self, chat: &str) -> Option<Attention> {
@@ -399,6 +412,14 @@ pub trait DomainRole: Sync {
 
     /// What became of `fx.administer`.
     fn administered(&self, request: &Stanza, outcome: Outcome, site: &Site, fx: &mut Effects) {}
+
+    /// A message to a domain of the server; `true`: it is taken care of.
+    fn message(&self, message: &Stanza, site: &Site, fx: &mut Effects) -> bool {
+        false
+    }
+
+    /// A component has connected, and takes stanzas.
+    fn component_came(&self, component: &Component, site: &Site, fx: &mut Effects) {}
 
     /// Further forms in disco#info of the server (XEP-0128).
     fn info(&self, domain: &str, site: &Site) -> Vec<Element> {

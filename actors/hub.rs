@@ -13,6 +13,7 @@ mod aside;
 mod binding;
 mod decider;
 mod departed;
+mod deputies;
 pub mod devices;
 mod estate;
 mod farewells;
@@ -398,6 +399,13 @@ impl Hub {
                 }
                 self.perform(fx, Waits::Acknowledged, ctx);
             }
+            Order::ComponentCame(component) => {
+                self.decide(Origin::Elsewhere, ctx, |mind, devices, site, fx| {
+                    mind.component_came(&component, devices, site, fx)
+                });
+            }
+            // It is for Links.
+            Order::Hurry => {}
             Order::Drain(word) => self.drain(word, ctx),
         }
     }

@@ -73,6 +73,7 @@ pub mod abroad;
 pub mod accounts;
 pub mod admin;
 pub mod clients;
+pub mod components;
 pub mod dial;
 pub mod directory;
 pub mod effect;

@@ -12,6 +12,7 @@ mod bounce;
 pub mod course;
 mod orders;
 pub mod outbox;
+mod sequel;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,20 +23,20 @@ use rookery_protocol::dialback::Pair;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::stanza::Stanza;
-use rookery_protocol::stream_management::handled_count_too_high;
 use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tracing::warn;
 
+use crate::components::is_inside;
 use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
 use crate::keeper::{Committed, Tell};
 use crate::lifeline::Lifeline;
-use crate::messages::{FromLine, Mail, Order, Sequel, ToStream};
+use crate::messages::{FromLine, Mail, Order, ToStream};
 use crate::realm::Realm;
-use crate::receipt::{Receipt, is_later};
+use crate::receipt::Receipt;
 use crate::roll::counts::Share;
-use crate::site::random;
+use crate::stream::peer::Caller;
 use barrier::Barrier;
 use course::{Course, Pace};
 pub use orders::remote_in;
@@ -80,6 +81,8 @@ pub struct Wish {
     pub link: Recipient<FromLine>,
     /// The session of an earlier line, to be resumed if it can be (XEP-0198 §5).
     pub earlier: Option<SmolStr>,
+    /// No stream is shared that is there for somebody else: it was tried.
+    pub alone: bool,
 }
 
 /// A Link.
@@ -92,6 +95,8 @@ pub struct Link {
     line: Option<Line>,
     /// How many lines there were.
     lines: u32,
+    /// It shares no stream with other Links: the other server would not have it.
+    alone: bool,
     /// The number of the last frame that was handed to the Keeper.
     ticket: u64,
     /// Frames up to this one are on the disk.
@@ -155,6 +160,7 @@ impl Link {
                 course: Course::new(pace),
                 line: None,
                 lines: 0,
+                alone: false,
                 ticket,
                 durable: ticket,
                 barrier: None,
@@ -301,16 +307,26 @@ impl Link {
 
     fn call(&mut self, ctx: &mut Context<Link>) {
         self.lines = self.lines.wrapping_add(1);
-        let Some(roads) = &self.realm.roads else {
-            return self.failed(Refusal::NoServer, ctx);
+        let own = ctx.address().recipient();
+        let stream = match is_inside(&self.pair) {
+            true => self.lead(own),
+            false => {
+                let wish = Wish {
+                    pair: self.pair.clone(),
+                    number: self.lines,
+                    link: own,
+                    earlier: self.outbox.earlier(),
+                    alone: self.alone,
+                };
+                let roads = self.realm.roads.as_ref();
+                let roads = roads.ok_or(Refusal::NoServer);
+                roads.map(|it| it.call(&self.realm, wish))
+            }
         };
-        let wish = Wish {
-            pair: self.pair.clone(),
-            number: self.lines,
-            link: ctx.address().recipient(),
-            earlier: self.outbox.earlier(),
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(refusal) => return self.failed(refusal, ctx),
         };
-        let stream = roads.call(&self.realm, wish);
         self.line = Some(Line {
             number: self.lines,
             stream,
@@ -320,46 +336,14 @@ impl Link {
         });
     }
 
-    /// Stanzas may be written from here on, behind what the other server has.
-    fn up(&mut self, acks: bool, sequel: Sequel) {
-        self.course.came(Instant::now());
-        let Sequel { had, resumed, id } = sequel;
-        let frame = match (had, self.outbox.sent()) {
-            (Some(h), Some(sent)) if resumed && is_later(h, sent) => return self.too_high(h, sent),
-            (Some(h), _) => self.outbox.had(h),
-            (None, _) => Frame::new(),
-        };
-        self.later.append(frame);
-        if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
-            // It has told what it could: the next line has another.
-            self.later.append(self.outbox.end());
-            return self
-                .line
-                .iter()
-                .for_each(|it| it.stream.do_send(ToStream::End));
-        }
-        let frame = match (resumed, id) {
-            (true, _) => self.outbox.resume(had.unwrap_or_default()),
-            (false, Some(id)) => self.outbox.begin(id, u32::from_be_bytes(random())),
-            (false, None) => self.outbox.end(),
-        };
-        let waits = !frame.is_empty();
-        if waits {
-            self.commit(frame, Receipt::none());
-        }
-        if let Some(line) = self.line.as_mut() {
-            line.acks = Some(acks);
-            line.ready = if waits { self.ticket } else { 0 };
-        }
-    }
-
-    /// The other server says that it has more of the session than there was (XEP-0198 §6).
-    fn too_high(&mut self, h: u32, sent: u32) {
-        self.later.append(self.outbox.end());
-        if let Some(line) = &self.line {
-            let error = handled_count_too_high(h, sent.into());
-            line.stream.do_send(ToStream::Close(error));
-        }
+    /// Takes the stream of a component, which connects by itself.
+    fn lead(&self, link: Recipient<FromLine>) -> Result<Recipient<ToStream>, Refusal> {
+        let component = self.realm.site.components.find(&self.pair.to);
+        let component = component.ok_or(Refusal::NoServer)?;
+        let stream = component.stream().ok_or(Refusal::Away)?;
+        // Where the stream is gone by now, the Link hears it as this is dropped.
+        stream.do_send(ToStream::Lead(Caller::link(self.lines, link)));
+        Ok(stream)
     }
 
     /// The line broke, or never came about.
@@ -372,8 +356,9 @@ impl Link {
         if self.draining.is_some() {
             return;
         }
+        self.alone |= refusal == Some(Refusal::Separate);
         let refusal = refusal.filter(|_| !self.is_blocked());
-        match refusal {
+        match refusal.filter(|it| *it != Refusal::Separate) {
             Some(refusal) => self.failed(refusal, ctx),
             None => {
                 self.later.append(self.outbox.end());
@@ -413,7 +398,9 @@ impl Link {
         }
         match &self.line {
             // It says when it is closed.
-            Some(line) => line.stream.do_send(ToStream::End),
+            Some(line) => line
+                .stream
+                .do_send(ToStream::Leave(self.pair.clone(), None)),
             None => self.retire(ctx),
         }
     }
@@ -469,6 +456,10 @@ impl Handler<Mail> for Link {
         match mail {
             Mail::Incoming(envelope) => self.incoming(*envelope, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
+            Mail::Order(Order::Hurry) => {
+                self.course.hurry();
+                self.go_on(ctx);
+            }
             Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
             Mail::Link(order) => self.ordered(order, ctx),
             Mail::Answered(id) => self.barrier_passed(&id, ctx),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use rookery_protocol::dialback::Verdict;
+use rookery_protocol::dialback::{Pair, Verdict};
 use rookery_protocol::error::{Condition, ErrorType, StanzaError, StreamError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::negotiation::Refusal;
@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::admin::servers;
 use crate::clients::ClientKey;
+use crate::components::Component;
 use crate::effect::{Envelope, Millis};
 use crate::hub::devices::DeviceId;
 use crate::keeper::Committed;
@@ -24,7 +25,7 @@ use crate::peers::Query;
 use crate::receipt::{Notice, Owner, Receipt};
 use crate::session::{Counting, Session};
 use crate::stream::Stream;
-use crate::stream::peer::LinesEnd;
+use crate::stream::peer::{Caller, LinesEnd};
 
 /// Mail to a Hub.
 pub enum Mail {
@@ -297,6 +298,10 @@ pub enum Order {
     Clients(oneshot::Sender<Vec<(ClientKey, Millis, Option<SmolStr>)>>),
     /// End the sessions of a client.
     EndClient(ClientKey, StreamError),
+    /// Call at once whomever a Link leaves alone for a while.
+    Hurry,
+    /// A component that has rights has connected.
+    ComponentCame(Arc<Component>),
     /// Write this to all available devices.
     Announce(Box<Stanza>),
     /// End everything in an orderly way: the server is stopping. The second is let go when that is
@@ -374,12 +379,17 @@ pub enum ToStream {
     Resume,
     /// Say this and close.
     Close(StreamError),
-    /// Close: nobody needs it any more.
-    End,
-    /// A Link wants to send on another server's stream (XEP-0288).
-    Attach(LinesEnd),
+    /// The Link of this pair needs it no more, as all is said, or as the server stops: then the
+    /// last one says this.
+    Leave(Pair, Option<StreamError>),
+    /// The Link of this pair wants to send on a stream that is there for somebody else.
+    Attach(Pair, LinesEnd),
     /// News of the ledger of what another server sent.
     Ledger(Notice),
+    /// Stanzas for the component at its other end come from this Link from here on.
+    Lead(Caller),
+    /// Is anybody there? Another stream says that it is the component.
+    Doubt,
     /// What was found out of a key.
     Verified { query: Query, verdict: Verdict },
     /// The session died of a panic: its Hub must hear, and the client come back.

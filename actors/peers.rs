@@ -7,6 +7,7 @@ pub mod sessions;
 use std::sync::Arc;
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use rookery_config::{Policy, Settings};
 use rookery_protocol::dialback::{Pair, Secret};
 use rookery_protocol::negotiation::peer_out::{Earlier, Errand, Purpose};
@@ -35,12 +36,12 @@ const VERIFICATIONS: usize = 64;
 /// How this server speaks with others.
 pub struct Peers {
     pub dialer: Dialer,
-    pub inbound: Arc<peer_in::Settings>,
-    pub outbound: Arc<peer_out::Settings>,
+    inbound: ArcSwap<peer_in::Settings>,
+    outbound: ArcSwap<peer_out::Settings>,
     pub calls: Arc<Semaphore>,
     pub flows: Flows,
     verifications: Arc<Semaphore>,
-    /// Their streams that take stanzas back.
+    /// Streams that several Links may use.
     pub lines: Lines,
     /// Their streams that can be resumed.
     pub sessions: PeerSessions,
@@ -87,14 +88,14 @@ impl Peers {
         };
         Peers {
             dialer: Dialer::new(Resolver::new(&settings.dns), s2s),
-            inbound: Arc::new(peer_in::Settings {
+            inbound: ArcSwap::from_pointee(peer_in::Settings {
                 domains: domains.clone(),
                 secret: secret.clone(),
                 bidi: s2s.bidi,
                 resumption,
                 limits,
             }),
-            outbound: Arc::new(peer_out::Settings {
+            outbound: ArcSwap::from_pointee(peer_out::Settings {
                 domains,
                 secret,
                 dialback: true,
@@ -109,6 +110,27 @@ impl Peers {
             lines: Lines::default(),
             sessions: PeerSessions::new(bounds),
         }
+    }
+
+    /// What a server that connects to us is met by.
+    pub fn inbound(&self) -> Arc<peer_in::Settings> {
+        self.inbound.load_full()
+    }
+
+    /// What we call a server by.
+    pub fn outbound(&self) -> Arc<peer_out::Settings> {
+        self.outbound.load_full()
+    }
+
+    /// From here on these are the domains, services and components of ours. Streams that there
+    /// are keep to those they began with.
+    pub fn set_domains(&self, domains: Vec<SmolStr>) {
+        let mut inbound = peer_in::Settings::clone(&self.inbound.load());
+        let mut outbound = peer_out::Settings::clone(&self.outbound.load());
+        inbound.domains.clone_from(&domains);
+        outbound.domains = domains;
+        self.inbound.store(Arc::new(inbound));
+        self.outbound.store(Arc::new(outbound));
     }
 
     /// Asks the server of `query.pair.from` about a key; the answer goes to `asker`. False if too
@@ -143,9 +165,10 @@ pub struct Abroad(pub Arc<Peers>);
 
 impl Roads for Abroad {
     fn call(&self, realm: &Arc<Realm>, wish: Wish) -> Recipient<ToStream> {
-        if let Some(stream) = self.0.lines.find(&wish.pair) {
+        let shared = || self.0.lines.find(&wish.pair).filter(|_| !wish.alone);
+        if let Some(stream) = shared() {
             let end = LinesEnd::borrowed(wish.number, wish.link);
-            stream.do_send(ToStream::Attach(end));
+            stream.do_send(ToStream::Attach(wish.pair, end));
             return stream.recipient();
         }
         // Where something came back there is no session: there is nothing that we have handled.
@@ -185,7 +208,7 @@ pub fn standing(
         tls.peers.judge().verdict(shown, claim, now)
     });
     let standing = match (&proof, s2s.policy_for(domain)) {
-        _ if realm.site.is_here(domain) || realm.site.fence.blocks(domain) => Standing::Blocked,
+        _ if realm.site.is_here(domain) || realm.site.blocks(domain) => Standing::Blocked,
         (Ok(_), _) => Standing::Certified,
         (_, Policy::Dialback) => Standing::Dialback,
         (Err(_), Policy::Secure) => Standing::Uncertified,

@@ -1,6 +1,7 @@
 //! What all actors of one server share. No global state: two servers fit in one process.
 
 mod clients;
+mod components;
 mod orders;
 mod servers;
 mod users;

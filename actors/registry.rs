@@ -2,7 +2,6 @@
 //! and keeps down for a minute what dies ten times in one.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::TcpListener as Socket;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use tracing::{error, warn};
 use crate::directory::Load;
 use crate::hub::Hub;
 use crate::link::key_of;
-use crate::listener::{Listener, Port};
+use crate::listener::{Listener, Port, Socket};
 use crate::realm::Realm;
 use rookery_protocol::dialback::Pair;
 

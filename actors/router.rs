@@ -13,6 +13,7 @@ use rookery_storage::Direction::Forward;
 use rookery_storage::{Frame, KeyRange, StoreError, Tree};
 use tokio::sync::oneshot;
 
+use crate::components::is_inside;
 use crate::directory::Returned;
 use crate::effect::{Effect, Effects, Envelope, Origin, Query};
 use crate::hub::devices::Devices;
@@ -21,7 +22,7 @@ use crate::hub::{Hub, stranger};
 use crate::keeper::Tell;
 use crate::keys::{self, AccountId};
 use crate::link::{Link, key_of, outbox, pair_of};
-use crate::messages::Mail;
+use crate::messages::{Mail, Order};
 use crate::realm::Realm;
 use crate::receipt::Receipt;
 use crate::service::Host;
@@ -30,6 +31,9 @@ impl Realm {
     /// Sends a stanza to whom its `to` names. It must have one; without it is dropped, and its
     /// receipt says lost.
     pub fn route(self: &Arc<Realm>, envelope: Envelope) {
+        if envelope.marks.on_behalf {
+            return self.send_as(envelope);
+        }
         let Some(to) = envelope.stanza.to.clone() else {
             return;
         };
@@ -50,11 +54,10 @@ impl Realm {
 
     /// Sends a stanza to the Link to another server, in the name of the domain that it comes from.
     fn to_elsewhere(self: &Arc<Realm>, envelope: Envelope) {
-        let pair = pair_of(&envelope.stanza).filter(|it| self.site.is_here(&it.from));
-        let Some(pair) = pair.filter(|_| self.roads.is_some()) else {
+        let Some(pair) = self.pair_for(&envelope.stanza) else {
             return self.refuse(envelope, Condition::RemoteServerNotFound);
         };
-        if self.site.fence.blocks(&pair.to) {
+        if self.site.blocks(&pair.to) {
             return self.refuse_with(envelope, &Refusal::Blocked.to_error(&pair.to));
         }
         let key = key_of(&pair);
@@ -66,6 +69,37 @@ impl Realm {
         if let Err((mail, why)) = self.links.send_or_start(&key, mail, start) {
             self.returned(mail, why, true);
         }
+    }
+
+    /// Sends a stanza to the account that it is from, which sends it on; a domain needs no asking.
+    fn send_as(self: &Arc<Realm>, mut envelope: Envelope) {
+        let from = envelope.stanza.from.as_ref().map(Jid::bare);
+        match from {
+            Some(from) if from.local().is_none() && self.site.serves(from.domain()) => {
+                envelope.marks.on_behalf = false;
+                self.route(envelope);
+            }
+            Some(from) if self.accounts.id(from.as_str()).is_some() => {
+                self.post(&from, Mail::Incoming(Box::new(envelope)), true);
+            }
+            _ => envelope.receipt.refuse(Condition::Forbidden),
+        }
+    }
+
+    /// Whose Link takes a stanza: that of the component which it is for, or of the two domains.
+    fn pair_for(&self, stanza: &Stanza) -> Option<Pair> {
+        if let Some(component) = self.site.components.find(stanza.to.as_ref()?.domain()) {
+            return stanza.from.is_some().then(|| component.pair());
+        }
+        let pair = pair_of(stanza).filter(|it| self.site.is_here(&it.from));
+        pair.filter(|_| self.roads.is_some())
+    }
+
+    /// A component came, or went for good: what waits for it is looked at now.
+    pub(crate) fn hurry(self: &Arc<Realm>, pair: &Pair) {
+        let hurry = Mail::Order(Order::Hurry);
+        let start = |birth| Link::start(self, pair.clone(), birth);
+        let _ = self.links.send_or_start(&key_of(pair), hurry, start);
     }
 
     /// Has the Link of `pair` live, as something waits for it.
@@ -80,12 +114,14 @@ impl Realm {
     pub(crate) fn rouse_all(self: &Arc<Realm>) -> Result<(), StoreError> {
         let mut range = KeyRange::all();
         let store = self.keeper.store();
-        while self.roads.is_some()
-            && let Some((key, _)) = store.range(Tree::Outbox, &range, 1, Forward)?.pop()
+        while let Some((key, _)) = store.range(Tree::Outbox, &range, 1, Forward)?.pop()
             && let Some(pair) = outbox::pair_in(&key)
         {
             range = outbox::behind(&pair);
-            self.rouse(&pair);
+            // Without roads what waits for other servers goes on waiting.
+            if self.roads.is_some() || is_inside(&pair) {
+                self.rouse(&pair);
+            }
         }
         Ok(())
     }
@@ -144,6 +180,10 @@ impl Realm {
         match mail {
             Mail::Incoming(envelope) if envelope.marks.topic.is_some() => {
                 envelope.receipt.settle();
+            }
+            // Who has it said hears, not in whose name.
+            Mail::Incoming(envelope) if envelope.marks.on_behalf => {
+                envelope.receipt.refuse(Condition::ResourceConstraint);
             }
             Mail::Incoming(envelope) if why == Returned::Full => {
                 self.refuse(*envelope, Condition::ResourceConstraint);
@@ -262,7 +302,7 @@ impl Realm {
     }
 
     /// Sends the answers on; nothing else is asked for where there is no Hub.
-    fn replies(self: &Arc<Realm>, mut fx: Effects) {
+    pub(crate) fn replies(self: &Arc<Realm>, mut fx: Effects) {
         for effect in fx.take() {
             if let Effect::Route(reply) = effect {
                 self.route(*reply);

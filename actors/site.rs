@@ -12,6 +12,7 @@ use rookery_protocol::jid::Jid;
 use smol_str::SmolStr;
 use zeroize::Zeroize;
 
+use crate::components::Components;
 use crate::effect::Millis;
 use crate::extension::List;
 use crate::fence::Fence;
@@ -31,6 +32,8 @@ pub struct Site {
     pub domains: Vec<SmolStr>,
     /// The services under them.
     pub hosts: Vec<Host>,
+    /// The services that are programs of their own.
+    pub components: Components,
     /// Bare JIDs that may administer the server.
     pub admins: Vec<Jid>,
     /// What the administrators have everybody told.
@@ -63,6 +66,7 @@ impl Site {
             extensions,
             domains,
             hosts,
+            components: Components::default(),
             admins,
             notices: Notices::default(),
             fence,
@@ -88,9 +92,36 @@ impl Site {
         self.hosts.iter().find(|host| host.name == domain)
     }
 
-    /// Whether whoever is at `domain` (prepared) is here: at one of our domains or services.
+    /// All that others may know us by: domains, services and components.
+    pub fn all_domains(&self) -> Vec<SmolStr> {
+        let components = self.components.all();
+        let hosts = self.hosts.iter().map(|it| &it.name);
+        let components = components.iter().map(|it| &it.name);
+        let all = self.domains.iter().chain(hosts).chain(components);
+        all.cloned().collect()
+    }
+
+    /// Whether whoever is at `domain` (prepared) is here: at one of our domains, services or
+    /// components.
     pub fn is_here(&self, domain: &str) -> bool {
-        self.serves(domain) || self.host(domain).is_some()
+        self.serves(domain) || self.host(domain).is_some() || self.components.has(domain)
+    }
+
+    /// Whether nothing is spoken with a domain elsewhere (prepared). Rules are not of us.
+    pub fn blocks(&self, domain: &str) -> bool {
+        self.fence.blocks(domain) && !self.is_here(domain)
+    }
+
+    /// The domain of ours that a component is of: the longest that its name is below, or else the
+    /// first.
+    pub fn home_of(&self, component: &str) -> &str {
+        let below = |domain: &&SmolStr| {
+            let rest = component.strip_suffix(domain.as_str());
+            rest.is_some_and(|rest| rest.ends_with('.'))
+        };
+        let homes = self.domains.iter().filter(below);
+        let home = homes.max_by_key(|it| it.len()).or(self.domains.first());
+        home.map_or("", SmolStr::as_str)
     }
 
     /// Whether `jid` may administer the domain of `host`: XEP-0133 by administrators of that very

@@ -4,6 +4,7 @@
 //! It never waits: what takes time (TLS, the store, a key derivation, the Hub) is asked for, and
 //! until the answer comes nothing more is read, so that a client that sends ahead is slowed by TCP.
 
+mod component;
 mod live;
 mod negotiate;
 mod outbox;
@@ -34,6 +35,7 @@ use crate::messages::{Bound, Mail, ToStream};
 use crate::realm::Realm;
 use crate::stream::outbox::Outbox;
 use crate::transport::{Transport, secure};
+use component::Outsider;
 use live::Live;
 use peer::Peer;
 
@@ -91,6 +93,8 @@ enum State {
     Live(Live),
     /// Another server's, from its first byte.
     Peer(Box<Peer>),
+    /// An external component's, from its first byte.
+    Outsider(Box<Outsider>),
     /// The last word is said; hang up when it is written, or soon anyway.
     Closing,
 }
@@ -195,7 +199,10 @@ impl Stream {
             let _ = closing.wait_for(|it| *it).await;
         };
         ctx.spawn(wrap_future::<_, Stream>(closing).map(|(), stream, ctx| {
-            stream.fail(StreamError::new(StreamCondition::SystemShutdown), ctx);
+            // Where a Link leads here it says when all is said.
+            if !matches!(&stream.state, State::Outsider(it) if it.is_led()) {
+                stream.fail(StreamError::new(StreamCondition::SystemShutdown), ctx);
+            }
         }))
     }
 
@@ -232,6 +239,9 @@ impl Stream {
         ctx: &mut Context<Stream>,
     ) {
         self.transport = transport;
+        if let State::Outsider(_) = self.state {
+            return self.nudge();
+        }
         let State::Negotiating(negotiation) = &mut self.state else {
             return;
         };
@@ -320,6 +330,7 @@ impl Stream {
                     negotiation.client.waiting() || self.upgrade_due || self.transport.is_none()
                 }
                 State::Live(_) => false,
+                State::Outsider(outsider) => outsider.waiting() || self.transport.is_none(),
                 State::Peer(peer) => peer.waiting() || self.upgrade_due || self.transport.is_none(),
                 State::Closing => true,
             }
@@ -351,6 +362,7 @@ impl Stream {
             State::Negotiating(_) => self.negotiate(event, behind, ctx),
             State::Live(_) => self.live(event, ctx),
             State::Peer(_) => self.peer_said(event, behind, ctx),
+            State::Outsider(_) => self.outsider_said(event, ctx),
             State::Closing => {}
         }
     }
@@ -375,6 +387,7 @@ impl Stream {
             State::Negotiating(_) => self.happened(Happened::Fail(error), ctx),
             State::Live(_) => self.close(Some(error), ctx),
             State::Peer(_) => self.fail_peer(error, ctx),
+            State::Outsider(_) => self.fail_outsider(error, ctx),
             State::Closing => {}
         }
     }
@@ -399,7 +412,7 @@ impl Stream {
     }
 
     fn hang_up(&mut self, ctx: &mut Context<Stream>) {
-        self.withdraw_back(ctx);
+        self.withdraw(ctx);
         self.nudge();
         self.unread = Vec::new();
         self.state = State::Closing;
@@ -425,6 +438,7 @@ impl Handler<ToStream> for Stream {
             ToStream::Write { bytes, ask } => {
                 match self.state {
                     State::Peer(_) => self.write_to_peer(&bytes, ask),
+                    State::Outsider(_) => self.write_outside(&bytes, ctx),
                     _ => {
                         self.write(&bytes);
                         self.ask_due |= ask;
@@ -436,8 +450,13 @@ impl Handler<ToStream> for Stream {
             ToStream::Bound(answer) => self.bound(answer, ctx),
             ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
-            ToStream::End => self.finish_peer(ctx),
-            ToStream::Attach(end) => self.attach(end, ctx),
+            ToStream::Leave(pair, word) => match self.state {
+                State::Outsider(_) => self.let_go(),
+                _ => self.leave(&pair, word, ctx),
+            },
+            ToStream::Attach(pair, end) => self.attach(pair, end, ctx),
+            ToStream::Lead(caller) => self.lead(caller, ctx),
+            ToStream::Doubt => self.doubt(),
             ToStream::Ledger(notice) => self.ledger(notice, ctx),
             ToStream::Verified { query, verdict } => self.verified(query, verdict, ctx),
             ToStream::SessionDied { jid, device } => {

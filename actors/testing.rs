@@ -161,6 +161,7 @@ impl World {
             settings: settings.clone(),
             store: open(&disk, &shelf),
             extensions,
+            components: Vec::new(),
             tls: mute(),
             secret: [0; 32],
             roads: roads.clone(),

@@ -68,7 +68,7 @@ pub(crate) async fn trace(
     let tracer = Tracer::new();
     let end = if realm.site.is_here(to) {
         return Ok(tracer.ended(Some("this server serves the domain itself".into()), None));
-    } else if realm.site.fence.blocks(to) {
+    } else if realm.site.blocks(to) {
         Err(Refusal::Blocked)
     } else {
         let resolver = peers.dialer.resolver();

@@ -141,7 +141,7 @@ pub(crate) fn in_environment(variables: &[(String, String)]) -> Vec<Set> {
 
 /// Whether a group's keys are the operator's own, so that the whole group is one setting.
 fn is_open(key: &str) -> bool {
-    matches!(key, "dns.overrides" | "s2s.exceptions")
+    matches!(key, "components" | "dns.overrides" | "s2s.exceptions")
 }
 
 /// How the name of every variable begins that is a setting.

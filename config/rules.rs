@@ -21,6 +21,7 @@ pub(crate) fn check(settings: &mut Settings) -> Vec<Broken> {
     admins(settings, &mut broken);
     overrides(settings, &mut broken);
     exceptions(settings, &mut broken);
+    components(settings, &mut broken);
     certificate(settings, &mut broken);
     addresses(settings, &mut broken);
     hosts(settings, &mut broken);
@@ -110,6 +111,28 @@ fn exceptions(settings: &mut Settings, broken: &mut Vec<Broken>) {
     }
 }
 
+/// Domains as addresses have them, that are nobody else's.
+fn components(settings: &mut Settings, broken: &mut Vec<Broken>) {
+    const KEY: &str = "components";
+    let taken = settings.hosts();
+    let written = std::mem::take(&mut settings.components);
+    for (name, component) in written {
+        match prepare_domain(&name).map(Cow::into_owned) {
+            Ok(prepared) if taken.contains(&prepared) => {
+                let what = format!("{prepared} is this server's own");
+                break_rule(broken, KEY, what, "give the component another domain");
+            }
+            Ok(prepared) => {
+                settings.components.insert(prepared, component);
+            }
+            Err(error) => {
+                let what = format!("{name:?} is not a domain: {error}");
+                break_rule(broken, KEY, what, "write it as irc.example.org");
+            }
+        }
+    }
+}
+
 fn certificate(settings: &Settings, broken: &mut Vec<Broken>) {
     let (one, other) = match (&settings.tls.certificate, &settings.tls.key) {
         (Some(_), None) => ("tls.certificate", "key"),
@@ -121,7 +144,7 @@ fn certificate(settings: &Settings, broken: &mut Vec<Broken>) {
 }
 
 fn addresses(settings: &Settings, broken: &mut Vec<Broken>) {
-    const KEYS: [&str; 7] = [
+    const KEYS: [&str; 8] = [
         "listen.c2s",
         "listen.c2s_tls",
         "listen.s2s",
@@ -129,6 +152,7 @@ fn addresses(settings: &Settings, broken: &mut Vec<Broken>) {
         "listen.http",
         "listen.http_tls",
         "listen.component",
+        "listen.component_tls",
     ];
     let mut seen = BTreeSet::new();
     for (key, (_, addresses)) in KEYS.into_iter().zip(settings.listen.all()) {

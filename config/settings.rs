@@ -5,16 +5,21 @@ use crate::reading::{list, path_or_empty};
 use crate::section::section;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod components;
+mod contact;
 mod dns;
 mod federation;
 mod machinery;
 mod mobile;
 mod outbox;
 
+pub use components::Component;
+pub use contact::Contact;
 pub use dns::{Anchor, Dns, NameServer, Place};
 pub use federation::{Policy, S2s};
 pub use machinery::{Engine, Storage};
@@ -79,6 +84,9 @@ section! {
         pub pubsub: Pubsub = Pubsub::default(),
         /// Group chat.
         pub rooms: Rooms = Rooms::default(),
+        /// External components (XEP-0114) by their domains, besides those that
+        /// `rookery component add` made.
+        pub components: BTreeMap<String, Component> = BTreeMap::new(),
         /// Whom to write to about this server (XEP-0157).
         pub contact: Contact = Contact::default(),
         /// The disk.
@@ -110,9 +118,12 @@ section! {
         /// HTTPS.
         #[serde(deserialize_with = "list")]
         pub http_tls: Vec<SocketAddr> = vec![],
-        /// External components (XEP-0114).
+        /// External components (XEP-0114), once there are any.
         #[serde(deserialize_with = "list")]
-        pub component: Vec<SocketAddr> = vec![],
+        pub component: Vec<SocketAddr> = loopback(5347),
+        /// External components, direct TLS, once there are any.
+        #[serde(deserialize_with = "list")]
+        pub component_tls: Vec<SocketAddr> = vec![],
     }
 }
 
@@ -414,37 +425,9 @@ section! {
     }
 }
 
-section! {
-    /// Whom to write to about this server (XEP-0157 §4): `mailto:` and `xmpp:` addresses, web
-    /// pages.
-    pub struct Contact {
-        /// Abuse.
-        #[serde(deserialize_with = "list")]
-        pub abuse: Vec<String> = vec![],
-        /// The people who run it.
-        #[serde(deserialize_with = "list")]
-        pub admin: Vec<String> = vec![],
-        /// Feedback.
-        #[serde(deserialize_with = "list")]
-        pub feedback: Vec<String> = vec![],
-        /// Sales.
-        #[serde(deserialize_with = "list")]
-        pub sales: Vec<String> = vec![],
-        /// Security.
-        #[serde(deserialize_with = "list")]
-        pub security: Vec<String> = vec![],
-        /// Whether the server is up.
-        #[serde(deserialize_with = "list")]
-        pub status: Vec<String> = vec![],
-        /// Help.
-        #[serde(deserialize_with = "list")]
-        pub support: Vec<String> = vec![],
-    }
-}
-
 impl Listen {
     /// The lists with their keys, in the order in which they are shown.
-    pub fn all(&self) -> [(&'static str, &[SocketAddr]); 7] {
+    pub fn all(&self) -> [(&'static str, &[SocketAddr]); 8] {
         [
             ("c2s", &self.c2s),
             ("c2s_tls", &self.c2s_tls),
@@ -453,11 +436,12 @@ impl Listen {
             ("http", &self.http),
             ("http_tls", &self.http_tls),
             ("component", &self.component),
+            ("component_tls", &self.component_tls),
         ]
     }
 
     /// The lists, to change them.
-    pub(crate) fn all_mut(&mut self) -> [&mut Vec<SocketAddr>; 7] {
+    pub(crate) fn all_mut(&mut self) -> [&mut Vec<SocketAddr>; 8] {
         [
             &mut self.c2s,
             &mut self.c2s_tls,
@@ -466,26 +450,17 @@ impl Listen {
             &mut self.http,
             &mut self.http_tls,
             &mut self.component,
+            &mut self.component_tls,
         ]
     }
 }
 
-impl Contact {
-    /// The lists under the names of their form fields (XEP-0157 §4), empty ones left out.
-    pub fn fields(&self) -> Vec<(&'static str, &[String])> {
-        let all = [
-            ("abuse-addresses", self.abuse.as_slice()),
-            ("admin-addresses", &self.admin),
-            ("feedback-addresses", &self.feedback),
-            ("sales-addresses", &self.sales),
-            ("security-addresses", &self.security),
-            ("status-addresses", &self.status),
-            ("support-addresses", &self.support),
-        ];
-        all.into_iter()
-            .filter(|(_, addresses)| !addresses.is_empty())
-            .collect()
-    }
+/// A port for programs on this machine, IPv6 and IPv4.
+fn loopback(port: u16) -> Vec<SocketAddr> {
+    vec![
+        (Ipv6Addr::LOCALHOST, port).into(),
+        (Ipv4Addr::LOCALHOST, port).into(),
+    ]
 }
 
 /// A port on every address of the machine, IPv6 and IPv4.

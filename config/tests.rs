@@ -222,7 +222,7 @@ fn unknown_keys_name_the_nearest() {
 }
 
 /// What is wrong, and a part of what is said about it.
-const WRONG: [(&str, &str); 36] = [
+const WRONG: [(&str, &str); 37] = [
     ("x = [", "rookery.toml, line 1: this is not TOML"),
     (
         "\n\ndata = 'a'\ndata = 'b'",
@@ -328,6 +328,10 @@ const WRONG: [(&str, &str); 36] = [
     (
         "[s2s]\npolicy = 'none'",
         "line 2: s2s.policy: \"none\" is neither \"secure\" nor \"dialback\"",
+    ),
+    (
+        "[components]\n'a b' = { secret = 'x' }",
+        "line 1: components: \"a b\" is not a domain",
     ),
     (
         "[s2s.exceptions]\n'a b' = 'dialback'",

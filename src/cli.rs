@@ -4,6 +4,7 @@
 //! right first (`EX_CONFIG`, which the service manager does not answer by trying again).
 
 mod check_config;
+mod component;
 mod order;
 mod password;
 mod reload;
@@ -83,6 +84,9 @@ enum Command {
     /// Other servers
     #[command(subcommand)]
     S2s(s2s::S2s),
+    /// External components: bridges to other networks, and other programs
+    #[command(subcommand)]
+    Component(component::Component),
     /// Numbers on the server
     Status,
     /// The specifications this server implements
@@ -113,6 +117,7 @@ pub fn run(parts: Parts) -> ExitCode {
         Some(Command::CheckConfig { sample }) => check_config::check_config(&place, sample),
         Some(Command::User(user)) => user::user(&place, user, parts.start),
         Some(Command::S2s(order)) => s2s::s2s(&place, order, parts.start),
+        Some(Command::Component(component)) => component::component(&place, component, parts.start),
         Some(Command::Status) => status::status(&place, parts.start),
         Some(Command::Xeps) => xeps::xeps(&place, &(parts.xeps)()),
         Some(Command::Reload) => reload::reload(&place),

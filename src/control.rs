@@ -14,8 +14,9 @@ use rookery_actors::admin::servers::{Server, Trace};
 use rookery_config::Pattern;
 use rookery_protocol::jid::Jid;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 use zeroize::Zeroizing;
@@ -80,6 +81,25 @@ pub enum Order {
         /// Which, by its id.
         client: String,
     },
+    /// Make an external component.
+    AddComponent {
+        /// Its domain.
+        name: String,
+        /// What it may do besides.
+        privileges: String,
+    },
+    /// Take out one that was made by [`Order::AddComponent`].
+    RemoveComponent {
+        /// Its domain.
+        name: String,
+    },
+    /// The external components, without their secrets.
+    ListComponents,
+    /// One of them, with its secret.
+    ShowComponent {
+        /// Its domain.
+        name: String,
+    },
     /// Numbers on the server.
     Status,
     /// Speak with the domains of a pattern, or do not; none: as the settings say.
@@ -127,6 +147,8 @@ pub enum Answer {
         /// It may log in again by the password.
         knows_password: bool,
     },
+    /// External components.
+    Components(Vec<Component>),
     /// Numbers by name.
     Status(serde_json::Map<String, serde_json::Value>),
     /// The rules about other domains.
@@ -184,6 +206,25 @@ pub struct Rule {
     pub allow: bool,
     /// When it was ordered, in milliseconds since 1970; none: the settings say so.
     pub since: Option<i64>,
+}
+
+/// An external component, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// Its domain.
+    pub name: String,
+    /// What it may do besides.
+    pub privileges: String,
+    /// It has a stream now.
+    pub connected: bool,
+    /// The file with its secret.
+    pub file: String,
+    /// It is made by the settings.
+    pub of_settings: bool,
+    /// Where it connects: addresses with ports, and a path.
+    pub places: Vec<String>,
+    /// What it shares with the server, where that was asked for.
+    pub secret: Option<Secret>,
 }
 
 /// Why an order was not carried out.
@@ -275,6 +316,19 @@ const ANSWER_LIMIT: u64 = 64 << 20;
 /// The longest path that fits the address of a socket.
 const PATH_LIMIT: usize = 107;
 
+/// Binds a socket of this name (0600) in a data folder that is ours, in the place of one that a
+/// server left which is gone.
+pub(crate) fn bind(folder: &Path, name: &str) -> io::Result<std::os::unix::net::UnixListener> {
+    let path = folder.join(name);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = std::os::unix::net::UnixListener::bind(Place::of(folder, name)?.path())?;
+    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
 /// The socket's path, made short where it would not fit.
 struct Place {
     path: PathBuf,
@@ -283,8 +337,8 @@ struct Place {
 }
 
 impl Place {
-    fn of(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(NAME);
+    fn of(folder: &Path, name: &str) -> io::Result<Self> {
+        let path = folder.join(name);
         if path.as_os_str().len() <= PATH_LIMIT {
             return Ok(Place {
                 path,
@@ -292,7 +346,7 @@ impl Place {
             });
         }
         let folder = File::open(folder)?;
-        let path = format!("/proc/self/fd/{}/{NAME}", folder.as_raw_fd()).into();
+        let path = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()).into();
         Ok(Place {
             path,
             _folder: Some(folder),

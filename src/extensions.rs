@@ -15,6 +15,7 @@ pub mod moved;
 pub mod offline;
 pub mod pep;
 pub mod ping;
+pub mod privileges;
 mod pubsub;
 pub mod push;
 pub mod register;
@@ -45,6 +46,7 @@ pub const LIST: List = &[
     &motd::MOTD,
     &moved::MOVED,
     &ping::PING,
+    &privileges::PRIVILEGES,
     &pubsub::service::PUBSUB,
     &register::REGISTER,
     &time::TIME,
@@ -100,6 +102,11 @@ pub const CORE: &[Spec] = &[
         xep: 220,
         version: "1.1.1",
         title: "Server Dialback",
+    },
+    Spec {
+        xep: 288,
+        version: "1.0.1",
+        title: "Bidirectional Server-to-Server Connections",
     },
     Spec {
         xep: 344,

@@ -8,6 +8,7 @@
 
 pub mod capabilities;
 pub mod cli;
+pub mod components;
 pub mod control;
 pub mod dns;
 pub mod extensions;

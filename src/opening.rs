@@ -1,6 +1,7 @@
 //! What a server is opened with, and what it is once it runs: the seam between the door and the
 //! engine.
 
+use crate::components::Named;
 use crate::control::Commands;
 use crate::folder::{Folder, FolderError};
 use crate::tls::{Certificates, Served, TlsError};
@@ -38,6 +39,10 @@ pub trait Running {
     fn commands(&self) -> Rc<dyn Commands>;
     /// Shows this certificate to those who connect from now on.
     fn renew(&self, served: &Served);
+    /// The settings name these components from now on, and their secrets may have changed.
+    fn rename(&self, _named: &Named) -> Result<(), StartError> {
+        Ok(())
+    }
     /// Sends a probe from the router through the keeper and back; true when it came back.
     fn probe(&self) -> Local<bool>;
     /// What is wrong with what it remembers, in words; never waits.
@@ -80,6 +85,8 @@ pub enum Door {
     HttpTls,
     /// External components.
     Component,
+    /// External components, direct TLS.
+    ComponentTls,
 }
 
 /// Why a server does not start.
@@ -131,6 +138,7 @@ impl Door {
             Door::Http => "http",
             Door::HttpTls => "http_tls",
             Door::Component => "component",
+            Door::ComponentTls => "component_tls",
         }
     }
 }
@@ -145,6 +153,7 @@ impl fmt::Display for Door {
             Door::Http => "web, HTTP",
             Door::HttpTls => "web, HTTPS",
             Door::Component => "components",
+            Door::ComponentTls => "components, TLS",
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The server: store, engine and listeners behind the face that the door knows.
 
+use crate::components::{self, Desk, Named};
 use crate::control::{Answer, Client, Commands, Kind, Order, Refusal, Rule, Secret, User};
 use crate::folder::Folder;
 use crate::opening::{Door, Listening, Local, Opening, Running, StartError};
@@ -29,6 +30,7 @@ pub struct Server {
     engine: RefCell<Option<Engine>>,
     realm: Arc<Realm>,
     listening: Vec<Listening>,
+    desk: Rc<Desk>,
     /// Why it cannot go on, once it cannot.
     ended: watch::Receiver<Option<String>>,
     /// The data folder stays ours as long as the server lives.
@@ -51,6 +53,7 @@ impl Server {
             settings: settings.clone(),
             store,
             extensions,
+            components: components::all(&settings, folder.path())?,
             tls: match &certificates {
                 Some(certificates) => shown(&certificates.served()),
                 None => Arc::new(tls::mute()?),
@@ -62,33 +65,50 @@ impl Server {
             }),
         });
         let engine = engine.map_err(|error| StartError::Failed(error.to_string()))?;
+        let realm = Arc::clone(engine.realm());
+        // Components first: they are a part of what users find.
+        let desk = Rc::new(Desk::new(&realm, folder.path(), certificates.is_some()));
+        desk.open()?;
         let listening = match certificates {
             Some(_) => listen(&engine, &settings)?,
             None => vec![],
         };
-        let realm = Arc::clone(engine.realm());
         let engine = RefCell::new(Some(engine));
         Ok(Rc::new(Server {
             engine,
             realm,
             listening,
+            desk,
             ended,
             _folder: folder,
         }))
+    }
+
+    /// The external components.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
     }
 }
 
 impl Running for Server {
     fn listening(&self) -> Vec<Listening> {
-        self.listening.clone()
+        let components = self.desk.open().unwrap_or_default();
+        self.listening.iter().cloned().chain(components).collect()
     }
 
     fn commands(&self) -> Rc<dyn Commands> {
-        Rc::new(Administration(Arc::clone(&self.realm)))
+        Rc::new(Administration(
+            Arc::clone(&self.realm),
+            Rc::clone(&self.desk),
+        ))
     }
 
     fn renew(&self, served: &Served) {
         self.realm.tls.store(shown(served));
+    }
+
+    fn rename(&self, named: &Named) -> Result<(), StartError> {
+        self.desk.reload(named)
     }
 
     fn probe(&self) -> Local<bool> {
@@ -132,13 +152,17 @@ impl Running for Server {
     }
 }
 
-/// The engine as it carries out orders.
-struct Administration(Arc<Realm>);
+/// The engine as it carries out orders, and who looks after the components.
+struct Administration(Arc<Realm>, Rc<Desk>);
 
 impl Commands for Administration {
     fn run(&self, order: Order) -> Local<Result<Answer, Refusal>> {
-        let realm = Arc::clone(&self.0);
+        let (realm, desk) = (Arc::clone(&self.0), Rc::clone(&self.1));
         Box::pin(async move {
+            let order = match at_desk(order, &desk) {
+                Ok(answer) => return answer,
+                Err(order) => order,
+            };
             let command = command(order)?;
             let (outcome, after) = realm.administer(command).await;
             let answer = answer(outcome);
@@ -146,6 +170,18 @@ impl Commands for Administration {
             answer
         })
     }
+}
+
+/// What becomes of an order that is of components; others come back.
+fn at_desk(order: Order, desk: &Desk) -> Result<Result<Answer, Refusal>, Order> {
+    let one = |component| Answer::Components(vec![component]);
+    Ok(match order {
+        Order::AddComponent { name, privileges } => desk.add(&name, &privileges).map(one),
+        Order::ShowComponent { name } => desk.show(&name).map(one),
+        Order::RemoveComponent { name } => desk.remove(&name).map(|()| Answer::Done),
+        Order::ListComponents => Ok(Answer::Components(desk.list())),
+        other => return Err(other),
+    })
 }
 
 /// An order in the engine's words.
@@ -189,7 +225,7 @@ fn command(order: Order) -> Result<Command, Refusal> {
             let to = prepared_domain(&to)?;
             Command::Servers(Servers::Trace { to, from })
         }
-        Order::Reload => return Err(Refusal::new(Kind::Unknown, "this is for the door")),
+        _ => return Err(Refusal::new(Kind::Unknown, "this is for the door")),
     })
 }
 
@@ -308,20 +344,34 @@ fn listen(engine: &Engine, settings: &Settings) -> Result<Vec<Listening>, StartE
         (Door::S2sTls, Port::ServersTls, &listen.s2s_tls),
     ];
     for (door, port, addresses) in served {
-        for &address in addresses {
-            match engine.listen(address, port) {
-                Ok(address) => listening.push(Listening { door, address }),
-                Err(error) if is_absent(&error) && address.ip().is_unspecified() => {
-                    tracing::debug!(%address, %error, "not on this machine");
-                }
-                Err(error) => return Err(taken(door, address, &error)),
-            }
-        }
+        let listen = |address| engine.listen(address, port);
+        listening.extend(listen_on(door, addresses, listen)?);
     }
     for (key, addresses) in settings.listen.all() {
         let is_served = served.iter().any(|(door, ..)| door.key() == key);
+        let is_served = is_served || key.starts_with(Door::Component.key());
         if !is_served && !addresses.is_empty() {
             tracing::warn!(key, "nothing serves this protocol yet: not listened on");
+        }
+    }
+    Ok(listening)
+}
+
+/// Listens on the addresses of one protocol.
+pub(crate) fn listen_on(
+    door: Door,
+    addresses: &[SocketAddr],
+    listen: impl Fn(SocketAddr) -> io::Result<SocketAddr>,
+) -> Result<Vec<Listening>, StartError> {
+    let mut listening = vec![];
+    for &address in addresses {
+        let anywhere = address.ip().is_unspecified() || address.ip().is_loopback();
+        match listen(address) {
+            Ok(address) => listening.push(Listening { door, address }),
+            Err(error) if is_absent(&error) && anywhere => {
+                tracing::debug!(%address, %error, "not on this machine");
+            }
+            Err(error) => return Err(taken(door, address, &error)),
         }
     }
     Ok(listening)

@@ -78,8 +78,8 @@ pub(super) fn was_sent_presence(device: &Device, jid: &Jid) -> bool {
         .any(|directed| directed.bare_str() == jid.bare_str())
 }
 
-/// A service of this server speaks for the server itself only without a local part: its rooms are
-/// made by users.
+/// A service or component of this server speaks for the server itself only without a local part:
+/// its rooms are made by users.
 fn is_service(jid: &Jid, turn: &Turn) -> bool {
     let settings = &turn.site.settings;
     let hosts = || {
@@ -88,5 +88,7 @@ fn is_service(jid: &Jid, turn: &Turn) -> bool {
             .iter()
             .flat_map(|domain| settings.service_hosts(domain))
     };
-    jid.local().is_none() && hosts().any(|host| host == jid.domain())
+    let is_part =
+        |domain: &str| turn.site.components.has(domain) || hosts().any(|host| host == domain);
+    jid.local().is_none() && is_part(jid.domain())
 }

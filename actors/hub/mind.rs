@@ -103,7 +103,7 @@ impl Mind {
         site: &Site,
         fx: &mut Effects,
     ) {
-        self.take(stanza, marks, &mut Turn { devices, site, fx });
+        self.arrived(stanza, marks, &mut Turn { devices, site, fx });
     }
 
     /// What the account still owes others is sent on.

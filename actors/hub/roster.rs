@@ -26,8 +26,13 @@ impl Mind {
             .from
             .as_ref()
             .is_some_and(|from| self.account.is_self(from));
-        let done = match (kind, own) {
-            (_, false) => Err(not_yours(request)),
+        let may = match own {
+            true => Some(true),
+            false => self.may_manage(request, turn),
+        };
+        let done = match (kind, may) {
+            (_, Some(false)) => Err(StanzaError::new(Condition::Forbidden)),
+            (_, None) => Err(not_yours(request)),
             (IqType::Get, _) => self.roster_get(request, query, turn),
             (_, _) => self.roster_set(request, query, turn),
         };
@@ -38,7 +43,7 @@ impl Mind {
 
     /// Tells the interested devices of a change (RFC 6121 §2.1.6). All pushes of one change share
     /// an id: each stands on its own stream.
-    pub(super) fn push(&self, item: Element, turn: &mut Turn) {
+    pub(super) fn push(&mut self, item: Element, turn: &mut Turn) {
         let id = random_id();
         let query = roster::push_element(item, &self.account.version());
         turn.fx.deliver_each(turn.devices.interested(), |device| {
@@ -46,6 +51,7 @@ impl Mind {
                 .with_to(device.jid.clone())
                 .with_child(&query)
         });
+        self.each(turn, |role, view, fx| role.roster_changed(&query, view, fx));
     }
 
     /// Stores an item and tells of it.

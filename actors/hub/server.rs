@@ -18,7 +18,17 @@ pub fn is_ours(jid: &Jid, site: &Site) -> bool {
 pub fn incoming(stanza: &Stanza, site: &Site, fx: &mut Effects) {
     match stanza.kind {
         Kind::Iq(_) => iq(stanza, site, fx),
-        Kind::Message(_) => fx.refuse(stanza, &StanzaError::new(Condition::ServiceUnavailable)),
+        Kind::Message(_) => {
+            let mut extensions = site.extensions.iter().enumerate();
+            let is_taken = extensions.any(|(index, extension)| {
+                fx.for_extension(index);
+                let role = extension.domain;
+                role.is_some_and(|role| role.message(stanza, site, fx))
+            });
+            if !is_taken {
+                fx.refuse(stanza, &StanzaError::new(Condition::ServiceUnavailable));
+            }
+        }
         Kind::Presence(_) => {}
     }
 }

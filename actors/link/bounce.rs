@@ -6,10 +6,11 @@ use actix::prelude::*;
 use rookery_protocol::error::StanzaError;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_storage::Frame;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::Link;
 use super::outbox::Item;
+use crate::components::is_inside;
 use crate::effect::{Envelope, Millis};
 use crate::receipt::Receipt;
 use crate::site::random;
@@ -59,8 +60,11 @@ impl Link {
         let byte = f64::from(random::<1>()[0]) / 255.0;
         self.realm.roll.counts.failed(&refusal);
         let rest = self.course.failed(refusal.clone(), Instant::now(), byte);
-        info!(server = %self.pair.to, from = %self.pair.from, %refusal,
-            rest = rest.as_secs(), "a server cannot be reached");
+        match is_inside(&self.pair) {
+            true => debug!(component = %self.pair.to, %refusal, "what a component is sent waits"),
+            false => info!(server = %self.pair.to, from = %self.pair.from, %refusal,
+            rest = rest.as_secs(), "a server cannot be reached"),
+        }
         let all = refusal.is_lasting();
         // What was written may have arrived: that will be known when the session is resumed.
         let may_be_there = |item: &Item| item.number.is_some() || item.was_written();

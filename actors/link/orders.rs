@@ -29,7 +29,7 @@ impl Link {
 
     /// Whether nothing is spoken with the other domain.
     pub(super) fn is_blocked(&self) -> bool {
-        self.realm.site.fence.blocks(&self.pair.to)
+        self.realm.site.blocks(&self.pair.to)
     }
 
     /// The line ends; what waits comes back at once, and what was written and is not known to have
@@ -76,7 +76,8 @@ impl Link {
         }
         self.tidy();
         if let Some(line) = &self.line {
-            line.stream.do_send(ToStream::Close(word.0));
+            let word = ToStream::Leave(self.pair.clone(), Some(word.0));
+            line.stream.do_send(word);
         }
     }
 }

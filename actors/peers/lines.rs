@@ -1,6 +1,7 @@
-//! Streams of other servers that take stanzas back (XEP-0288): a Link whose pair is proved on one
-//! need not call. Those whose session can be resumed are not among them: a line each way, with a
-//! session each, tells exactly what has arrived when it breaks; a session of both cannot.
+//! Streams that a Link may use instead of calling: those of other servers that take stanzas back
+//! (XEP-0288), and ours to the same domain for another domain of ours (XEP-0220 §2.6). Those whose
+//! session can be resumed are not among them: it tells exactly what of one Link's has arrived when
+//! the line breaks, and a session of several cannot.
 
 use std::collections::HashMap;
 
@@ -15,46 +16,53 @@ use crate::stream::Stream;
 /// With fewer of them nobody looks for those that have ended.
 const FEW: usize = 64;
 
-/// All of them, by the pair that may be sent.
+/// All of them.
 #[derive(Default)]
 pub struct Lines(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
+    /// By the pair that may be sent, as its Link is named, or by the domain that is reached.
     streams: HashMap<SmolStr, Addr<Stream>>,
     /// With so many, those that have ended go.
     many: usize,
 }
 
 impl Lines {
-    /// Stanzas of this pair may be written to this stream.
+    /// Stanzas of this pair may be written to this stream of another server.
     pub fn offer(&self, pair: &Pair, stream: Addr<Stream>) {
+        self.enter(key_of(pair), stream);
+    }
+
+    /// More pairs to this domain may be proved on this stream of ours.
+    pub fn share(&self, domain: SmolStr, stream: Addr<Stream>) {
+        self.enter(domain, stream);
+    }
+
+    fn enter(&self, key: SmolStr, stream: Addr<Stream>) {
         let mut known = self.0.lock();
-        known.streams.insert(key_of(pair), stream);
+        known.streams.insert(key, stream);
         if known.streams.len() > known.many.max(FEW) {
             known.streams.retain(|_, stream| stream.connected());
             known.many = known.streams.len() * 2;
         }
     }
 
-    /// No longer.
-    pub fn withdraw(&self, pair: &Pair, stream: &Addr<Stream>) {
-        let mut known = self.0.lock();
-        let key = key_of(pair);
-        if known.streams.get(&key) == Some(stream) {
-            known.streams.remove(&key);
-        }
+    /// No more on this stream.
+    pub fn withdraw(&self, stream: &Addr<Stream>) {
+        self.0.lock().streams.retain(|_, it| it != stream);
     }
 
-    /// A stream to which stanzas of this pair may be written.
+    /// A stream to which stanzas of this pair may be written, perhaps once they are proved there.
     pub fn find(&self, pair: &Pair) -> Option<Addr<Stream>> {
         let mut known = self.0.lock();
-        let key = key_of(pair);
-        let found = known.streams.get(&key)?.clone();
-        if !found.connected() {
-            known.streams.remove(&key);
-            return None;
+        for key in [key_of(pair), pair.to.clone()] {
+            match known.streams.get(&key) {
+                Some(stream) if stream.connected() => return Some(stream.clone()),
+                Some(_) => drop(known.streams.remove(&key)),
+                None => {}
+            }
         }
-        Some(found)
+        None
     }
 }

@@ -62,7 +62,7 @@ impl Realm {
             let Some(remote) = remote_in(&key).filter(|it| pattern.covers(it)) else {
                 continue;
             };
-            let order = match fence.blocks(remote) {
+            let order = match self.site.blocks(remote) {
                 true => ToLink::Block,
                 false => ToLink::Retry,
             };
@@ -71,7 +71,7 @@ impl Realm {
         }
         for entry in self.roll.all() {
             let facts = entry.facts();
-            if facts.pairs.iter().any(|it| fence.blocks(&it.remote)) {
+            if facts.pairs.iter().any(|it| self.site.blocks(&it.remote)) {
                 let error = StreamError::new(StreamCondition::PolicyViolation);
                 entry.close(error.with_text("this domain is not welcome here"));
             }
@@ -91,7 +91,9 @@ impl Realm {
 
     /// The domains with which something is going on, or this one whatever is, by name.
     async fn others(&self, domain: Option<&str>) -> Vec<Server> {
-        let is_wanted = |it: &str| domain.is_none_or(|domain| domain == it);
+        // A component has a Link, and is no other server.
+        let is_wanted =
+            |it: &str| domain.is_none_or(|domain| domain == it) && !self.site.is_here(it);
         let mut others = BTreeMap::new();
         if let Some(domain) = domain {
             self.other(&mut others, domain);
@@ -145,7 +147,7 @@ impl Realm {
             let refused = self.roll.last_trouble(false, domain);
             Server {
                 domain: domain.to_owned(),
-                blocked: self.site.fence.blocks(domain),
+                blocked: self.site.blocks(domain),
                 secure: self.site.settings.s2s.policy_for(domain) == Policy::Secure,
                 refused: refused.map(|(since, what)| Trouble { since, what }),
                 ..Server::default()

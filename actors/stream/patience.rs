@@ -64,6 +64,7 @@ impl Stream {
                     self.fail(StreamError::new(StreamCondition::ConnectionTimeout), ctx);
                 }
             }
+            State::Outsider(_) => self.tend_outsider(now, ctx),
             State::Closing => {}
         }
     }

@@ -7,6 +7,7 @@
 mod acks;
 mod back;
 mod caller;
+mod guests;
 mod inbound;
 mod outbound;
 mod stanzas;
@@ -22,7 +23,7 @@ use rookery_protocol::dialback::Verdict;
 use rookery_protocol::error::{StreamCondition, StreamError};
 use rookery_protocol::framer::Limits;
 use rookery_protocol::negotiation::peer_in::{self, PeerIn};
-use rookery_protocol::negotiation::peer_out::{self, Errand, PeerOut};
+use rookery_protocol::negotiation::peer_out::{self, PeerOut};
 use rookery_protocol::negotiation::{Refusal, Standing};
 use rookery_protocol::ns;
 use rookery_protocol::reader::{Event, RawElement, StreamKind};
@@ -43,7 +44,9 @@ use crate::roll::Entry;
 use crate::trace::Tracer;
 use acks::Acks;
 use back::Back;
-pub use caller::{Caller, LinesEnd};
+use guests::Guests;
+
+pub use caller::{Call, Caller, LinesEnd};
 
 /// How long another server that connected may take until the first pair is proved.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -79,6 +82,8 @@ pub(in crate::stream) struct Peer {
     mixed: bool,
     /// What is sent to who called us.
     back: Option<Back>,
+    /// Other Links that send on a stream of ours.
+    guests: Guests,
     /// The Link was told that it gives too much.
     full: bool,
     /// Its place among those who have not proved anything.
@@ -92,12 +97,6 @@ pub(in crate::stream) struct Peer {
 enum Side {
     In(PeerIn),
     Out(PeerOut, Caller),
-}
-
-/// Whom to call, and for whom.
-pub struct Call {
-    pub errand: Errand,
-    pub caller: Caller,
 }
 
 impl Stream {
@@ -119,7 +118,7 @@ impl Stream {
         };
         let rates = Stream::rates_of_servers(realm, address);
         let secured = matches!(arrival, Arrival::Other(_));
-        let machine = PeerIn::new(Arc::clone(&peers.inbound), secured);
+        let machine = PeerIn::new(peers.inbound(), secured);
         let realm = Arc::clone(realm);
         Stream::create(move |ctx| {
             let (side, place) = (Side::In(machine), Place::default());
@@ -163,7 +162,7 @@ impl Stream {
                 Caller::Asker { query, .. } => Some(query.clone()),
                 Caller::Link(_) | Caller::Tracer(_) => None,
             };
-            let machine = PeerOut::new(Arc::clone(&peers.outbound), errand.clone());
+            let machine = PeerOut::new(peers.outbound(), errand.clone());
             let side = Side::Out(machine, caller);
             let peer = Peer::new(side, place, None, (&realm, &peers), ctx);
             let mut stream = Stream::bare(&realm, UNKNOWN, StreamKind::Server);
@@ -213,17 +212,6 @@ impl Stream {
         match peer.side {
             Side::In(_) => self.tell_in(peer_in::Event::Fail(error), ctx),
             Side::Out(..) => self.tell_out(peer_out::Event::Fail(error), ctx),
-        }
-    }
-
-    /// Nobody needs it any more.
-    pub(super) fn finish_peer(&mut self, ctx: &mut Context<Stream>) {
-        let State::Peer(peer) = &self.state else {
-            return;
-        };
-        match peer.side {
-            Side::In(_) => self.detach(),
-            Side::Out(..) => self.tell_out(peer_out::Event::Finish, ctx),
         }
     }
 
@@ -302,7 +290,7 @@ impl Stream {
         self.reader.restart();
         match &mut peer.side {
             Side::In(machine) if direct => {
-                *machine = PeerIn::new(Arc::clone(&peer.peers.inbound), true);
+                *machine = PeerIn::new(peer.peers.inbound(), true);
                 self.nudge();
             }
             Side::In(_) => self.tell_in(peer_in::Event::Secured, ctx),
@@ -377,6 +365,7 @@ impl Peer {
             sequel: Sequel::default(),
             mixed: false,
             back: None,
+            guests: Guests::default(),
             full: false,
             pending,
             entry,
@@ -463,7 +452,7 @@ fn is_stanza(element: &RawElement) -> bool {
 }
 
 /// What a server may send once it has proved a domain.
-fn limits_of_servers(realm: &Realm) -> Limits {
+pub(in crate::stream) fn limits_of_servers(realm: &Realm) -> Limits {
     Limits {
         bytes: realm.site.settings.s2s.stanza.get() as u32,
         ..negotiate::limits_after(realm)

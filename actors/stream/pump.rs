@@ -138,6 +138,7 @@ fn write(stream: &mut Stream, task: &mut task::Context<'_>) -> Flow {
         }
     }
     stream.drained();
+    stream.drained_outside();
     if stream.flush {
         match stream.transport.poll_flush(task) {
             Poll::Ready(Ok(())) => {

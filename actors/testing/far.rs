@@ -163,7 +163,7 @@ impl Handler<ToStream> for FarLine {
                 state.heard.push(stanza);
                 state.resumed += usize::from(self.goes_on);
             }
-            ToStream::End | ToStream::Close(_) => {
+            ToStream::Leave(..) | ToStream::Close(_) => {
                 let (line, refusal) = (self.number, None);
                 self.link.do_send(FromLine::Down { line, refusal });
                 ctx.stop();

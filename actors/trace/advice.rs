@@ -58,7 +58,9 @@ pub fn advice(refusal: &Refusal, pair: &Pair) -> String {
         | Refusal::Separate => {
             format!("The server of {to} is at fault: whoever runs it must put that right.")
         }
-        Refusal::Lost | Refusal::Timeout | Refusal::Closed | Refusal::Ended(_) => later(to),
+        Refusal::Away | Refusal::Lost | Refusal::Timeout | Refusal::Closed | Refusal::Ended(_) => {
+            later(to)
+        }
     }
 }
 

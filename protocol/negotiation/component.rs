@@ -115,6 +115,11 @@ impl Secret {
         (!text.is_empty()).then_some(Secret(text))
     }
 
+    /// Whether it is the same secret.
+    pub fn is(&self, other: &Secret) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+
     /// What a component says that knows the secret (XEP-0114 §3).
     fn handshake(&self, id: &str) -> String {
         let text = Zeroizing::new([id, &self.0].concat());

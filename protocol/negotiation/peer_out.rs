@@ -218,6 +218,11 @@ impl PeerOut {
         self.bidi && !self.proved.is_empty()
     }
 
+    /// Whether more pairs may be wanted with some hope: each is proved by dialback (XEP-0220 §2.6).
+    pub fn takes_more(&self) -> bool {
+        self.phase == Phase::Open && self.speaks_dialback()
+    }
+
     /// What the peer announced last.
     pub fn announced(&self) -> Announced {
         self.theirs.announced

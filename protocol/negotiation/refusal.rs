@@ -75,6 +75,9 @@ pub enum Refusal {
     /// The same where the reason is ours.
     #[error("the stream to its server was ended here ({0})")]
     Ended(StreamError),
+    /// A component of ours that is not connected.
+    #[error("it is not connected at the moment")]
+    Away,
     /// Not on this stream: the pair needs one of its own.
     #[error("its server needs another connection for this")]
     Separate,
@@ -118,6 +121,7 @@ impl Refusal {
             Refusal::Broken(_) => "broken",
             Refusal::Ended(_) => "ended-here",
             Refusal::Separate => "separate",
+            Refusal::Away => "away",
         }
     }
 
@@ -142,6 +146,7 @@ impl Refusal {
             | Refusal::Closed
             | Refusal::Broken(_)
             | Refusal::Ended(_)
+            | Refusal::Away
             | Refusal::Separate => false,
             Refusal::NoDomain
             | Refusal::NoServer
@@ -165,6 +170,7 @@ impl Refusal {
             Refusal::Key => Condition::InternalServerError,
             Refusal::NoDomain | Refusal::NoServer => Condition::RemoteServerNotFound,
             Refusal::Stream(error) if is_unknown(error) => Condition::RemoteServerNotFound,
+            Refusal::Away => Condition::ServiceUnavailable,
             _ => Condition::RemoteServerTimeout,
         }
     }
@@ -173,9 +179,11 @@ impl Refusal {
     /// go by itself (RFC 6120 §8.3.3.17).
     pub fn to_error(&self, domain: &str) -> StanzaError {
         let error = StanzaError::new(self.condition()).with_text(format!("{domain}: {self}"));
-        match self.is_lasting() {
-            true => error.with_kind(ErrorType::Cancel),
-            false => error,
+        match self {
+            // It will be back, and need not be given up.
+            Refusal::Away => error.with_kind(ErrorType::Wait),
+            _ if self.is_lasting() => error.with_kind(ErrorType::Cancel),
+            _ => error,
         }
     }
 
@@ -235,6 +243,7 @@ mod tests {
             ),
             (Refusal::Timeout, "remote-server-timeout", ErrorType::Wait),
             (Refusal::Lost, "remote-server-timeout", ErrorType::Wait),
+            (Refusal::Away, "service-unavailable", ErrorType::Wait),
             (Refusal::Key, "internal-server-error", ErrorType::Cancel),
             (
                 Refusal::Dialback(Problem::ItemNotFound),

@@ -215,6 +215,7 @@ impl Porter {
         self.certificates.reload(tls, ca, &hosts, now())?;
         let served = self.certificates.served();
         self.server.renew(&served);
+        self.server.rename(&fresh.components)?;
         let missing = served.missing(&hosts).into_iter();
         let mut remarks: Vec<_> = missing
             .map(|host| format!("the certificate does not name {host}"))
@@ -222,9 +223,10 @@ impl Porter {
         let mut read_again = self.settings.clone();
         read_again.tls = fresh.tls.clone();
         read_again.s2s.ca = fresh.s2s.ca.clone();
+        read_again.components = fresh.components.clone();
         if fresh != read_again {
-            let remark =
-                "settings other than [tls] and `ca` in [s2s] take effect at the next start";
+            let remark = "settings other than [tls], [components] and `ca` in [s2s] take effect at \
+                          the next start";
             remarks.push(remark.into());
         }
         Ok(remarks)

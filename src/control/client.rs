@@ -28,7 +28,7 @@ pub fn ask(folder: &Path, order: &Order) -> Result<Result<Answer, Refusal>, AskE
     };
     // Looked for by its whole path first: a folder that is missing has nobody in it.
     std::fs::symlink_metadata(folder.join(NAME)).map_err(nobody)?;
-    let place = Place::of(folder)?;
+    let place = Place::of(folder, NAME)?;
     let mut stream = UnixStream::connect(place.path()).map_err(nobody)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

@@ -1,10 +1,9 @@
 //! The server's end of the socket.
 
-use super::{Answer, Kind, NAME, ORDER_LIMIT, Order, Place, Refusal, Reply, line};
+use super::{Answer, Kind, NAME, ORDER_LIMIT, Order, Refusal, Reply, line};
 use crate::opening::Local;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,13 +33,10 @@ impl Socket {
     /// Takes the socket's place in a data folder that is ours (`Folder` holds the lock), from a
     /// server that is gone if need be.
     pub fn bind(folder: &Path) -> io::Result<Self> {
+        let listener = super::bind(folder, NAME)?;
+        listener.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(listener)?;
         let path = folder.join(NAME);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(Place::of(folder)?.path())?;
-        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         Ok(Socket { listener, path })
     }
 

@@ -120,6 +120,7 @@ impl DomainRole for Disco {
                 let all = roles(site).flat_map(|role| role.items(domain, None, &asker, site));
                 Ok(items()
                     .with_children(services(domain, site))
+                    .with_children(components(domain, site))
                     .with_children(all))
             }
             (true, Some(node))
@@ -187,6 +188,13 @@ fn services(domain: &str, site: &Site) -> impl Iterator<Item = Element> {
         let (_, _, name) = host.service(site)?.identity;
         Some(item(&host.name, "", name))
     })
+}
+
+/// The external components of a domain, connected or not.
+fn components(domain: &str, site: &Site) -> Vec<Element> {
+    let all = site.components.all();
+    let own = all.iter().filter(|it| site.home_of(&it.name) == domain);
+    own.map(|it| item(&it.name, "", "")).collect()
 }
 
 /// §8: who may not see an account's presence hears that it has no items, and nothing else, as from

@@ -3,7 +3,8 @@
     python tests/interop PROGRAM [--tokio CLIENT] [--nbxmpp PYTHON]
                                  [--go CLIENT] [--xmppjs SCRIPT]
                                  [--suite FOLDER] [--only CLIENT,...]
-    python tests/interop PROGRAM [--prosody PROSODY] [--ejabberd ERL]    only with these servers"""
+    python tests/interop PROGRAM [--prosody PROSODY] [--ejabberd ERL]    only with these servers
+    python tests/interop PROGRAM --components [--biboumi PROGRAM --ngircd PROGRAM]"""
 
 import argparse
 import asyncio
@@ -12,6 +13,7 @@ import sys
 
 import federation
 import story
+import with_component
 import with_go
 import with_nbxmpp
 import with_slixmpp_board
@@ -73,6 +75,10 @@ async def main():
     parser.add_argument("--nbxmpp", help="a Python with nbxmpp")
     parser.add_argument("--prosody", help="another server, and nothing else")
     parser.add_argument("--ejabberd", help="Erlang, which has that other server")
+    parser.add_argument("--components", action="store_true",
+                        help="external components, and nothing else")
+    parser.add_argument("--biboumi", help="a bridge to IRC")
+    parser.add_argument("--ngircd", help="a server of IRC")
     parser.add_argument("--suite", help="slixmpp's source package, unpacked")
     parser.add_argument("--only", help="clients, by commas",
                         default="slixmpp,aioxmpp,nbxmpp,tokio-xmpp,go-sendxmpp,xmpp.js,"
@@ -93,6 +99,9 @@ async def main():
     for kind, peer in peers:
         await federation.perform(options.program, kind, peer, score)
     if peers:
+        return result(score)
+    if options.components:
+        await with_component.run(options.program, score, (options.biboumi, options.ngircd))
         return result(score)
     server = Server(options.program)
     try:

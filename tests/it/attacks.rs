@@ -5,6 +5,7 @@ mod abroad;
 mod archive;
 mod binding;
 mod canary;
+mod components;
 mod contents;
 mod copies;
 mod cost;
@@ -188,6 +189,7 @@ fn sections() -> Vec<Section> {
             both(both(stanzas, contents::rows()), copies::rows()),
         ),
         ("C, strangers", untrusted(), contents::rows_untrusted()),
+        ("C, components", trusted(), components::rows()),
         ("P", trusted(), privacy::rows()),
         ("R", trusted(), exhaustion::rows()),
         ("R, strangers", untrusted(), exhaustion::rows_untrusted()),
@@ -213,7 +215,8 @@ fn heavy_sections() -> Vec<Section> {
     let rows = sizes::heavy_rows().into_iter();
     let rows = rows
         .chain(timing::heavy_rows())
-        .chain(exhaustion::heavy_rows());
+        .chain(exhaustion::heavy_rows())
+        .chain(abroad::heavy_rows());
     let strangers = exhaustion::heavy_rows_untrusted().into_iter();
     let rows = rows.map(|row| (row.id, trusted(), vec![row]));
     rows.chain(strangers.map(|row| (row.id, untrusted(), vec![row])))

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod authority;
+mod bridge;
 mod caps;
 #[path = "../../actors/testing/certificates.rs"]
 #[allow(dead_code, reason = "a whole workshop, of which some is needed here")]

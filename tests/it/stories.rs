@@ -1,6 +1,7 @@
 //! Stories over real sockets: who connects, says, hears. One file, one story.
 
 mod a_board_for_everybody;
+mod a_bridge;
 mod a_domain_that_is_not_welcome;
 mod a_full_mailbox;
 mod a_new_password;
@@ -32,6 +33,7 @@ mod one_picture_and_one_list;
 mod profile_and_private_data;
 mod servers_in_the_dns;
 mod several_devices;
+mod several_domains_on_one_line;
 mod streams;
 mod the_whole_conversation;
 mod two_people_meet;

@@ -64,8 +64,10 @@ pub struct World {
     pub s2s: SocketAddr,
     /// Other servers, direct TLS.
     pub s2s_tls: SocketAddr,
+    /// External components, once there are any.
+    pub component: SocketAddr,
     /// Nobody else's world takes these ports, also while the server is down.
-    _claims: [UdpSocket; 4],
+    _claims: [UdpSocket; 5],
     server: Mutex<Option<Child>>,
     accounts: Mutex<HashSet<String>>,
     connections: AtomicU64,
@@ -95,6 +97,14 @@ impl World {
 
     /// Servers that find each other, each with its plan.
     pub fn federation<const N: usize>(plans: [Plan; N]) -> [World; N] {
+        World::federation_with(plans, |_| String::new())
+    }
+
+    /// The same, where the first is found by other names, too: more lines of `[dns.overrides]`.
+    pub fn federation_with<const N: usize>(
+        plans: [Plan; N],
+        more: impl Fn(&World) -> String,
+    ) -> [World; N] {
         let mut worlds = plans.map(|plan| {
             World::planned(Plan {
                 federates: true,
@@ -106,7 +116,7 @@ impl World {
             let domains = world.plan.domains.iter();
             domains.map(move |domain| format!("{domain:?} = [\"{place}\"]\n"))
         });
-        let places: String = places.collect();
+        let places: String = places.collect::<String>() + &more(&worlds[0]);
         for world in &mut worlds {
             world.plan.more += &format!("\n[dns.overrides]\n{places}");
             world.rise();
@@ -120,6 +130,7 @@ impl World {
         let (c2s_tls, claim_tls) = ports::free(plan.place);
         let (s2s, claim_s2s) = ports::free(plan.place);
         let (s2s_tls, claim_s2s_tls) = ports::free(plan.place);
+        let (component, claim_component) = ports::free(plan.place);
         World {
             plan,
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -127,7 +138,8 @@ impl World {
             c2s_tls,
             s2s,
             s2s_tls,
-            _claims: [claim, claim_tls, claim_s2s, claim_s2s_tls],
+            component,
+            _claims: [claim, claim_tls, claim_s2s, claim_s2s_tls, claim_component],
             server: Mutex::new(None),
             accounts: Mutex::new(HashSet::new()),
             connections: AtomicU64::new(0),
@@ -212,6 +224,7 @@ impl World {
         let trusted = trusted.then_some("trusted = [\"127.0.0.0/8\"]");
         let trusted = trusted.unwrap_or_default();
         let (data, c2s, c2s_tls) = (self.data(), self.c2s, self.c2s_tls);
+        let component = self.component;
         let (s2s, s2s_tls) = match federates {
             true => (format!("\"{}\"", self.s2s), format!("\"{}\"", self.s2s_tls)),
             false => Default::default(),
@@ -222,7 +235,8 @@ impl World {
              admins = [\"admin@a.test\"]\n\
              [listen]\n\
              c2s = [\"{c2s}\"]\nc2s_tls = [\"{c2s_tls}\"]\n\
-             s2s = [{s2s}]\ns2s_tls = [{s2s_tls}]\nhttp = []\nhttp_tls = []\ncomponent = []\n\
+             s2s = [{s2s}]\ns2s_tls = [{s2s_tls}]\nhttp = []\nhttp_tls = []\n\
+             component = [\"{component}\"]\n\
              [c2s]\nplaintext = \"{plaintext}\"\n\
              [register]\nopen = {open_registration}\n\
              [limits]\n{trusted}\n\

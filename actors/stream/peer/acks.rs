@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 
 use super::{State, Stream};
 use crate::keeper::Tell;
-use crate::messages::FromLine;
 use crate::peers::sessions::{Found, PeerSession, Tenure};
 use crate::receipt::{Receipt, is_later};
 
@@ -98,12 +97,7 @@ impl Stream {
             Command::Answer { h } => {
                 acks.asked = None;
                 match acks.sent.acknowledge(h) {
-                    Ok(count) => {
-                        if let Some(end) = peer.line() {
-                            let count = count as usize;
-                            end.tell(|line| FromLine::Acked { line, count });
-                        }
-                    }
+                    Ok(count) => peer.acknowledged(count as usize),
                     Err(error) => self.fail_peer(error, ctx),
                 }
             }

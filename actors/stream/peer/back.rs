@@ -4,7 +4,7 @@
 use actix::prelude::*;
 use rookery_protocol::dialback::Pair;
 
-use super::{LinesEnd, Peer, Side, State, Stream};
+use super::{LinesEnd, State, Stream};
 use crate::messages::{FromLine, Sequel};
 
 /// What goes back.
@@ -42,30 +42,20 @@ impl Stream {
         }
     }
 
-    /// The stream ends: nobody else comes.
-    pub(in crate::stream) fn withdraw_back(&mut self, ctx: &mut Context<Stream>) {
-        if let State::Peer(peer) = &self.state
-            && let Some(back) = &peer.back
-        {
-            peer.peers.lines.withdraw(&back.pair, &ctx.address());
-        }
-    }
-
-    /// A Link wants to send.
-    pub(in crate::stream) fn attach(&mut self, end: LinesEnd, ctx: &mut Context<Stream>) {
+    /// The Link of this pair wants to send.
+    pub(super) fn attach_back(&mut self, pair: &Pair, end: LinesEnd, ctx: &mut Context<Stream>) {
         let State::Peer(peer) = &mut self.state else {
-            // Dropped, it says that there is no line.
             return;
         };
         match &mut peer.back {
-            Some(back) if back.is_offered && back.end.is_none() => {
+            Some(back) if back.is_offered && back.end.is_none() && back.pair == *pair => {
                 let (acks, sequel) = (peer.acks.is_some(), Sequel::default());
                 end.tell(|line| FromLine::Up { line, acks, sequel });
                 back.end = Some(end);
             }
             _ => {
                 drop(end);
-                self.withdraw_back(ctx);
+                self.withdraw(ctx);
             }
         }
     }
@@ -80,12 +70,9 @@ impl Stream {
     }
 }
 
-impl Peer {
-    /// The Link whose line it is.
-    pub(super) fn line(&self) -> Option<&LinesEnd> {
-        match &self.side {
-            Side::Out(_, caller) => caller.line(),
-            Side::In(_) => self.back.as_ref()?.end.as_ref(),
-        }
+impl Back {
+    /// Its Link, while it sends.
+    pub fn end(&self) -> Option<&LinesEnd> {
+        self.end.as_ref()
     }
 }

@@ -1,13 +1,20 @@
-//! For whom another server is called, and how it hears of it.
+//! For whom a stream calls, and who hears what becomes of it.
 
 use actix::prelude::*;
 use rookery_protocol::negotiation::Refusal;
+use rookery_protocol::negotiation::peer_out::Errand;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Stream;
 use crate::messages::FromLine;
 use crate::peers::Query;
+use crate::stream::Stream;
 use crate::trace::TracersEnd;
+
+/// Whom to call, and for whom.
+pub struct Call {
+    pub errand: Errand,
+    pub caller: Caller,
+}
 
 /// For whom we called.
 pub enum Caller {
@@ -45,6 +52,16 @@ impl LinesEnd {
         }
     }
 
+    /// Ends it, and says why.
+    pub(super) fn ends(mut self, refusal: Option<Refusal>) {
+        self.otherwise = refusal;
+    }
+
+    /// Whether its Link has not heard yet that it is gone.
+    pub(super) fn is_there(&self) -> bool {
+        self.link.is_some()
+    }
+
     pub(super) fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
         if let Some(link) = &self.link {
             link.do_send(news(self.line));
@@ -69,14 +86,14 @@ impl Caller {
         }
     }
 
-    pub(super) fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
+    pub(in crate::stream) fn tell(&self, news: impl FnOnce(u32) -> FromLine) {
         if let Some(end) = self.line() {
             end.tell(news);
         }
     }
 
     /// The line is gone.
-    pub(super) fn down(&mut self, refusal: Option<Refusal>) {
+    pub(in crate::stream) fn down(&mut self, refusal: Option<Refusal>) {
         if let Caller::Tracer(end) = self {
             end.tell(Err(refusal.clone().unwrap_or(Refusal::Closed)));
         }

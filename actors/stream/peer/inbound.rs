@@ -80,7 +80,7 @@ impl Stream {
             Action::Proved { pair, bidi } => {
                 peer.entry.prove(&pair.to, &pair.from, None, bidi);
                 self.realm.roll.well(false, &pair.from);
-                if self.realm.site.fence.blocks(&pair.from) {
+                if self.realm.site.blocks(&pair.from) {
                     // It was blocked while the proof was on its way.
                     let error = StreamError::new(StreamCondition::PolicyViolation);
                     return Some(Happened::Fail(error));

@@ -117,7 +117,15 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
-        let Side::Out(machine, caller) = &mut peer.side else {
+        match &action {
+            Action::Proved(pair) if peer.guest_is_up(pair) => {
+                peer.entry.prove(&pair.from, &pair.to, Some(false), false);
+                return debug!(server = %pair.to, from = %pair.from, "one domain more goes there");
+            }
+            Action::Denied { pair, .. } if peer.guest_is_denied(pair) => return,
+            _ => {}
+        }
+        let Side::Out(_, caller) = &mut peer.side else {
             return;
         };
         match action {
@@ -129,28 +137,7 @@ impl Stream {
             }
             Action::StartTls(_) => self.upgrade_due = true,
             Action::Restart => self.reader.restart(),
-            Action::Proved(pair) => {
-                let external = machine.is_external();
-                info!(server = %pair.to, from = %pair.from, external, "a server was reached");
-                let acks = peer.acks.is_some();
-                let (from, to, both) = (&pair.from, &pair.to, machine.is_bidi());
-                peer.entry.prove(from, to, Some(external), both);
-                self.realm.roll.well(true, &pair.to);
-                let sequel = std::mem::take(&mut peer.sequel);
-                caller.tell(|line| FromLine::Up { line, acks, sequel });
-                let is_traced = match caller {
-                    Caller::Tracer(end) => {
-                        end.tell(Ok(()));
-                        true
-                    }
-                    _ => false,
-                };
-                self.prove_peer();
-                if is_traced {
-                    // That was all that it was for.
-                    self.tell_out(Happened::Finish, ctx);
-                }
-            }
+            Action::Proved(pair) => self.reached_pair(&pair, ctx),
             Action::Denied { refusal, .. } => caller.down(Some(refusal)),
             Action::Verified { verdict, .. } => {
                 if let Caller::Asker { query, asker, .. } = caller {
@@ -179,6 +166,41 @@ impl Stream {
                 caller.down(refusal);
                 self.hang_up(ctx);
             }
+        }
+    }
+}
+
+impl Stream {
+    /// What the stream is for is proved.
+    fn reached_pair(&mut self, pair: &Pair, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
+        let Side::Out(machine, caller) = &mut peer.side else {
+            return;
+        };
+        let (external, both) = (machine.is_external(), machine.is_bidi());
+        info!(server = %pair.to, from = %pair.from, external, "a server was reached");
+        let acks = peer.acks.is_some();
+        peer.entry.prove(&pair.from, &pair.to, Some(external), both);
+        self.realm.roll.well(true, &pair.to);
+        let sequel = std::mem::take(&mut peer.sequel);
+        // A session tells what has arrived of one Link's.
+        let is_for_one = sequel.resumed || sequel.id.is_some();
+        caller.tell(|line| FromLine::Up { line, acks, sequel });
+        let is_traced = match caller {
+            Caller::Tracer(end) => {
+                end.tell(Ok(()));
+                true
+            }
+            _ => false,
+        };
+        self.prove_peer();
+        if is_traced {
+            // That was all that it was for.
+            self.tell_out(Happened::Finish, ctx);
+        } else if !is_for_one {
+            self.share(ctx);
         }
     }
 }

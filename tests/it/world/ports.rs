@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A port of an address on loopback that nobody listens on, below those the kernel gives to clients, so that a
-/// client of another test cannot take it meanwhile. It is claimed by a UDP socket of its number,
-/// which is in no server's way, as long as that is kept: tests run beside each other in several
-/// processes.
+/// A port of an address on loopback that nobody listens on, below those the kernel gives to
+/// clients, so that a client of another test cannot take it meanwhile. It is claimed by a UDP
+/// socket of its number, which is in no server's way, as long as that is kept: tests run beside
+/// each other in several processes.
 pub fn free(place: Ipv4Addr) -> (SocketAddr, UdpSocket) {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 180) as u16 * 100;
