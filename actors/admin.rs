@@ -1,6 +1,8 @@
 //! Administration: what the command line, XEP-0133 and XEP-0077 may ask of the running server, in
 //! one vocabulary.
 
+pub mod servers;
+
 use std::time::{Duration, Instant};
 
 use rookery_protocol::jid::Jid;
@@ -8,7 +10,10 @@ use rookery_protocol::sasl::Password;
 use rookery_protocol::xml::Element;
 
 use crate::effect::Millis;
+use crate::fence::Rule;
 use crate::notices::Notice;
+pub use servers::Servers;
+use servers::{Numbers, Server, Trace};
 
 /// Something to be done to accounts and sessions.
 #[derive(Clone, Debug)]
@@ -58,6 +63,8 @@ pub enum Command {
     Stop { delay: Duration, again: bool },
     /// Numbers on the server.
     Status,
+    /// Something about other servers.
+    Servers(Servers),
     /// Each of these in turn, whatever becomes of the others; never one inside another.
     Several(Vec<Command>),
 }
@@ -83,6 +90,9 @@ pub enum Outcome {
         knows_password: bool,
     },
     Status(Box<Status>),
+    Rules(Vec<Rule>),
+    Servers(Vec<Server>),
+    Trace(Trace),
     /// What became of each of [`Command::Several`], in their order.
     Several(Vec<Outcome>),
     Failed(Failure),
@@ -101,6 +111,12 @@ pub enum Failure {
     NotOurs,
     #[error("the name is not allowed: {0}")]
     Name(String),
+    #[error("nothing is being sent to that domain")]
+    NoLink,
+    #[error("this server speaks with no others: `s2s` and `s2s_tls` in [listen] are empty")]
+    Alone,
+    #[error("there are {0} of them already")]
+    TooMany(usize),
     #[error("the server is busy, try again")]
     Busy,
     #[error("the store refused: {0}")]
@@ -171,4 +187,7 @@ pub struct Status {
     pub panics: u64,
     /// Sessions that ended since the start because more waited for them than `[acks] spill`.
     pub overflows: u64,
+    /// Other servers.
+    #[serde(flatten)]
+    pub servers: Numbers,
 }

@@ -107,6 +107,11 @@ impl Dialer {
         }
     }
 
+    /// Who looks names up for it.
+    pub fn resolver(&self) -> Resolver {
+        self.resolver.clone()
+    }
+
     /// The same with another reach.
     pub fn within(self, reach: Reach) -> Dialer {
         Dialer { reach, ..self }
@@ -151,8 +156,8 @@ impl Route {
     }
 
     /// Notes that a connection came to nothing after all: no TLS, no login.
-    pub fn failed(&mut self, line: &Line, why: String) {
-        self.note(&line.target, Some(line.address.ip()), why, false);
+    pub fn failed(&mut self, target: &Target, address: IpAddr, why: String) {
+        self.note(target, Some(address), why, false);
     }
 
     /// Everything tried in vain so far.

@@ -36,6 +36,7 @@ use crate::peers::{Abroad, Peers};
 use crate::realm::{Gauges, HANDSHAKES, Realm};
 use crate::receipt::Receipt;
 use crate::registry::Registry;
+use crate::roll::Roll;
 use crate::site::Site;
 use crate::sleepers;
 use crate::transport::Tls;
@@ -98,6 +99,7 @@ impl Engine {
         site.components = Components::new(components);
         let peers = peers(&site, &secret);
         site.notices.load(keeper.store())?;
+        site.fence.load(keeper.store())?;
         keeper.start(idle, telling(&directory, &links), fatal)?;
         let realm = Arc::new(Realm {
             login: Arc::new(login(&site, &secret, accounts.lacking())),
@@ -118,6 +120,7 @@ impl Engine {
             tls: ArcSwap::new(tls),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
             gauges: Gauges::default(),
+            roll: Roll::default(),
             births: AtomicU64::new(1),
             bindings: AtomicU32::new(1),
             closing: watch::Sender::new(false),

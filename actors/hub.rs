@@ -435,6 +435,8 @@ impl Hub {
             Mail::Gone(device) => self.gone(device, ctx),
             Mail::Committed(ticket, ended) => self.commit_ended(ticket, ended, ctx),
             Mail::Order(order) => self.order(order, ctx),
+            // It is for a Link.
+            Mail::Link(_) => {}
             Mail::Probe(answer) => {
                 let _ = answer.send(());
             }

@@ -10,6 +10,7 @@
 mod barrier;
 mod bounce;
 pub mod course;
+mod orders;
 pub mod outbox;
 mod sequel;
 
@@ -31,12 +32,14 @@ use crate::directory::{Birth, Load, Resident};
 use crate::effect::{Envelope, Millis};
 use crate::keeper::{Committed, Tell};
 use crate::lifeline::Lifeline;
-use crate::messages::{FromLine, LastWord, Mail, Order, ToStream};
+use crate::messages::{FromLine, Mail, Order, ToStream};
 use crate::realm::Realm;
 use crate::receipt::Receipt;
+use crate::roll::counts::Share;
 use crate::stream::peer::Caller;
 use barrier::Barrier;
 use course::{Course, Pace};
+pub use orders::remote_in;
 use outbox::{Bounds, Outbox};
 
 /// Rows of what has arrived are deleted this long after, unless another frame takes them along.
@@ -48,8 +51,6 @@ const WINDOW: usize = 256;
 /// A server without XEP-0198 that does not answer either has what stayed written for so long, in
 /// milliseconds.
 const SETTLED: Millis = 60_000;
-/// When the server stops: what is said last still goes out, and is acknowledged, within these.
-const LAST_WORDS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
 
 /// Which of our domains speaks to which domain elsewhere; `None`: the stanza does not say.
 pub fn pair_of(stanza: &Stanza) -> Option<Pair> {
@@ -110,6 +111,8 @@ pub struct Link {
     used: Instant,
     /// The server stops, since then.
     draining: Option<Instant>,
+    /// What waits, among all that waits.
+    share: Share,
     _lifeline: Lifeline,
 }
 
@@ -147,6 +150,7 @@ impl Link {
             };
             // Half of the number is the Link's own, so that tickets of a dead one are never met.
             let ticket = realm.births.fetch_add(1, Ordering::Relaxed) << 32;
+            let share = realm.roll.counts.share();
             let lifeline = Lifeline::link(&realm, pair.clone(), Arc::clone(&birth.load));
             let link = Link {
                 outbox: Outbox::new(&pair, bounds),
@@ -165,6 +169,7 @@ impl Link {
                 tidying: false,
                 used: Instant::now(),
                 draining: None,
+                share,
                 _lifeline: lifeline,
             };
             Context::with_receiver(birth.mailbox).run(link);
@@ -237,6 +242,9 @@ impl Link {
     fn go_on(&mut self, ctx: &mut Context<Link>) {
         if let Some(query) = self.outbox.due() {
             self.read(query, ctx);
+        }
+        if self.is_blocked() {
+            self.give_up(&Refusal::Blocked, |_| true);
         }
         self.send();
         self.ask_for_more(ctx);
@@ -349,6 +357,7 @@ impl Link {
             return;
         }
         self.alone |= refusal == Some(Refusal::Separate);
+        let refusal = refusal.filter(|_| !self.is_blocked());
         match refusal.filter(|it| *it != Refusal::Separate) {
             Some(refusal) => self.failed(refusal, ctx),
             None => {
@@ -376,6 +385,7 @@ impl Link {
 
     /// Looks at the clock.
     fn tick(&mut self, ctx: &mut Context<Link>) {
+        self.share.set(self.outbox.census().0 as u64);
         if let Some(line) = &self.line
             && line.acks == Some(false)
         {
@@ -427,23 +437,6 @@ impl Link {
         }
         self.go_on(ctx);
     }
-
-    /// The server stops. What its sessions say last goes out; what is not acknowledged by then is
-    /// sent again when it has started.
-    fn drain(&mut self, word: LastWord, ctx: &mut Context<Link>) {
-        let since = *self.draining.get_or_insert_with(Instant::now);
-        let (least, most) = LAST_WORDS;
-        let said = self.outbox.is_empty() && since.elapsed() >= least;
-        if !said && since.elapsed() < most && self.course.is_up() {
-            ctx.run_later(least / 10, |link, ctx| link.drain(word, ctx));
-            return;
-        }
-        self.tidy();
-        if let Some(line) = &self.line {
-            let word = ToStream::Leave(self.pair.clone(), Some(word.0));
-            line.stream.do_send(word);
-        }
-    }
 }
 
 impl Actor for Link {
@@ -468,6 +461,7 @@ impl Handler<Mail> for Link {
                 self.go_on(ctx);
             }
             Mail::Order(Order::Drain(word)) => self.drain(word, ctx),
+            Mail::Link(order) => self.ordered(order, ctx),
             Mail::Answered(id) => self.barrier_passed(&id, ctx),
             Mail::Probe(answer) => {
                 // It was only to wake up; nobody need wait for the answer.

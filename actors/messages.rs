@@ -16,6 +16,7 @@ use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
+use crate::admin::servers;
 use crate::clients::ClientKey;
 use crate::components::Component;
 use crate::effect::{Envelope, Millis};
@@ -55,6 +56,8 @@ pub enum Mail {
     Answered(SmolStr),
     /// An administrator's order.
     Order(Order),
+    /// An administrator's order to a Link.
+    Link(ToLink),
     /// Is anybody there? For the watchdog.
     Probe(oneshot::Sender<()>),
     /// Makes the shell itself panic, where nothing catches it.
@@ -305,6 +308,16 @@ pub enum Order {
     /// End everything in an orderly way: the server is stopping. The second is let go when that is
     /// done.
     Drain(LastWord),
+}
+
+/// An administrator's order to the Link to another server.
+pub enum ToLink {
+    /// Nothing is spoken with that domain any more.
+    Block,
+    /// Try again now, whatever went wrong.
+    Retry,
+    /// Say how it is.
+    Describe(oneshot::Sender<servers::Link>),
 }
 
 /// Mail to a Session.

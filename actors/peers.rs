@@ -185,17 +185,14 @@ impl Roads for Abroad {
 }
 
 /// What the certificate that a server showed is worth for this domain, by our policy for it; and
-/// why it is worth nothing, where that matters.
+/// what it proves, or why it proves nothing.
 pub fn standing(
     realm: &Realm,
     shown: &Presented,
     domain: &str,
     place: &Place,
-) -> (Standing, Option<Doubt>) {
+) -> (Standing, Result<crate::peer_tls::Proof, Doubt>) {
     let s2s = &realm.site.settings.s2s;
-    if realm.site.is_here(domain) {
-        return (Standing::Blocked, None);
-    }
     let now = seconds(realm.site.now());
     let tls = realm.tls.load();
     let target = place
@@ -210,15 +207,17 @@ pub fn standing(
         };
         tls.peers.judge().verdict(shown, claim, now)
     });
-    match (proof, s2s.policy_for(domain)) {
-        (Ok(_), _) => (Standing::Certified, None),
-        (_, Policy::Dialback) => (Standing::Dialback, None),
-        (Err(doubt), Policy::Secure) => (Standing::Uncertified, Some(doubt)),
-    }
+    let standing = match (&proof, s2s.policy_for(domain)) {
+        _ if realm.site.is_here(domain) || realm.site.blocks(domain) => Standing::Blocked,
+        (Ok(_), _) => Standing::Certified,
+        (_, Policy::Dialback) => Standing::Dialback,
+        (Err(_), Policy::Secure) => Standing::Uncertified,
+    };
+    (standing, proof)
 }
 
 /// Whether another server has reason to believe our own certificate for this domain.
-fn is_certified(realm: &Realm, own: &str) -> bool {
+pub(crate) fn is_certified(realm: &Realm, own: &str) -> bool {
     let tls = realm.tls.load();
     is_good(&tls.peers, own, seconds(realm.site.now())).unwrap_or(false)
 }

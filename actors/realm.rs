@@ -3,6 +3,7 @@
 mod clients;
 mod components;
 mod orders;
+mod servers;
 mod users;
 
 pub use orders::After;
@@ -33,6 +34,7 @@ use crate::messages::Mail;
 use crate::owners::Owners;
 use crate::peers::Peers;
 use crate::registry::Registry;
+use crate::roll::Roll;
 use crate::site::{Site, VERSION};
 use crate::transport::Tls;
 
@@ -60,6 +62,8 @@ pub struct Realm {
     pub login: Arc<Login>,
     pub handshakes: Arc<Semaphore>,
     pub gauges: Gauges,
+    /// The streams with other servers.
+    pub roll: Roll,
     /// Counts the Hubs that were ever started, so that what was meant for a dead one means
     /// nothing to its successor.
     pub(crate) births: AtomicU64,
@@ -147,6 +151,7 @@ impl Realm {
             store_problems: self.keeper.problems(&store),
             panics: self.gauges.panics.load(Ordering::Relaxed),
             overflows: self.gauges.overflows.load(Ordering::Relaxed),
+            servers: self.roll.numbers(),
         }
     }
 }

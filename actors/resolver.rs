@@ -100,6 +100,11 @@ impl Resolver {
         }))
     }
 
+    /// Whether the settings say where a domain is.
+    pub fn is_chosen(&self, domain: &str) -> bool {
+        self.0.overrides.contains_key(domain)
+    }
+
     /// The targets of a domain, an address's prepared domain (RFC 7622 §3.2), in a fresh order
     /// each time (RFC 2782). Places in the settings come before everything else (RFC 6120 §3.2.3);
     /// an IP address is its own target.

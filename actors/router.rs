@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rookery_protocol::dialback::Pair;
 use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
+use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::stanza::{Kind, PresenceType, Stanza};
 use rookery_storage::Direction::Forward;
 use rookery_storage::{Frame, KeyRange, StoreError, Tree};
@@ -56,6 +57,9 @@ impl Realm {
         let Some(pair) = self.pair_for(&envelope.stanza) else {
             return self.refuse(envelope, Condition::RemoteServerNotFound);
         };
+        if self.site.blocks(&pair.to) {
+            return self.refuse_with(envelope, &Refusal::Blocked.to_error(&pair.to));
+        }
         let key = key_of(&pair);
         if self.is_down(&key) {
             return self.refuse(envelope, Condition::InternalServerError);
@@ -201,6 +205,10 @@ impl Realm {
 
     /// Answers with an error, to wherever the stanza came from.
     fn refuse(self: &Arc<Realm>, envelope: Envelope, condition: Condition) {
+        self.refuse_with(envelope, &StanzaError::new(condition));
+    }
+
+    fn refuse_with(self: &Arc<Realm>, envelope: Envelope, error: &StanzaError) {
         let Envelope {
             stanza,
             marks,
@@ -211,7 +219,7 @@ impl Realm {
         if matches!(stanza.kind, Kind::Presence(kind) if !subscribes(kind)) {
             return;
         }
-        if let Some(reply) = stanza.error_reply(&StanzaError::new(condition))
+        if let Some(reply) = stanza.error_reply(error)
             && reply
                 .to
                 .as_ref()

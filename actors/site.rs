@@ -15,6 +15,7 @@ use zeroize::Zeroize;
 use crate::components::Components;
 use crate::effect::Millis;
 use crate::extension::List;
+use crate::fence::Fence;
 use crate::notices::Notices;
 use crate::service::Host;
 
@@ -37,6 +38,8 @@ pub struct Site {
     pub admins: Vec<Jid>,
     /// What the administrators have everybody told.
     pub notices: Notices,
+    /// Which other domains are spoken with.
+    pub fence: Fence,
     /// Random for each run: signs what is given out and need not be remembered.
     pub key: [u8; 32],
     started: Instant,
@@ -57,6 +60,7 @@ impl Site {
             .iter()
             .filter_map(|text| Jid::parse(text).ok())
             .collect();
+        let fence = Fence::new(&settings.s2s);
         Site {
             settings,
             extensions,
@@ -65,6 +69,7 @@ impl Site {
             components: Components::default(),
             admins,
             notices: Notices::default(),
+            fence,
             key: random(),
             started: Instant::now(),
             shared: Mutex::default(),
@@ -100,6 +105,11 @@ impl Site {
     /// components.
     pub fn is_here(&self, domain: &str) -> bool {
         self.serves(domain) || self.host(domain).is_some() || self.components.has(domain)
+    }
+
+    /// Whether nothing is spoken with a domain elsewhere (prepared). Rules are not of us.
+    pub fn blocks(&self, domain: &str) -> bool {
+        self.fence.blocks(domain) && !self.is_here(domain)
     }
 
     /// The domain of ours that a component is of: the longest that its name is below, or else the

@@ -14,6 +14,7 @@
 mod hosts;
 mod keys;
 mod layers;
+mod pattern;
 mod problem;
 mod quantity;
 mod reading;
@@ -22,6 +23,7 @@ mod section;
 pub mod settings;
 
 pub use layers::Sources;
+pub use pattern::Pattern;
 pub use problem::{Origin, Problem, Problems};
 pub use quantity::Size;
 pub use settings::{Plaintext, Policy, Settings};

@@ -1,5 +1,6 @@
 //! What must hold between settings, and what their values must look like beyond their type.
 
+use crate::pattern::Pattern;
 use crate::settings::{Settings, Shape};
 use rookery_protocol::jid::{Jid, prepare_domain};
 use std::borrow::Cow;
@@ -92,19 +93,21 @@ fn overrides(settings: &mut Settings, broken: &mut Vec<Broken>) {
     }
 }
 
-/// Domains as addresses have them.
+/// Domains as addresses have them, or patterns of such.
 fn exceptions(settings: &mut Settings, broken: &mut Vec<Broken>) {
     let written = std::mem::take(&mut settings.s2s.exceptions);
     for (domain, policy) in written {
-        match prepare_domain(&domain).map(Cow::into_owned) {
-            Ok(prepared) => {
-                settings.s2s.exceptions.insert(prepared, policy);
+        match domain.parse::<Pattern>() {
+            Ok(pattern) => {
+                settings.s2s.exceptions.insert(pattern.into(), policy);
             }
-            Err(error) => {
-                let what = format!("{domain:?} is not a domain: {error}");
-                break_rule(broken, "s2s.exceptions", what, "write it as in an address");
-            }
+            Err(what) => break_rule(broken, "s2s.exceptions", what, "write it as in an address"),
         }
+    }
+    let s2s = &settings.s2s;
+    if let Some(both) = s2s.block.iter().find(|it| s2s.allow.contains(it)) {
+        let what = format!("{:?} stands in `allow`, too", both.as_str());
+        break_rule(broken, "s2s.block", what, "leave it out of one of them");
     }
 }
 

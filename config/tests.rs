@@ -222,7 +222,7 @@ fn unknown_keys_name_the_nearest() {
 }
 
 /// What is wrong, and a part of what is said about it.
-const WRONG: [(&str, &str); 35] = [
+const WRONG: [(&str, &str); 37] = [
     ("x = [", "rookery.toml, line 1: this is not TOML"),
     (
         "\n\ndata = 'a'\ndata = 'b'",
@@ -341,6 +341,11 @@ const WRONG: [(&str, &str); 35] = [
         "[s2s.exceptions]\n'a.example' = 'nothing'",
         "line 1: s2s.exceptions: \"nothing\" is neither",
     ),
+    ("[s2s]\nblock = ['a.*']", "line 2: s2s.block: \"a.*\""),
+    (
+        "[s2s]\nblock = ['*.A.example']\nallow = ['*.a.example']",
+        "line 2: s2s.block: \"*.a.example\" stands in `allow`, too",
+    ),
     (
         "[accounts]\niterations = 4095",
         "line 2: accounts.iterations: 4095 is too little",
@@ -379,13 +384,17 @@ fn what_other_servers_must_prove() {
     let s2s = World::new("").settings().s2s;
     assert_eq!(s2s.policy_for("old.example"), settings::Policy::Secure);
     let toml = "[s2s]\nca = ['a.pem', 'b.pem']\n[s2s.exceptions]\n'Old.example' = 'dialback'\n\
-                'xn--bcher-kva.example' = 'dialback'";
+                'xn--bcher-kva.example' = 'dialback'\n'*.Lan' = 'dialback'\n\
+                'good.lan' = 'secure'";
     let s2s = World::new(toml).settings().s2s;
     assert_eq!(s2s.ca, [PathBuf::from("a.pem"), "b.pem".into()]);
     let rows = [
         ("old.example", settings::Policy::Dialback),
         ("bücher.example", settings::Policy::Dialback),
         ("x.old.example", settings::Policy::Secure),
+        ("a.b.lan", settings::Policy::Dialback),
+        ("good.lan", settings::Policy::Secure),
+        ("lan", settings::Policy::Secure),
         ("new.example", settings::Policy::Secure),
     ];
     for (domain, policy) in rows {

@@ -8,6 +8,7 @@ mod component;
 mod order;
 mod password;
 mod reload;
+mod s2s;
 mod serve;
 mod shown;
 mod status;
@@ -80,6 +81,9 @@ enum Command {
     /// Accounts
     #[command(subcommand)]
     User(user::User),
+    /// Other servers
+    #[command(subcommand)]
+    S2s(s2s::S2s),
     /// External components: bridges to other networks, and other programs
     #[command(subcommand)]
     Component(component::Component),
@@ -112,6 +116,7 @@ pub fn run(parts: Parts) -> ExitCode {
         None | Some(Command::Serve) => serve::serve(&place, parts.start),
         Some(Command::CheckConfig { sample }) => check_config::check_config(&place, sample),
         Some(Command::User(user)) => user::user(&place, user, parts.start),
+        Some(Command::S2s(order)) => s2s::s2s(&place, order, parts.start),
         Some(Command::Component(component)) => component::component(&place, component, parts.start),
         Some(Command::Status) => status::status(&place, parts.start),
         Some(Command::Xeps) => xeps::xeps(&place, &(parts.xeps)()),

@@ -10,6 +10,8 @@ mod client;
 mod listener;
 
 use crate::opening::Local;
+use rookery_actors::admin::servers::{Server, Trace};
+use rookery_config::Pattern;
 use rookery_protocol::jid::Jid;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Permissions};
@@ -100,6 +102,32 @@ pub enum Order {
     },
     /// Numbers on the server.
     Status,
+    /// Speak with the domains of a pattern, or do not; none: as the settings say.
+    Rule {
+        /// For whom it holds.
+        pattern: Pattern,
+        /// Whether they are spoken with.
+        allow: Option<bool>,
+    },
+    /// The rules about other domains.
+    Rules,
+    /// Another domain, or all with which something is going on.
+    Servers {
+        /// Which.
+        domain: Option<String>,
+    },
+    /// Try to reach a domain again now.
+    Retry {
+        /// Which.
+        domain: String,
+    },
+    /// Go the whole way to a domain and tell of it.
+    Trace {
+        /// Which.
+        to: String,
+        /// In whose name, of ours.
+        from: Option<String>,
+    },
     /// Read the certificate and the settings again. Answered by the door, not by the engine.
     Reload,
 }
@@ -123,6 +151,12 @@ pub enum Answer {
     Components(Vec<Component>),
     /// Numbers by name.
     Status(serde_json::Map<String, serde_json::Value>),
+    /// The rules about other domains.
+    Rules(Vec<Rule>),
+    /// Other domains.
+    Servers(Vec<Server>),
+    /// The way to another.
+    Trace(Trace),
     /// The certificate was read again; remarks for the operator.
     Reloaded(Vec<String>),
 }
@@ -161,6 +195,17 @@ pub struct Client {
     pub software: Option<String>,
     /// The machine, as it says.
     pub device: Option<String>,
+}
+
+/// Whether the domains of a pattern are spoken with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// For whom it holds.
+    pub pattern: Pattern,
+    /// Whether they are spoken with.
+    pub allow: bool,
+    /// When it was ordered, in milliseconds since 1970; none: the settings say so.
+    pub since: Option<i64>,
 }
 
 /// An external component, as the operator sees it.

@@ -1,17 +1,19 @@
 //! The server: store, engine and listeners behind the face that the door knows.
 
 use crate::components::{self, Desk, Named};
-use crate::control::{Answer, Client, Commands, Kind, Order, Refusal, Secret, User};
+use crate::control::{Answer, Client, Commands, Kind, Order, Refusal, Rule, Secret, User};
 use crate::folder::Folder;
 use crate::opening::{Door, Listening, Local, Opening, Running, StartError};
 use crate::tls::{self, Served};
-use rookery_actors::admin::{Command, Failure, Outcome};
+use rookery_actors::admin::{Command, Failure, Outcome, Servers};
 use rookery_actors::engine::{Engine, Start};
 use rookery_actors::extension::List;
+use rookery_actors::fence::Verdict;
 use rookery_actors::listener::Port;
 use rookery_actors::realm::Realm;
 use rookery_actors::transport::Tls;
 use rookery_config::Settings;
+use rookery_protocol::jid::prepare_domain;
 use rookery_protocol::sasl::Password;
 use rookery_storage::{OpenError, Options, Store};
 use std::cell::RefCell;
@@ -205,7 +207,34 @@ fn command(order: Order) -> Result<Command, Refusal> {
         Order::Clients { user } => Command::Clients(user),
         Order::RevokeClient { user, client } => Command::RevokeClient { user, client },
         Order::Status => Command::Status,
+        Order::Rule { pattern, allow } => {
+            let verdict = |allow| match allow {
+                true => Verdict::Allow,
+                false => Verdict::Block,
+            };
+            Command::Servers(Servers::Rule(pattern, allow.map(verdict)))
+        }
+        Order::Rules => Command::Servers(Servers::Rules),
+        Order::Servers { domain } => {
+            let domain = domain.as_deref().map(prepared_domain).transpose()?;
+            Command::Servers(Servers::List(domain))
+        }
+        Order::Retry { domain } => Command::Servers(Servers::Retry(prepared_domain(&domain)?)),
+        Order::Trace { to, from } => {
+            let from = from.as_deref().map(prepared_domain).transpose()?;
+            let to = prepared_domain(&to)?;
+            Command::Servers(Servers::Trace { to, from })
+        }
         _ => return Err(Refusal::new(Kind::Unknown, "this is for the door")),
+    })
+}
+
+/// A domain as addresses have it.
+fn prepared_domain(text: &str) -> Result<String, Refusal> {
+    let prepared = prepare_domain(text).map(|it| it.into_owned());
+    prepared.map_err(|error| {
+        let text = format!("{text:?} is not a domain: {error}");
+        Refusal::new(Kind::Unfit, text)
     })
 }
 
@@ -230,6 +259,9 @@ fn answer(outcome: Outcome) -> Result<Answer, Refusal> {
             Ok(serde_json::Value::Object(numbers)) => Answer::Status(numbers),
             _ => return Err(Refusal::new(Kind::Failed, "the numbers cannot be written")),
         },
+        Outcome::Rules(rules) => Answer::Rules(rules.into_iter().map(shown_rule).collect()),
+        Outcome::Servers(servers) => Answer::Servers(servers),
+        Outcome::Trace(trace) => Answer::Trace(trace),
         Outcome::Failed(failure) => return Err(refusal(&failure)),
         _ => Answer::Done,
     })
@@ -249,12 +281,21 @@ fn shown_client(client: rookery_actors::admin::Client) -> Client {
     }
 }
 
+fn shown_rule(rule: rookery_actors::fence::Rule) -> Rule {
+    Rule {
+        pattern: rule.pattern,
+        allow: rule.verdict == Verdict::Allow,
+        since: rule.since.and_then(|time| i64::try_from(time).ok()),
+    }
+}
+
 fn refusal(failure: &Failure) -> Refusal {
     let kind = match failure {
         Failure::Exists => Kind::Exists,
-        Failure::Absent | Failure::NoClient => Kind::Absent,
+        Failure::Absent | Failure::NoClient | Failure::NoLink => Kind::Absent,
         Failure::NotOurs => Kind::NotOurs,
-        Failure::Name(_) => Kind::Unfit,
+        Failure::Name(_) | Failure::TooMany(_) => Kind::Unfit,
+        Failure::Alone => Kind::NotRunning,
         Failure::Busy => Kind::Busy,
         Failure::Store(_) => Kind::Failed,
     };

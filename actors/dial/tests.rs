@@ -110,7 +110,12 @@ fn a_route_goes_on_behind_a_line_that_came_to_nothing() {
         let mut route = world.dialer.route("a.example").await.expect("a route");
         let line = route.connect().await.expect("a line");
         assert_eq!(line.address.port(), first);
-        route.failed(&line, "its certificate is for another domain".into());
+        let (target, address) = (&line.target, line.address.ip());
+        route.failed(
+            target,
+            address,
+            "its certificate is for another domain".into(),
+        );
         let line = route.connect().await.expect("another line");
         assert_eq!(line.address.port(), second);
         assert!(route.connect().await.is_none());

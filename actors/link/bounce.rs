@@ -38,7 +38,11 @@ impl Link {
                 PresenceType::Available | PresenceType::Unavailable | PresenceType::Probe
             )
         );
-        match stanza.error_reply(error).filter(|_| !shows) {
+        let reply = stanza.error_reply(error).filter(|_| !shows);
+        if reply.is_some() {
+            self.realm.roll.counts.bounced();
+        }
+        match reply {
             Some(reply) if rows.is_empty() => self.realm.route(Envelope::plain(reply)),
             Some(reply) => {
                 let mut envelope = Envelope::plain(reply);
@@ -54,6 +58,7 @@ impl Link {
     /// The other server cannot be reached now: what cannot wait is given up.
     pub(super) fn failed(&mut self, refusal: Refusal, ctx: &mut Context<Link>) {
         let byte = f64::from(random::<1>()[0]) / 255.0;
+        self.realm.roll.counts.failed(&refusal);
         let rest = self.course.failed(refusal.clone(), Instant::now(), byte);
         match is_inside(&self.pair) {
             true => debug!(component = %self.pair.to, %refusal, "what a component is sent waits"),

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use rookery_protocol::negotiation::Refusal;
 
+use crate::admin::servers::State as Shown;
+
 /// How long to wait between tries.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -100,11 +102,33 @@ impl Course {
         self.failures = 0;
     }
 
-    /// An administrator wants it tried at once.
+    /// An administrator wants it tried at once, as if nothing had been wrong.
     pub fn hurry(&mut self) {
+        self.failures = 0;
         if let State::Resting(_) = self.state {
             self.state = State::Idle;
         }
+    }
+
+    /// Where it stands, for people.
+    pub fn shown(&self, now: Instant) -> Shown {
+        match self.state {
+            State::Idle => Shown::Idle,
+            State::Calling => Shown::Calling,
+            State::Up(_) => Shown::Connected,
+            State::Resting(until) => match until.saturating_duration_since(now) {
+                Duration::ZERO => Shown::Idle,
+                // A last part of a second is one, too.
+                rest => Shown::Resting {
+                    seconds: rest.as_millis().div_ceil(1000) as u64,
+                },
+            },
+        }
+    }
+
+    /// How often it went wrong since it went well, and how the last time.
+    pub fn trouble(&self) -> (u32, Option<&Refusal>) {
+        (self.failures, self.refusal.as_ref())
     }
 
     /// What went wrong, while the server is left alone: stanzas that cannot wait need not.
@@ -181,7 +205,16 @@ mod tests {
         let mut course = Course::new(PACE);
         course.failed(refusal(), now, 1.0);
         assert!(!course.calls(now));
+        assert_eq!(course.shown(now), Shown::Resting { seconds: 30 });
+        assert_eq!(course.trouble(), (1, Some(&refusal())));
         course.hurry();
+        assert_eq!(course.shown(now), Shown::Idle);
         assert!(course.calls(now));
+        assert_eq!(course.shown(now), Shown::Calling);
+        assert_eq!(
+            course.failed(refusal(), now, 1.0),
+            PACE.first,
+            "all is forgotten"
+        );
     }
 }

@@ -372,6 +372,13 @@ impl Outbox {
         (self.rows + passing, self.rows)
     }
 
+    /// The bytes of what waits.
+    pub fn bytes(&self) -> usize {
+        let items = self.written.iter().chain(&self.waiting);
+        let passing = items.filter(|it| it.number.is_none());
+        self.row_bytes + passing.map(|it| it.bytes.len()).sum::<usize>()
+    }
+
     /// When the oldest of what waits was accepted.
     pub fn oldest(&self) -> Option<Millis> {
         let first = self.written.front().or(self.waiting.front());

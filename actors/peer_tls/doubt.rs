@@ -111,7 +111,7 @@ impl Doubt {
 }
 
 /// A day as people write it.
-fn day(seconds: i64) -> String {
+pub(super) fn day(seconds: i64) -> String {
     let millis = u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
     let text = datetime::format_seconds(millis);
     text.split_once('T')

@@ -109,6 +109,7 @@ impl Realm {
                 Ok((knows_password, after)) => return (Outcome::Revoked { knows_password }, after),
                 Err(failure) => Err(failure),
             },
+            Command::Servers(order) => return (self.servers(order).await, after),
             question => return (self.look(question).await, after),
         };
         (done.map_or_else(Outcome::Failed, |()| Outcome::Done), after)

@@ -40,6 +40,8 @@ use crate::peers::sessions::Hearer;
 use crate::peers::{Peers, Place, Query, standing};
 use crate::realm::Realm;
 use crate::receipt::{Bounds, Owner};
+use crate::roll::Entry;
+use crate::trace::Tracer;
 use acks::Acks;
 use back::Back;
 use guests::Guests;
@@ -86,6 +88,8 @@ pub(in crate::stream) struct Peer {
     full: bool,
     /// Its place among those who have not proved anything.
     pending: Option<Pending>,
+    /// What whoever runs this server sees of it.
+    entry: Arc<Entry>,
     /// Its place among those who were called and have not let us prove anything.
     called: Option<OwnedSemaphorePermit>,
 }
@@ -120,6 +124,7 @@ impl Stream {
             let (side, place) = (Side::In(machine), Place::default());
             let mut peer = Peer::new(side, place, Some(pending), (&realm, &peers), ctx);
             peer.shown = shown;
+            peer.entry.learn(|facts| facts.address = Some(address));
             Stream::await_closing(&realm, ctx);
             let mut stream = Stream::bare(&realm, address, StreamKind::Server);
             stream.rates = rates;
@@ -155,7 +160,7 @@ impl Stream {
             let place = Place::default();
             let question = match &caller {
                 Caller::Asker { query, .. } => Some(query.clone()),
-                Caller::Link(_) => None,
+                Caller::Link(_) | Caller::Tracer(_) => None,
             };
             let machine = PeerOut::new(peers.outbound(), errand.clone());
             let side = Side::Out(machine, caller);
@@ -183,6 +188,9 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
+        if let Some(tracer) = peer.tracer() {
+            tracer.heard(&event);
+        }
         match (event, &peer.side) {
             (Event::Element(element), _) if peer.proved && is_stanza(&element) => {
                 self.stanza(&element, ctx);
@@ -210,6 +218,7 @@ impl Stream {
     /// What became of a key that was asked about.
     pub(super) fn verified(&mut self, query: Query, verdict: Verdict, ctx: &mut Context<Stream>) {
         let Query { pair, id, .. } = query;
+        self.realm.roll.counts.verified(verdict);
         self.tell_in(peer_in::Event::Verified { pair, id, verdict }, ctx);
     }
 
@@ -251,6 +260,7 @@ impl Stream {
                     }
                     Err(why) => {
                         debug!(peer = %stream.peer, %why, "no TLS with a server");
+                        stream.trouble(why.to_string());
                         stream.tell_out(peer_out::Event::Lost(Refusal::TlsFailed), ctx);
                         ctx.stop();
                     }
@@ -263,6 +273,17 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
+        peer.entry.learn(|facts| {
+            facts.tls = shown.tls();
+            facts.certificate = shown.description();
+        });
+        if let Some(tracer) = peer.tracer() {
+            tracer.note(format!("encrypted: {}", shown.tls().unwrap_or_default()));
+            tracer.note(match shown.description() {
+                Some(description) => format!("its certificate is {description}"),
+                None => "it shows no certificate".into(),
+            });
+        }
         peer.shown = shown;
         // RFC 6120 §5.4.3.3: nothing of before TLS is known any more.
         self.unread = Vec::new();
@@ -335,6 +356,8 @@ impl Peer {
         let owner = Owner::new(bounds, move |notice| {
             heard.lock().do_send(ToStream::Ledger(notice));
         });
+        let outbound = matches!(side, Side::Out(..));
+        let entry = (realm.roll).enter(outbound, realm.site.now(), ctx.address().recipient());
         Peer {
             side,
             peers: Arc::clone(peers),
@@ -353,6 +376,7 @@ impl Peer {
             guests: Guests::default(),
             full: false,
             pending,
+            entry,
             called: None,
         }
     }
@@ -368,14 +392,34 @@ impl Peer {
     /// What its certificate is worth for this domain. The first doubt is for whoever runs this
     /// server; one stream may claim thousands of domains (attack F34).
     fn stands(&mut self, realm: &Realm, domain: &str) -> Standing {
-        let (standing, doubt) = standing(realm, &self.shown, domain, &self.place);
-        if let Some(doubt) = doubt {
+        let (standing, proof) = standing(realm, &self.shown, domain, &self.place);
+        let outbound = self.entry.outbound;
+        match &proof {
+            Ok(proof) => (self.entry).learn(|facts| facts.certify(domain, *proof)),
+            Err(doubt) if standing == Standing::Uncertified => {
+                let now = realm.site.now();
+                (realm.roll).trouble(outbound, domain, doubt.to_string(), now);
+            }
+            Err(_) => {}
+        }
+        if let Some(tracer) = self.tracer() {
+            tracer.judged(domain, standing, &proof);
+        }
+        if let (Standing::Uncertified, Err(doubt)) = (standing, proof) {
             match std::mem::replace(&mut self.doubted, true) {
                 false => info!(server = %domain, %doubt, "a certificate is not good enough"),
                 true => debug!(server = %domain, %doubt, "nor is it for this domain"),
             }
         }
         standing
+    }
+
+    /// Who wants to know of every step.
+    fn tracer(&self) -> Option<&Tracer> {
+        match &self.side {
+            Side::Out(_, Caller::Tracer(end)) => Some(&end.tracer),
+            _ => None,
+        }
     }
 
     /// Whether nothing that was read may be looked at now.

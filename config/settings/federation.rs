@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::MINUTE;
+use crate::pattern::Pattern;
 use crate::quantity::{Size, span};
 use crate::reading::list;
 use crate::section::section;
@@ -17,8 +18,15 @@ section! {
     pub struct S2s {
         /// What another server must prove.
         pub policy: Policy = Policy::Secure,
-        /// What some domains must prove instead, prepared by RFC 7622 §3.2.
+        /// What some domains must prove instead; the closest pattern decides.
         pub exceptions: BTreeMap<String, Policy> = BTreeMap::new(),
+        /// Domains with which nothing is spoken.
+        #[serde(deserialize_with = "list")]
+        pub block: Vec<Pattern> = vec![],
+        /// Domains that are spoken with although a pattern of `block` that is less close covers
+        /// them.
+        #[serde(deserialize_with = "list")]
+        pub allow: Vec<Pattern> = vec![],
         /// PEM files: authorities that are trusted beside those of the system, and lists of
         /// certificates that authorities took back.
         #[serde(deserialize_with = "list")]
@@ -77,6 +85,14 @@ impl TryFrom<String> for Policy {
 impl S2s {
     /// What this domain must prove, inbound and outbound.
     pub fn policy_for(&self, domain: &str) -> Policy {
-        self.exceptions.get(domain).copied().unwrap_or(self.policy)
+        let written = |key: &str| match key == domain {
+            true => self.exceptions.get(key).copied(),
+            false => self.exceptions.get(&format!("*{key}")).copied(),
+        };
+        let closest = match self.exceptions.is_empty() {
+            true => None,
+            false => Pattern::covering(domain).find_map(written),
+        };
+        closest.unwrap_or(self.policy)
     }
 }

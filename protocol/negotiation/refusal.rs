@@ -95,6 +95,36 @@ impl Refusal {
         }
     }
 
+    /// The kind of it, to be counted.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Refusal::NoDomain => "no-domain",
+            Refusal::NoServer => "no-server",
+            Refusal::Unreachable => "unreachable",
+            Refusal::Lost => "lost",
+            Refusal::TlsFailed => "tls-failed",
+            Refusal::Timeout => "timeout",
+            Refusal::NoTls => "no-tls",
+            Refusal::TlsRefused => "tls-refused",
+            Refusal::Injection => "injection",
+            Refusal::Certificate => "certificate",
+            Refusal::Blocked => "blocked",
+            Refusal::WrongName => "wrong-name",
+            Refusal::NoId => "no-id",
+            Refusal::OldVersion => "old-version",
+            Refusal::NoMethod => "no-method",
+            Refusal::External(_) => "external",
+            Refusal::Key => "key",
+            Refusal::Dialback(_) => "dialback",
+            Refusal::Stream(_) => "stream-error",
+            Refusal::Closed => "closed",
+            Refusal::Broken(_) => "broken",
+            Refusal::Ended(_) => "ended-here",
+            Refusal::Separate => "separate",
+            Refusal::Away => "away",
+        }
+    }
+
     /// Whether trying again soon will hardly help: what waits for the domain may be returned.
     pub fn is_lasting(&self) -> bool {
         match self {
@@ -131,25 +161,28 @@ impl Refusal {
         }
     }
 
-    /// The condition that the senders of stanzas are told (RFC 6120 §8.3.3.16 and §8.3.3.17; for
-    /// dialback, whatever its problem, XEP-0220 §2.1.1 and §2.5).
+    /// The condition that the senders of stanzas are told (RFC 6120 §10.4): not found is a domain
+    /// that has no server, or none that knows it; late is one whose server there is and with which
+    /// no stream comes about, for whatever reason (for dialback, see XEP-0220 §2.1.1 and §2.5).
     pub fn condition(&self) -> Condition {
         match self {
             Refusal::Blocked => Condition::NotAllowed,
             Refusal::Key => Condition::InternalServerError,
+            Refusal::NoDomain | Refusal::NoServer => Condition::RemoteServerNotFound,
+            Refusal::Stream(error) if is_unknown(error) => Condition::RemoteServerNotFound,
             Refusal::Away => Condition::ServiceUnavailable,
-            Refusal::Dialback(_) => Condition::RemoteServerTimeout,
-            _ if self.is_lasting() => Condition::RemoteServerNotFound,
             _ => Condition::RemoteServerTimeout,
         }
     }
 
-    /// What the sender of a stanza to that domain is told.
+    /// What the sender of a stanza to that domain is told. Waiting helps only where the reason may
+    /// go by itself (RFC 6120 §8.3.3.17).
     pub fn to_error(&self, domain: &str) -> StanzaError {
         let error = StanzaError::new(self.condition()).with_text(format!("{domain}: {self}"));
         match self {
             // It will be back, and need not be given up.
             Refusal::Away => error.with_kind(ErrorType::Wait),
+            _ if self.is_lasting() => error.with_kind(ErrorType::Cancel),
             _ => error,
         }
     }
@@ -187,11 +220,27 @@ mod tests {
                 ErrorType::Cancel,
             ),
             (
-                Refusal::Certificate,
+                Refusal::NoServer,
                 "remote-server-not-found",
                 ErrorType::Cancel,
             ),
-            (Refusal::NoTls, "remote-server-not-found", ErrorType::Cancel),
+            (
+                Refusal::Certificate,
+                "remote-server-timeout",
+                ErrorType::Cancel,
+            ),
+            (Refusal::NoTls, "remote-server-timeout", ErrorType::Cancel),
+            (Refusal::Blocked, "not-allowed", ErrorType::Cancel),
+            (
+                Refusal::Dialback(Problem::NotAuthorized),
+                "remote-server-timeout",
+                ErrorType::Cancel,
+            ),
+            (
+                Refusal::Dialback(Problem::RemoteConnectionFailed),
+                "remote-server-timeout",
+                ErrorType::Wait,
+            ),
             (Refusal::Timeout, "remote-server-timeout", ErrorType::Wait),
             (Refusal::Lost, "remote-server-timeout", ErrorType::Wait),
             (Refusal::Away, "service-unavailable", ErrorType::Wait),
@@ -199,7 +248,7 @@ mod tests {
             (
                 Refusal::Dialback(Problem::ItemNotFound),
                 "remote-server-timeout",
-                ErrorType::Wait,
+                ErrorType::Cancel,
             ),
             (
                 stream(StreamCondition::HostUnknown),

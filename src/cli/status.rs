@@ -39,6 +39,10 @@ fn table(running: bool, numbers: &Map<String, Value>) -> String {
                 });
                 texts.collect::<Vec<_>>().join(", ")
             }
+            Value::Object(parts) => {
+                let parts = parts.iter().map(|(name, count)| format!("{name} {count}"));
+                parts.collect::<Vec<_>>().join(", ")
+            }
             other => other.to_string(),
         };
         text.push_str(&format!("  {name:width$}  {value}\n"));
@@ -52,11 +56,14 @@ mod tests {
 
     #[test]
     fn one_line_a_number() {
-        let numbers = serde_json::json!({ "store_bytes": 4096, "domains": ["a", "b"] });
+        let numbers = serde_json::json!({
+            "store_bytes": 4096, "domains": ["a", "b"], "s2s_failures": { "lost": 1, "timeout": 2 },
+        });
         let numbers = numbers.as_object().unwrap();
         assert_eq!(
             table(true, numbers),
-            "The server is running.\n  domains      a, b\n  store bytes  4096\n"
+            "The server is running.\n  domains       a, b\n\
+             \x20 s2s failures  lost 1, timeout 2\n  store bytes   4096\n"
         );
         assert!(table(false, numbers).starts_with("No server"));
     }

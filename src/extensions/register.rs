@@ -238,6 +238,8 @@ fn refusal(outcome: Outcome) -> Option<StanzaError> {
         Failure::NotOurs | Failure::NoClient => Condition::ItemNotFound,
         Failure::Name(_) => Condition::NotAcceptable,
         Failure::Busy | Failure::Store(_) => Condition::ResourceConstraint,
+        // Of other servers: never said of an account.
+        Failure::NoLink | Failure::Alone | Failure::TooMany(_) => Condition::InternalServerError,
     };
     Some(StanzaError::new(condition))
 }

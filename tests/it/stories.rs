@@ -2,6 +2,7 @@
 
 mod a_board_for_everybody;
 mod a_bridge;
+mod a_domain_that_is_not_welcome;
 mod a_full_mailbox;
 mod a_new_password;
 mod a_phone_in_a_pocket;
@@ -17,10 +18,12 @@ mod blocking;
 mod by_every_door;
 mod certificates_of_servers;
 mod coming_back;
+mod far_away;
 mod history;
 mod how_far_one_has_read;
 mod leaving_for_good;
 mod logging_in_today;
+mod looking_after_other_servers;
 mod making_an_account;
 mod moving_away;
 mod no_name_server;

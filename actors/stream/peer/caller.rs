@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::messages::FromLine;
 use crate::peers::Query;
 use crate::stream::Stream;
+use crate::trace::TracersEnd;
 
 /// Whom to call, and for whom.
 pub struct Call {
@@ -28,6 +29,8 @@ pub enum Caller {
         /// Its place among those who want to know something.
         place: OwnedSemaphorePermit,
     },
+    /// For somebody who wants to know of every step, and nothing else.
+    Tracer(TracersEnd),
 }
 
 /// The Link's end of a line. Whatever becomes of the stream, the Link hears that it is gone.
@@ -79,7 +82,7 @@ impl Caller {
     pub(super) fn line(&self) -> Option<&LinesEnd> {
         match self {
             Caller::Link(end) => Some(end),
-            Caller::Asker { .. } => None,
+            Caller::Asker { .. } | Caller::Tracer(_) => None,
         }
     }
 
@@ -91,6 +94,9 @@ impl Caller {
 
     /// The line is gone.
     pub(in crate::stream) fn down(&mut self, refusal: Option<Refusal>) {
+        if let Caller::Tracer(end) = self {
+            end.tell(Err(refusal.clone().unwrap_or(Refusal::Closed)));
+        }
         if let Caller::Link(LinesEnd { line, link, .. }) = self
             && let Some(link) = link.take()
         {

@@ -78,6 +78,13 @@ impl Stream {
                 }
             }
             Action::Proved { pair, bidi } => {
+                peer.entry.prove(&pair.to, &pair.from, None, bidi);
+                self.realm.roll.well(false, &pair.from);
+                if self.realm.site.blocks(&pair.from) {
+                    // It was blocked while the proof was on its way.
+                    let error = StreamError::new(StreamCondition::PolicyViolation);
+                    return Some(Happened::Fail(error));
+                }
                 self.may_go_back(&pair, bidi);
                 // One line of log for a stream, however many domains it proves.
                 let (server, to, address) = (&pair.from, &pair.to, self.peer);

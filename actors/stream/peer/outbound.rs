@@ -18,10 +18,12 @@ use tracing::{debug, info};
 
 use super::acks::Acks;
 use super::{Caller, Peers, REACHED_PATIENCE, Side, State, Stream};
+use crate::dial::Route;
 use crate::messages::{FromLine, ToStream};
 use crate::peer_tls::{Beginning, Presented, Reference};
 use crate::peers::Place;
 use crate::realm::Realm;
+use crate::trace::Tracer;
 use crate::transport::Transport;
 
 /// What was read, as the machine hears it.
@@ -55,7 +57,8 @@ impl Stream {
             return;
         };
         let (realm, peers) = (Arc::clone(&self.realm), Arc::clone(&peer.peers));
-        let work = async move { reach(&realm, &peers, &pair).await };
+        let tracer = peer.tracer().cloned();
+        let work = async move { reach(&realm, &peers, &pair, tracer).await };
         ctx.spawn(
             work.into_actor(self)
                 .map(|reached, stream, ctx| match reached {
@@ -65,11 +68,24 @@ impl Stream {
         );
     }
 
+    /// Notes why a server that we called is not reached.
+    pub(super) fn trouble(&self, what: String) {
+        let State::Peer(peer) = &self.state else {
+            return;
+        };
+        if let Side::Out(machine, _) = &peer.side {
+            let domain = &machine.errand().pair.to;
+            (self.realm.roll).trouble(true, domain, what, self.realm.site.now());
+        }
+    }
+
     fn reached(&mut self, reached: Reached, ctx: &mut Context<Stream>) {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
         self.peer = reached.address;
+        peer.entry
+            .learn(|facts| facts.address = Some(reached.address));
         self.transport = reached.transport;
         peer.place = reached.place;
         peer.began = Instant::now();
@@ -103,31 +119,25 @@ impl Stream {
         };
         match &action {
             Action::Proved(pair) if peer.guest_is_up(pair) => {
+                peer.entry.prove(&pair.from, &pair.to, Some(false), false);
                 return debug!(server = %pair.to, from = %pair.from, "one domain more goes there");
             }
             Action::Denied { pair, .. } if peer.guest_is_denied(pair) => return,
             _ => {}
         }
-        let Side::Out(machine, caller) = &mut peer.side else {
+        let Side::Out(_, caller) = &mut peer.side else {
             return;
         };
         match action {
-            Action::Write(bytes) => self.write(&bytes),
+            Action::Write(bytes) => {
+                if let Caller::Tracer(end) = caller {
+                    end.tracer.said(&bytes);
+                }
+                self.write(&bytes);
+            }
             Action::StartTls(_) => self.upgrade_due = true,
             Action::Restart => self.reader.restart(),
-            Action::Proved(pair) => {
-                let external = machine.is_external();
-                info!(server = %pair.to, from = %pair.from, external, "a server was reached");
-                let acks = peer.acks.is_some();
-                let sequel = std::mem::take(&mut peer.sequel);
-                // A session tells what has arrived of one Link's.
-                let is_for_one = sequel.resumed || sequel.id.is_some();
-                caller.tell(|line| FromLine::Up { line, acks, sequel });
-                self.prove_peer();
-                if !is_for_one {
-                    self.share(ctx);
-                }
-            }
+            Action::Proved(pair) => self.reached_pair(&pair, ctx),
             Action::Denied { refusal, .. } => caller.down(Some(refusal)),
             Action::Verified { verdict, .. } => {
                 if let Caller::Asker { query, asker, .. } = caller {
@@ -160,20 +170,68 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// What the stream is for is proved.
+    fn reached_pair(&mut self, pair: &Pair, ctx: &mut Context<Stream>) {
+        let State::Peer(peer) = &mut self.state else {
+            return;
+        };
+        let Side::Out(machine, caller) = &mut peer.side else {
+            return;
+        };
+        let (external, both) = (machine.is_external(), machine.is_bidi());
+        info!(server = %pair.to, from = %pair.from, external, "a server was reached");
+        let acks = peer.acks.is_some();
+        peer.entry.prove(&pair.from, &pair.to, Some(external), both);
+        self.realm.roll.well(true, &pair.to);
+        let sequel = std::mem::take(&mut peer.sequel);
+        // A session tells what has arrived of one Link's.
+        let is_for_one = sequel.resumed || sequel.id.is_some();
+        caller.tell(|line| FromLine::Up { line, acks, sequel });
+        let is_traced = match caller {
+            Caller::Tracer(end) => {
+                end.tell(Ok(()));
+                true
+            }
+            _ => false,
+        };
+        self.prove_peer();
+        if is_traced {
+            // That was all that it was for.
+            self.tell_out(Happened::Finish, ctx);
+        } else if !is_for_one {
+            self.share(ctx);
+        }
+    }
+}
+
 /// Connects to one of the places where the domain is found; where TLS comes first, with it.
-async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Refusal> {
+async fn reach(
+    realm: &Realm,
+    peers: &Peers,
+    pair: &Pair,
+    tracer: Option<Tracer>,
+) -> Result<Reached, Refusal> {
     // Never closed. It is held until the server is known to be one.
     let called = Arc::clone(&peers.calls).acquire_owned().await;
     let called = called.map_err(|_| Refusal::Lost)?;
     let unresolved = |why: crate::resolver::Unresolved| {
         debug!(server = %pair.to, %why, "a server is not found");
+        realm
+            .roll
+            .trouble(true, &pair.to, why.to_string(), realm.site.now());
         not_reached(why.condition())
     };
     let mut route = peers.dialer.route(&pair.to).await.map_err(unresolved)?;
     let begun = Instant::now();
+    let mut told = 0;
     while begun.elapsed() < REACHED_PATIENCE
         && let Some(line) = route.connect().await
     {
+        if let Some(tracer) = &tracer {
+            told = told_tries(tracer, &route, told);
+            tracer.connected(line.address.ip(), &line.target);
+        }
         let place = Place {
             target: line.target.proved.then(|| line.target.host.clone()),
             pins: line.pins.clone(),
@@ -188,6 +246,7 @@ async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Ref
                 shown: None,
             });
         }
+        let target = line.target;
         match secure(realm, line.tcp, Beginning::Direct, pair).await {
             Ok((transport, shown)) => {
                 return Ok(Reached {
@@ -198,13 +257,27 @@ async fn reach(realm: &Realm, peers: &Peers, pair: &Pair) -> Result<Reached, Ref
                     shown: Some(shown),
                 });
             }
-            Err(why) => debug!(server = %pair.to, %address, %why, "no TLS with a server"),
+            Err(why) => route.failed(&target, address, format!("encryption failed: {why}")),
         }
     }
-    for attempt in route.tries() {
-        debug!(server = %pair.to, %attempt, "tried in vain");
+    if let Some(tracer) = &tracer {
+        told_tries(tracer, &route, told);
     }
+    let tries: Vec<String> = route.tries().iter().map(ToString::to_string).collect();
+    debug!(server = %pair.to, ?tries, "tried in vain");
+    realm
+        .roll
+        .trouble(true, &pair.to, tries.join("; "), realm.site.now());
     Err(not_reached(route.condition()))
+}
+
+/// Tells what was tried in vain since; answers how much of it is told by now.
+fn told_tries(tracer: &Tracer, route: &Route, told: usize) -> usize {
+    let tries = route.tries();
+    for attempt in &tries[told..] {
+        tracer.note(attempt.to_string());
+    }
+    tries.len()
 }
 
 fn not_reached(condition: Condition) -> Refusal {

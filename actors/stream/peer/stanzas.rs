@@ -62,6 +62,7 @@ impl Stream {
         if stanza.lang.is_none() {
             stanza.lang.clone_from(&peer.lang);
         }
+        peer.entry.came(peer.acks.is_some());
         let go_on = peer.owner.admit(size);
         let receipt = peer.owner.receipt(Head::from_elsewhere(&stanza), size);
         let acks = peer.acks.as_ref();
@@ -162,6 +163,7 @@ impl Stream {
         let State::Peer(peer) = &mut self.state else {
             return;
         };
+        peer.entry.went(peer.acks.is_some());
         let turn = peer.turn_of(&stanza);
         if let Some(acks) = &mut peer.acks {
             acks.sent.send();

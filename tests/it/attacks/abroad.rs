@@ -37,6 +37,8 @@ pub use queues::heavy_rows;
 
 /// NOT found: trying again changes nothing. LATE: it may.
 const NOT_FOUND: (&str, &str) = ("cancel", "remote-server-not-found");
+/// It is there, and trying again changes nothing (RFC 6120 §8.3.3.17).
+const UNFIT: (&str, &str) = ("cancel", "remote-server-timeout");
 const LATE: (&str, &str) = ("wait", "remote-server-timeout");
 
 /// Says something that must arrive (m), and asks something that cannot wait (q). Of the one
@@ -102,8 +104,8 @@ fn no_proof(stage: &Stage) -> Result<(), String> {
         let mut visit = server.secured(&leaf)?;
         visit.closed(PATIENCE).map_err(|e| format!("{name}: {e}"))?;
         unheard(&visit)?;
-        told(&mut alice, "iq", &server.domain, NOT_FOUND);
-        told(&mut alice, "message", &server.domain, NOT_FOUND);
+        told(&mut alice, "iq", &server.domain, UNFIT);
+        told(&mut alice, "message", &server.domain, UNFIT);
         // A line more: what is wrong with the certificate.
         stage.world.count();
     }
@@ -132,8 +134,8 @@ fn unencrypted(stage: &Stage) -> Result<(), String> {
         server.begin(&mut visit, features)?;
         ends(&mut visit, "policy-violation")?;
         unheard(&visit)?;
-        told(&mut alice, "iq", &server.domain, NOT_FOUND);
-        told(&mut alice, "message", &server.domain, NOT_FOUND);
+        told(&mut alice, "iq", &server.domain, UNFIT);
+        told(&mut alice, "message", &server.domain, UNFIT);
     }
     let server = Elsewhere::of("refused.f39.test");
     writes(stage, &mut alice, &server.domain);
@@ -195,8 +197,8 @@ fn direct(stage: &Stage) -> Result<(), String> {
     visit.serve_tls(tls::serving(&good(server.host()), &["xmpp-server"]))?;
     visit.closed(PATIENCE)?;
     unheard(&visit)?;
-    told(&mut alice, "iq", &server.domain, NOT_FOUND);
-    told(&mut alice, "message", &server.domain, NOT_FOUND);
+    told(&mut alice, "iq", &server.domain, UNFIT);
+    told(&mut alice, "message", &server.domain, UNFIT);
 
     let server = Elsewhere::direct("good.f41.test");
     writes(stage, &mut alice, &server.domain);
@@ -218,26 +220,26 @@ fn headers(stage: &Stage) -> Result<(), String> {
             "name",
             "from='other.test' id='1' version='1.0'",
             "invalid-from",
-            NOT_FOUND,
+            UNFIT,
         ),
         (
             "ours",
             "from='a.test' id='1' version='1.0'",
             "invalid-from",
-            NOT_FOUND,
+            UNFIT,
         ),
         ("id", "from='id.f43.test' version='1.0'", "bad-format", LATE),
         (
             "old",
             "from='old.f43.test' id='1' version='0.9'",
             "unsupported-version",
-            NOT_FOUND,
+            UNFIT,
         ),
         (
             "none",
             "from='none.f43.test' id='1'",
             "unsupported-version",
-            NOT_FOUND,
+            UNFIT,
         ),
     ];
     for (name, attributes, condition, error) in rows {
@@ -258,7 +260,7 @@ fn headers(stage: &Stage) -> Result<(), String> {
     visit.say(&header("from='other.test' id='1' version='1.0'"));
     ends(&mut visit, "invalid-from")?;
     unheard(&visit)?;
-    told(&mut alice, "iq", &server.domain, NOT_FOUND);
+    told(&mut alice, "iq", &server.domain, UNFIT);
     Ok(())
 }
 

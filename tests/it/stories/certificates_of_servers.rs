@@ -37,14 +37,15 @@ fn who_has_none_is_sent_nothing_and_sends_nothing() {
     alice.says("<message type='chat' to='carol@c.test' id='1'><body>Hi!</body></message>");
     alice.waits_for(
         "<message type='error' from='carol@c.test' id='1'><error type='cancel'>\
-         <remote-server-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+         <remote-server-timeout xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
          <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>\
          c.test: its server's certificate is not good for the domain</text></error></message>",
     );
     // RFC 7590 §3.4: hers cannot say who it is.
     carol.says("<message type='chat' to='alice@a.test' id='2'><body>Hi!</body></message>");
     carol.waits_for(
-        "<message type='error' from='alice@a.test' id='2'><error>\
+        "<message type='error' from='alice@a.test' id='2'><error type='cancel'>\
+         <remote-server-timeout xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
          <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>\
          a.test: its server refuses to hear us (not-authorized)</text></error></message>",
     );

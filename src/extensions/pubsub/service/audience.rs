@@ -87,8 +87,8 @@ impl Board<Commons> {
     }
 
     /// An event came back: who cannot be told any more is subscribed no more (§12.4). That his
-    /// server was not found may be the network's fault, and that it failed its own: neither says
-    /// anything of him.
+    /// server was not found, or not spoken with, may be the network's fault, and that it failed its
+    /// own: neither says anything of him.
     pub(super) fn came_back(&mut self, message: &Stanza, seat: Seat, fx: &mut Effects) {
         let number = message.id.as_deref().and_then(|id| id.split_once('.'));
         let number = number.and_then(|(number, _)| number.parse().ok());
@@ -98,7 +98,9 @@ impl Board<Commons> {
         };
         let is_lasting = match error.condition {
             Condition::Gone => true,
-            Condition::RemoteServerNotFound | Condition::InternalServerError => false,
+            Condition::RemoteServerNotFound
+            | Condition::RemoteServerTimeout
+            | Condition::InternalServerError => false,
             _ => error.kind == ErrorType::Cancel,
         };
         let node = node.to_owned();

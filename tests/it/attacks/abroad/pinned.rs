@@ -1,7 +1,7 @@
 //! F42: certificates that the DNS names (RFC 7673), as far as it is signed.
 
 use super::super::row::{Row, Stage, must, scene};
-use super::{LATE, NOT_FOUND, good, told, unheard, writes};
+use super::{LATE, UNFIT, good, told, unheard, writes};
 use crate::authority::{Authority, Leaf};
 use crate::client::PATIENCE;
 use crate::device::Device;
@@ -51,8 +51,8 @@ fn is_not(stage: &Stage, alice: &mut Device, it: &Elsewhere, shown: &Leaf) -> Re
         .closed(PATIENCE)
         .map_err(|e| format!("{}: {e}", it.domain))?;
     unheard(&visit)?;
-    told(alice, "iq", &it.domain, NOT_FOUND);
-    told(alice, "message", &it.domain, NOT_FOUND);
+    told(alice, "iq", &it.domain, UNFIT);
+    told(alice, "message", &it.domain, UNFIT);
     Ok(())
 }
 

@@ -91,6 +91,7 @@ fn who_cannot_be_told_is_subscribed_no_more() {
         ("cancel", "remote-server-not-found", true),
         ("cancel", "internal-server-error", true),
         ("wait", "remote-server-timeout", true),
+        ("cancel", "remote-server-timeout", true),
         ("auth", "forbidden", true),
         ("modify", "not-acceptable", true),
     ] {
