@@ -450,9 +450,10 @@ impl Handler<ToStream> for Stream {
             ToStream::Bound(answer) => self.bound(answer, ctx),
             ToStream::Resumed(answer) => self.resumed(answer, ctx),
             ToStream::Close(error) => self.fail(error, ctx),
-            ToStream::Leave(pair, word) => match self.state {
-                State::Outsider(_) => self.let_go(),
-                _ => self.leave(&pair, word, ctx),
+            ToStream::Leave(pair, word) => match (&self.state, word) {
+                (State::Outsider(_), Some(word)) => self.fail(word, ctx),
+                (State::Outsider(_), None) => self.let_go(),
+                (_, word) => self.leave(&pair, word, ctx),
             },
             ToStream::Attach(pair, end) => self.attach(pair, end, ctx),
             ToStream::Lead(caller) => self.lead(caller, ctx),
