@@ -1,11 +1,12 @@
 //! What a decision asks for: the plain structs decide and list effects, the actor shells perform
 //! them.
 
+mod envelope;
 mod wish;
 
+pub use envelope::{Envelope, Marks};
 pub use wish::{Administer, Query, Read};
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,6 @@ use smol_str::SmolStr;
 use crate::admin::Command;
 use crate::hub::devices::{Device, DeviceId};
 use crate::receipt::Receipt;
-use crate::topic::Wants;
 
 /// Milliseconds since 1970, by the wall clock.
 pub type Millis = u64;
@@ -38,49 +38,6 @@ pub enum Origin {
     Elsewhere,
 }
 
-/// What travels with a message from the sender's Hub to the recipient's.
-#[derive(Default, Debug)]
-pub struct Marks {
-    /// When the server accepted it.
-    pub stamp: Millis,
-    /// It must last (class D): acknowledged only when it is on disk.
-    pub lasting: bool,
-    /// The key of its row in the archive of the account at hand; never crosses from one Hub to
-    /// another.
-    pub kept: Option<Vec<u8>>,
-    /// The stamp of its place among all that the account at hand is sent and that may wait; 0 where
-    /// it has none. Never crosses either.
-    pub order: u64,
-    /// What a message is about: it is for the devices that want this topic, and for nobody else.
-    pub topic: Option<SmolStr>,
-    /// With a probe: what the device that asks wants to hear besides.
-    pub wants: Option<Arc<Wants>>,
-    /// It goes to the account that it is from, which sends it as if one of its devices had.
-    pub on_behalf: bool,
-}
-
-/// A stanza on its way, with all that was decided of it.
-#[derive(Debug)]
-pub struct Envelope {
-    pub stanza: Stanza,
-    pub marks: Marks,
-    /// Rows that are to be committed together with the recipient's.
-    pub rows: Frame,
-    pub receipt: Receipt,
-}
-
-impl Envelope {
-    /// A stanza of the server's own that need not last.
-    pub fn plain(stanza: Stanza) -> Envelope {
-        Envelope {
-            stanza,
-            marks: Marks::default(),
-            rows: Frame::new(),
-            receipt: Receipt::none(),
-        }
-    }
-}
-
 /// What keeps a delivery for a device that acknowledges what it gets (XEP-0198), until it has.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub enum Keep {
@@ -92,6 +49,9 @@ pub enum Keep {
     /// It is a copy of the stanza at hand, of which this archive row travels with it: who can come
     /// back gets it if, and only if, that row arrives.
     Sent(Vec<u8>),
+    /// This archive row, which somebody else wrote, has it: whoever can come back must not miss it,
+    /// others need not have it.
+    Elsewhere(Vec<u8>),
     /// Nothing else has it: whoever can come back must not miss it, others need not have it.
     Here,
 }
@@ -101,7 +61,7 @@ impl Keep {
     pub fn archived(&self) -> Option<&[u8]> {
         match self {
             Keep::Archived(key) => Some(key),
-            Keep::No | Keep::Sent(_) | Keep::Here => None,
+            Keep::No | Keep::Sent(_) | Keep::Elsewhere(_) | Keep::Here => None,
         }
     }
 }
@@ -155,6 +115,8 @@ pub struct Effects {
     /// The stanza at hand is an IQ of type `set`. Its answer counts as a change of its own: asked
     /// again after a crash, what found nothing to change might undo what was asked for after it.
     pub sets: bool,
+    /// The entity of a service that this is asked of has ended.
+    abolished: bool,
     origin: Origin,
     extension: usize,
     /// Devices, and whether the extension notes or forgets them.
@@ -173,6 +135,7 @@ impl Effects {
             receipt: Receipt::none(),
             lasting: false,
             sets: false,
+            abolished: false,
             origin,
             extension: usize::MAX,
             notes: SmallVec::new(),
@@ -242,6 +205,23 @@ impl Effects {
         }
     }
 
+    /// Writes to own devices what stands in the archive row `source` of somebody else.
+    pub fn deliver_from(
+        &mut self,
+        devices: impl IntoIterator<Item = DeviceId>,
+        stanza: &Stanza,
+        source: &[u8],
+    ) {
+        let devices: SmallVec<[DeviceId; 2]> = devices.into_iter().collect();
+        if !devices.is_empty() {
+            self.list.push(Effect::Deliver {
+                devices,
+                bytes: stanza.to_bytes(),
+                keep: Keep::Elsewhere(source.to_vec()),
+            });
+        }
+    }
+
     /// Writes a copy of the stanza at hand, which goes out with the archive row `kept`, to an own
     /// device.
     pub fn deliver_sent(&mut self, device: DeviceId, copy: &Stanza, kept: Vec<u8>) {
@@ -282,6 +262,14 @@ impl Effects {
     pub fn route(&mut self, stanza: Stanza) {
         self.list
             .push(Effect::Route(Box::new(Envelope::plain(stanza))));
+    }
+
+    /// The same of one that is written already.
+    pub fn route_bytes(&mut self, bytes: impl Into<Bytes>) {
+        match Stanza::parse_stored(bytes.into()) {
+            Ok(stanza) => self.route(stanza),
+            Err(problem) => debug_assert!(false, "{problem}"),
+        }
     }
 
     /// The same with marks.
@@ -405,6 +393,16 @@ impl Effects {
     /// Takes such a note back: there is nothing to build anew any more.
     pub fn forget(&mut self, device: DeviceId) {
         self.notes.push((device, false));
+    }
+
+    /// The entity of a service that this is asked of ends: all its rows go, and its name is free.
+    pub fn abolish(&mut self) {
+        self.abolished = true;
+    }
+
+    /// Takes back whether it does.
+    pub fn take_abolished(&mut self) -> bool {
+        std::mem::take(&mut self.abolished)
     }
 
     /// Whether something was noted or said: most roles are asked and have nothing to add.

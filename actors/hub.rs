@@ -132,6 +132,10 @@ pub struct Hub {
     will: Option<oneshot::Sender<Box<Estate>>>,
     /// The sessions of an earlier life of the server have been looked at.
     restored: bool,
+    /// It has the number of an entity of a service.
+    borrowed: bool,
+    /// That number is on no disk yet.
+    unwritten: bool,
     /// The server stops: the sessions' last word, when frames up to this one have ended.
     draining: Option<Box<(u64, LastWord)>>,
     lifeline: Lifeline,
@@ -210,6 +214,8 @@ impl Hub {
                 slumber: birth.slumber,
                 will: Some(birth.will),
                 restored: false,
+                borrowed: false,
+                unwritten: false,
                 draining: None,
                 lifeline,
             };

@@ -102,6 +102,13 @@ impl Realm {
         let _ = self.links.send_or_start(&key_of(pair), hurry, start);
     }
 
+    /// Another server came: it is there again, and the Link to it, if there is one, need not rest.
+    pub(crate) fn is_back(&self, pair: &Pair) {
+        let hurry = Mail::Order(Order::Hurry);
+        // Without a Link nothing waits.
+        let _ = self.links.send(&key_of(pair), hurry);
+    }
+
     /// Has the Link of `pair` live, as something waits for it.
     pub(crate) fn rouse(self: &Arc<Realm>, pair: &Pair) {
         // Nobody waits for the answer.
@@ -134,7 +141,9 @@ impl Realm {
             return self.refuse(envelope, Condition::ItemNotFound);
         }
         let comes = envelope.stanza.kind == Kind::Presence(PresenceType::Available);
-        let wakes = comes || wakes(&envelope.stanza);
+        // Who leaves an entity that sleeps must be gone when it wakes.
+        let asleep = || to.local().is_some() && self.owners.has(&to.bare());
+        let wakes = comes || wakes(&envelope.stanza) || asleep();
         self.post(&to.bare(), Mail::Incoming(Box::new(envelope)), wakes);
     }
 

@@ -26,7 +26,7 @@ pub use layers::Sources;
 pub use pattern::Pattern;
 pub use problem::{Origin, Problem, Problems};
 pub use quantity::Size;
-pub use settings::{Plaintext, Policy, Settings};
+pub use settings::{Plaintext, Policy, RoomTemplate, Settings};
 
 /// The commented sample file: every key with its default, each commented out.
 pub const SAMPLE: &str = include_str!("rookery.toml");

@@ -17,6 +17,7 @@ mod federation;
 mod machinery;
 mod mobile;
 mod outbox;
+mod rooms;
 
 pub use components::Component;
 pub use contact::Contact;
@@ -25,6 +26,7 @@ pub use federation::{Policy, S2s};
 pub use machinery::{Engine, Storage};
 pub use mobile::{Acks, ClientState, Clients, Push};
 pub use outbox::Outbox;
+pub use rooms::{RoomTemplate, Rooms};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -390,14 +392,6 @@ section! {
         pub own: usize = 100,
         /// Bytes of all items.
         pub total: Size = Size::mib(256),
-    }
-}
-
-section! {
-    /// Group chat.
-    pub struct Rooms {
-        /// The service's host below each domain: `rooms` for `rooms.example.org`. Empty: none.
-        pub host: String = "rooms".into(),
     }
 }
 

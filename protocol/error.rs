@@ -171,6 +171,8 @@ pub struct StanzaError {
     pub text: Option<String>,
     /// The condition of the application, in a namespace of its own.
     pub extra: Option<Box<Element>>,
+    /// Who says so, where that is not who the stanza is from: a room to its occupant (§8.3.2).
+    pub by: Option<String>,
     /// Where to go instead: the content of `<gone/>` (§8.3.3.5) and `<redirect/>` (§8.3.3.14).
     pub address: Option<String>,
 }
@@ -184,6 +186,7 @@ impl StanzaError {
             condition,
             text: None,
             extra: None,
+            by: None,
             address: None,
         }
     }
@@ -206,6 +209,12 @@ impl StanzaError {
         self
     }
 
+    /// The same, said by this address.
+    pub fn with_by(mut self, by: impl Into<String>) -> StanzaError {
+        self.by = Some(by.into());
+        self
+    }
+
     /// The same with the new address, an URI, of what is gone or elsewhere.
     pub fn with_address(mut self, address: impl Into<String>) -> StanzaError {
         self.address = Some(address.into());
@@ -221,6 +230,9 @@ impl StanzaError {
         let mut error = Element::new(ns::CLIENT, "error")
             .with_attr("type", self.kind.as_str())
             .with_child(condition);
+        if let Some(by) = &self.by {
+            error.set_attr("by", by);
+        }
         if let Some(text) = &self.text {
             error.push(english(ns::STANZAS, text));
         }
@@ -246,6 +258,7 @@ impl StanzaError {
                 .find(|child| ![ns::STANZAS, ns::CLIENT, ns::SERVER].contains(&child.ns()))
                 .cloned()
                 .map(Box::new),
+            by: error.attr("by").map(str::to_owned),
             address: Some(address).filter(|address| !address.is_empty()),
         }
     }

@@ -82,7 +82,13 @@ namespaces! {
     MODERATION = "urn:xmpp:message-moderate:1";
     MUC = "http://jabber.org/protocol/muc";
     MUC_ADMIN = "http://jabber.org/protocol/muc#admin";
+    MUC_CONFIG = "http://jabber.org/protocol/muc#roomconfig";
+    MUC_INFO = "http://jabber.org/protocol/muc#roominfo";
     MUC_OWNER = "http://jabber.org/protocol/muc#owner";
+    MUC_REGISTER = "http://jabber.org/protocol/muc#register";
+    MUC_REQUEST = "http://jabber.org/protocol/muc#request";
+    MUC_SELF_PING = "http://jabber.org/protocol/muc#self-ping-optimization";
+    MUC_STABLE_ID = "http://jabber.org/protocol/muc#stable_id";
     MUC_UNIQUE = "http://jabber.org/protocol/muc#unique";
     MUC_USER = "http://jabber.org/protocol/muc#user";
     NICK = "http://jabber.org/protocol/nick";

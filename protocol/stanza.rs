@@ -156,6 +156,13 @@ impl Stanza {
         self
     }
 
+    /// The same with the children of another stanza and no others; they are shared.
+    pub fn with_children_of(mut self, other: &Stanza) -> Stanza {
+        self.payload = other.payload.clone();
+        self.children = Arc::clone(&other.children);
+        self
+    }
+
     /// The children's names in order.
     pub fn children(&self) -> &[Child] {
         &self.children

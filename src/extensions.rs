@@ -20,6 +20,7 @@ mod pubsub;
 pub mod push;
 pub mod register;
 pub mod request;
+mod rooms;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use rookery_actors::extension::{List, Spec};
 pub const LIST: List = &[
     &blocking::EXTENSION,
     &displayed::DISPLAYED,
+    &rooms::ROOMS,
     &archive::EXTENSION,
     &carbons::CARBONS,
     &offline::EXTENSION,

@@ -217,15 +217,22 @@ pub enum Worth {
     Trifle,
 }
 
-/// What a stanza is worth. Hints in errors count for nothing (XEP-0334 §5). What rooms say is
-/// theirs to keep.
+/// What a stanza is worth to a user. Hints in errors count for nothing (XEP-0334 §5). What rooms
+/// say is theirs to keep.
 pub fn worth(stanza: &Stanza) -> Worth {
     let hint = |name| stanza.has(ns::HINTS, name);
     match stanza.kind {
-        StanzaKind::Message(MessageType::Normal | MessageType::Chat) => {}
-        StanzaKind::Message(MessageType::Headline) if hint("store") && !hint("no-store") => {}
-        _ => return Worth::Passing,
+        StanzaKind::Message(MessageType::Normal | MessageType::Chat) => worth_by_content(stanza),
+        StanzaKind::Message(MessageType::Headline) if hint("store") && !hint("no-store") => {
+            worth_by_content(stanza)
+        }
+        _ => Worth::Passing,
     }
+}
+
+/// What a message is worth whatever its type: to a room, what is said in it.
+pub fn worth_by_content(stanza: &Stanza) -> Worth {
+    let hint = |name| stanza.has(ns::HINTS, name);
     let is_lasting = || {
         let known = |child: &_| LASTING.iter().any(|(ns, name)| Child::is(child, ns, name));
         hint("store") || stanza.children().iter().any(known) || is_invitation(stanza)

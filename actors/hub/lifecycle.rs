@@ -54,7 +54,8 @@ pub(super) struct Rows {
 
 impl Realm {
     /// The rows of whoever has this bare JID; `None`: the disk did not give them.
-    async fn rows_of(&self, owner: &Owner, jid: &Jid) -> Option<Rows> {
+    /// What is at a service has a number that is `lent` to it.
+    async fn rows_of(&self, owner: &Owner, jid: &Jid, lent: Option<AccountId>) -> Option<Rows> {
         let all = |tree, range| Query::Range {
             tree,
             range,
@@ -63,6 +64,7 @@ impl Realm {
         };
         let (id, others) = match owner {
             Owner::Account(id) => (*id, all(Tree::Sessions, keys::everything(*id))),
+            Owner::Service(_) if jid.local().is_some() => (lent?, Owners::farewells(jid)),
             Owner::Service(_) => {
                 let claim = self.owners.claim(jid, &self.accounts, &self.keeper);
                 (claim.await?, Owners::farewells(jid))
@@ -108,6 +110,7 @@ impl Hub {
         };
         self.state = State::Loading;
         let jid = self.jid.clone();
+        let lent = self.borrow(&owner);
         let heritage = self.heritage.take();
         let behind = self.ended < self.ticket || heritage.is_some();
         let upto = self.ticket;
@@ -123,7 +126,10 @@ impl Hub {
             }
             (
                 left,
-                realm.rows_of(&owner, &jid).await.map(|it| (owner, it)),
+                realm
+                    .rows_of(&owner, &jid, lent)
+                    .await
+                    .map(|it| (owner, it)),
             )
         };
         ctx.wait(read.into_actor(self).map(move |(left, rows), hub, ctx| {
@@ -138,6 +144,19 @@ impl Hub {
                 None => hub.fall(ctx),
             }
         }));
+    }
+
+    /// Borrows the number of an entity of a service, once.
+    fn borrow(&mut self, owner: &Owner) -> Option<AccountId> {
+        let is_entity = matches!(owner, Owner::Service(_)) && self.jid.local().is_some();
+        is_entity.then(|| {
+            let (id, written) = self.realm.owners.lend(&self.jid, &self.realm.accounts);
+            if std::mem::replace(&mut self.borrowed, true) {
+                self.realm.owners.give_back(&self.jid);
+            }
+            self.unwritten = !written;
+            id
+        })
     }
 
     fn loaded(

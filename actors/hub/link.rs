@@ -205,11 +205,13 @@ impl Link {
         let shelved = self.shelved.is_some();
         let kept = match keep {
             Keep::Archived(kept) => Some((Some(kept), false)),
-            Keep::Sent(kept) if self.token.is_some() => Some((Some(kept), true)),
+            Keep::Sent(kept) | Keep::Elsewhere(kept) if self.token.is_some() => {
+                Some((Some(kept), true))
+            }
             Keep::Here if self.token.is_some() => Some((None, false)),
             // The server stops: memory is no place any more.
             Keep::No if self.token.is_some() && !self.open => Some((None, false)),
-            Keep::Sent(_) | Keep::Here | Keep::No => None,
+            Keep::Sent(_) | Keep::Elsewhere(_) | Keep::Here | Keep::No => None,
         };
         let serial = match shelved || kept.is_some() {
             true => acks.next_serial(),

@@ -40,8 +40,11 @@ impl Mind {
             Some(key) => turn.fx.given(key).collect(),
             None => SmallVec::new(),
         };
-        turn.fx
-            .deliver(reached.iter().copied(), &stanza, marks.kept.clone());
+        let devices = reached.iter().copied();
+        match (&marks.kept, &marks.source) {
+            (None, Some(source)) => turn.fx.deliver_from(devices, &stanza, source),
+            (kept, _) => turn.fx.deliver(devices, &stanza, kept.clone()),
+        }
         reached.extend(copied);
         if delivery == Delivery::Store && !self.store(&mut stanza, &mut marks, turn) {
             return;

@@ -75,7 +75,8 @@ impl Hub {
     pub(super) fn perform(&mut self, mut fx: Effects, kind: Waits, ctx: &mut Context<Hub>) {
         let mut effects = fx.take();
         self.abroad.see_off(&mut effects);
-        let frame = fx.take_rows();
+        let mut frame = fx.take_rows();
+        self.keep_account(fx.take_abolished(), &mut frame);
         let decided = !frame.is_empty() || self.answers_set(&fx, &effects);
         let shared = Shared::of(&effects);
         // Rows go with a stanza, which takes those of its copies along.
@@ -137,6 +138,17 @@ impl Hub {
         }
         for what in now {
             self.do_now(what, ctx);
+        }
+    }
+
+    /// An entity of a service writes its first rows, or its last.
+    fn keep_account(&mut self, abolished: bool, frame: &mut Frame) {
+        if abolished {
+            self.realm.owners.strike(&self.jid, frame);
+            self.unwritten = true;
+        } else if self.unwritten && !frame.is_empty() {
+            self.realm.owners.write_down(&self.jid, frame);
+            self.unwritten = false;
         }
     }
 
@@ -284,6 +296,9 @@ impl Hub {
     /// What only queued behind this frame queues behind the one before it.
     fn refused(&mut self, ticket: u64, ctx: &mut Context<Hub>) {
         warn!(hub = %self.jid, "the disk is full: changes were refused");
+        if self.borrowed {
+            self.realm.owners.doubt(&self.jid);
+        }
         let mut before = self.durable;
         let mut stays = matches!(self.state, State::Removed(_));
         let mut refused = Vec::new();

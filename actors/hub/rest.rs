@@ -57,7 +57,12 @@ impl Hub {
             return self.retire_after_commits(ctx);
         }
         match self.realm.directory.retire(self.jid.as_str(), &self.load) {
-            true => ctx.stop(),
+            true => {
+                if self.borrowed {
+                    self.realm.owners.give_back(&self.jid);
+                }
+                ctx.stop();
+            }
             false => self.rest(ctx),
         }
     }

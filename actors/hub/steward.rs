@@ -78,7 +78,9 @@ impl Steward {
         let Some(payload) = request.payload() else {
             return fx.refuse(request, &StanzaError::new(Condition::BadRequest));
         };
-        if self.answerer(request, site).is_some() {
+        // What is asked of somebody at an entity is the role's to pass on.
+        let of_somebody = request.to.as_ref().is_some_and(|to| !to.is_bare());
+        if of_somebody || self.answerer(request, site).is_some() {
             return self.ask(site, fx, |role, seat, fx| {
                 role.iq(request, &payload, seat, fx)
             });

@@ -18,6 +18,7 @@ mod search;
 mod standing;
 mod trail;
 mod twins;
+pub mod vault;
 
 use rookery_actors::effect::{Effects, Query, Row};
 use rookery_actors::extension::{AccountRole, Direction, Extension, Pass, Spec, View};
@@ -25,7 +26,6 @@ use rookery_actors::hub::devices::DeviceId;
 use rookery_actors::keys::{AccountId, Kind};
 use rookery_actors::site::Site;
 use rookery_protocol::delivery::{Address, Audience, Delivery, delivery};
-use rookery_protocol::error::{Condition, StanzaError};
 use rookery_protocol::jid::Jid;
 use rookery_protocol::ns;
 use rookery_protocol::stanza::{IqType, Kind as StanzaKind, Stanza};
@@ -34,14 +34,14 @@ use rookery_storage::Tree;
 use rookery_storage::record::encode;
 
 use super::request::unavailable;
-use crate::kept::{Message, MessageId, Place, Stamps, Worth, worth};
+use crate::kept::{Message, MessageId, Place, Worth, worth};
+pub use forgery::remove_ids;
 use preferences::{PREFERENCES, Preferences};
-use query::Wanted;
-use retraction::Retractions;
-use search::{Next, Search};
-use standing::{FLOOR, STANDING, Shelf};
-use trail::{INDEXED, Index};
+use retraction::Retraction;
+use standing::{FLOOR, STANDING};
+use trail::INDEXED;
 use twins::Twins;
+use vault::Vault;
 
 /// The archive.
 pub const EXTENSION: Extension = Extension {
@@ -94,22 +94,10 @@ pub const EXTENSION: Extension = Extension {
     ..Extension::NONE
 };
 
-/// The steps of reads.
-const OLDEST: u32 = 0;
-const ENDS: u32 = 1;
-const SEARCH: u32 = 2;
-const TRIM: u32 = 3;
-const NEXT: u32 = 4;
-
 #[derive(Default)]
 struct Archive {
-    stamps: Stamps,
-    shelf: Shelf,
-    index: Index,
+    vault: Vault,
     preferences: Preferences,
-    retractions: Retractions,
-    /// The search under way: IQs that read have their turn one after the other.
-    search: Option<Box<Search>>,
     twins: Twins,
     /// Of the message at hand, which is not accepted yet: the bytes of its row, and its digest.
     size: usize,
@@ -120,10 +108,8 @@ impl AccountRole for Archive {
     fn load(&mut self, kind: Kind, _: &[u8], value: &[u8]) {
         match kind {
             PREFERENCES => self.preferences = Preferences::load(value),
-            INDEXED => self.index.load(value),
-            _ => self.shelf.load(kind, value),
+            _ => self.vault.load(kind, value),
         }
-        self.stamps.pass(self.shelf.standing.until);
     }
 
     /// An archive is for its owner alone; for others it looks like that of nobody (attacks A15).
@@ -133,22 +119,17 @@ impl AccountRole for Archive {
         }
         let sets = request.kind == StanzaKind::Iq(IqType::Set);
         match (payload.ns(), payload.name(), sets) {
-            (ns::MAM, "query", false) => fx.result(request, Some(query::form())),
-            (ns::MAM, "query", true) => self.begin_search(request, payload, view, fx),
-            (ns::MAM, "metadata", false) => {
-                fx.read(request, ENDS, self.shelf.ends(view.account.id));
-            }
             (ns::MAM, "prefs", false) => {
                 fx.result(request, Some(self.preferences.to_element()));
             }
             (ns::MAM, "prefs", true) => self.prefer(request, payload, view, fx),
-            (ns::MAM_TRIM, "trim", true) => self.trim(request, payload, view, fx),
+            _ if self.vault.asked(request, payload, view.account.id, fx) => {}
             _ => fx.refuse(request, &unavailable()),
         }
     }
 
     fn bind_queries(&self, view: View) -> Vec<Query> {
-        self.shelf.ends(view.account.id)
+        self.vault.ends(view.account.id)
     }
 
     /// XEP-0386 §4.2: where the archive ends at this moment.
@@ -172,7 +153,7 @@ impl AccountRole for Archive {
             Worth::Lasting if wants(pass) => {}
             Worth::Lasting | Worth::Waiting if pass.direction == Direction::In => {
                 // No archive has it, but it may wait among others that do: in its turn.
-                pass.marks.order = self.next_stamp(view.account.id, fx);
+                pass.marks.order = self.vault.next_stamp(view.account.id, fx);
                 return;
             }
             _ => return,
@@ -199,13 +180,11 @@ impl AccountRole for Archive {
     }
 
     fn available(&mut self, _: DeviceId, _: bool, _: View, fx: &mut Effects) {
-        self.shelf.resume(fx);
+        self.vault.resume(fx);
     }
 
     fn woken(&mut self, view: View, fx: &mut Effects) {
-        if let Some(oldest) = self.shelf.woken(view.account.id, fx) {
-            fx.read_first(OLDEST, vec![oldest]);
-        }
+        self.vault.woken(view.account.id, fx);
     }
 
     fn read_done(
@@ -216,50 +195,13 @@ impl AccountRole for Archive {
         view: View,
         fx: &mut Effects,
     ) {
-        let account = view.account.id;
-        match (step, request) {
-            (OLDEST, _) => self.shelf.trim(rows, account, fx),
-            (NEXT, _) => {
-                let entered = self.index.enter(&rows, account, fx);
-                self.shelf.entered(entered, rows.len());
-                self.index
-                    .extend(self.shelf.standing.loose, NEXT, account, fx);
-            }
-            (retraction::LATEST, _) => {
-                let buried = |before, after| self.shelf.resize(before, after);
-                let split = self.index.end();
-                self.retractions.follow(rows, split, account, buried, fx);
-            }
-            (retraction::MESSAGES, _) => {
-                let buried = |before, after| self.shelf.resize(before, after);
-                let split = self.index.end();
-                self.retractions.bury(rows, split, account, buried, fx);
-            }
-            (ENDS, Some(request)) => fx.result(request, Some(ends::metadata(&rows))),
-            (SEARCH, Some(request)) => self.go_on(request, rows, account, fx),
-            (TRIM, Some(request)) => {
-                let found = rows.first().and_then(|(key, _)| MessageId::of_key(key));
-                let found = found.map(|(_, id)| id.number());
-                match found.filter(|number| *number >= self.shelf.start()) {
-                    Some(number) => self.delete(number, request, account, fx),
-                    None => fx.refuse(request, &StanzaError::new(Condition::ItemNotFound)),
-                }
-            }
-            _ => {}
-        }
+        let all = |_: &Message| None;
+        self.vault
+            .read_done(step, request, rows, view.account.id, &all, fx);
     }
 
-    /// What was to be done is tried again later.
     fn unread(&mut self, step: u32, view: View, fx: &mut Effects) {
-        let account = view.account.id;
-        match step {
-            OLDEST => self.shelf.unread(),
-            NEXT => self.index.unread(),
-            retraction::LATEST | retraction::MESSAGES => {
-                self.retractions.next(self.index.end(), account, fx);
-            }
-            _ => {}
-        }
+        self.vault.unread(step, view.account.id, fx);
     }
 }
 
@@ -267,40 +209,8 @@ impl Archive {
     /// An empty one, with the bounds of the settings.
     fn of(site: &Site) -> Archive {
         Archive {
-            shelf: Shelf::new(site.settings.archive.clone()),
+            vault: Vault::new(site.settings.archive.clone()),
             ..Archive::default()
-        }
-    }
-
-    fn begin_search(&mut self, request: &Stanza, query: &Element, view: View, fx: &mut Effects) {
-        fx.only_asks();
-        match Wanted::read(query) {
-            Ok(wanted) => {
-                let search = Search::new(wanted, self.shelf.start(), self.index.end());
-                fx.read(request, SEARCH, search.begin(view.account.id));
-                self.search = Some(Box::new(search));
-            }
-            Err(error) => fx.refuse(request, &error),
-        }
-    }
-
-    fn go_on(&mut self, request: &Stanza, rows: Vec<Row>, account: AccountId, fx: &mut Effects) {
-        fx.only_asks();
-        let Some(mut search) = self.search.take() else {
-            return fx.refuse(request, &StanzaError::new(Condition::InternalServerError));
-        };
-        match search.take(rows, self.shelf.start(), account) {
-            Next::Read(queries) => {
-                fx.read(request, SEARCH, queries);
-                self.search = Some(search);
-            }
-            Next::Found(found) => {
-                page::send(&found, &search.wanted, self.shelf.count(), request, fx);
-                self.shelf.found_loose(search.loose);
-                self.index
-                    .extend(self.shelf.standing.loose, NEXT, account, fx);
-            }
-            Next::Refused(error) => fx.refuse(request, &error),
         }
     }
 
@@ -315,27 +225,6 @@ impl Archive {
         }
     }
 
-    /// The archive-trim proposal: everything up to a message, or everything.
-    fn trim(&mut self, request: &Stanza, trim: &Element, view: View, fx: &mut Effects) {
-        let account = view.account.id;
-        let Some(id) = trim.child(ns::MAM_TRIM, "id") else {
-            let last = u128::from(self.stamps.last()) << 64 | u128::from(u64::MAX);
-            return self.delete(last, request, account, fx);
-        };
-        match MessageId::parse(id.text().trim()) {
-            Some(id) => {
-                let query = Query::Get(Tree::Archive, id.key(account, Place::Archive));
-                fx.read(request, TRIM, vec![query]);
-            }
-            None => fx.refuse(request, &StanzaError::new(Condition::ItemNotFound)),
-        }
-    }
-
-    fn delete(&mut self, upto: u128, request: &Stanza, account: AccountId, fx: &mut Effects) {
-        self.shelf.delete(upto, account, fx);
-        fx.result(request, None);
-    }
-
     /// Keeps the message at hand.
     fn put(&mut self, row: Vec<u8>, pass: &mut Pass, view: View, fx: &mut Effects) {
         let account = view.account.id;
@@ -344,7 +233,7 @@ impl Archive {
             .digest
             .and_then(|digest| self.twins.find(digest, fx.now));
         // Over its twin, which may have been lost.
-        let id = twin.unwrap_or_else(|| MessageId::new(self.next_stamp(account, fx)));
+        let id = twin.unwrap_or_else(|| MessageId::new(self.vault.next_stamp(account, fx)));
         let key = id.key(account, Place::Archive);
         self.size = row.len();
         pass.marks.kept = Some(key.clone());
@@ -372,19 +261,11 @@ impl Archive {
             None => true,
         };
         if is_new {
-            self.shelf.add(self.size, fx);
-            self.index
-                .extend(self.shelf.standing.loose, NEXT, account, fx);
+            self.vault.add(self.size, account, fx);
         }
-        let split = self.index.end();
-        self.retractions.note(pass, id, split, account, fx);
-    }
-
-    /// The stamp of the next id.
-    fn next_stamp(&mut self, account: AccountId, fx: &mut Effects) -> u64 {
-        let stamp = self.stamps.next(fx.now);
-        self.shelf.reserve(stamp >> 16, account, fx);
-        stamp
+        if let Some(retraction) = Retraction::of(pass, id) {
+            self.vault.retract(retraction, account, fx);
+        }
     }
 }
 

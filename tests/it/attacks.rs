@@ -17,6 +17,7 @@ mod identity;
 mod logs;
 mod privacy;
 mod pubsub;
+mod rooms;
 mod rosters;
 mod row;
 mod sasl;
@@ -200,6 +201,7 @@ fn sections() -> Vec<Section> {
             narrow(),
             sessions::rows_narrow(),
         ),
+        ("M", trusted(), rooms::rows()),
         ("U", trusted(), both(pubsub::rows(), eventing::rows())),
         ("U, strangers", untrusted(), pubsub::rows_untrusted()),
         ("F", certified(), federation::rows()),

@@ -3,6 +3,7 @@
 mod a_board_for_everybody;
 mod a_bridge;
 mod a_domain_that_is_not_welcome;
+mod a_family_talks;
 mod a_full_mailbox;
 mod a_new_password;
 mod a_phone_in_a_pocket;

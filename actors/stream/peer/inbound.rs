@@ -85,6 +85,7 @@ impl Stream {
                     let error = StreamError::new(StreamCondition::PolicyViolation);
                     return Some(Happened::Fail(error));
                 }
+                self.realm.is_back(&pair.reversed());
                 self.may_go_back(&pair, bidi);
                 // One line of log for a stream, however many domains it proves.
                 let (server, to, address) = (&pair.from, &pair.to, self.peer);

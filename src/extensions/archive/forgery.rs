@@ -12,11 +12,16 @@ const IDS: &[(&str, &str)] = &[(ns::STANZA_ID, "stanza-id")];
 const DELAYS: &[(&str, &str)] = &[(ns::DELAY, "delay"), (ns::DELAY_LEGACY, "x")];
 const WRAPPERS: &[(&str, &str)] = &[(ns::CARBONS, "received"), (ns::CARBONS, "sent")];
 
+/// Takes out ids that only the archive of `own` may give (XEP-0359 §4).
+pub fn remove_ids(stanza: &mut Stanza, own: &Jid) {
+    remove(stanza, IDS, |id| names(id, "by").as_ref() == Some(own));
+}
+
 /// Takes out of a message or presence what is forged.
 pub(super) fn remove_forged(pass: &mut Pass, view: View) {
     let own = &view.account.jid;
     let is_own = |jid: &Jid| jid.bare_str() == own.as_str();
-    remove(pass.stanza, IDS, |id| names(id, "by").as_ref() == Some(own));
+    remove_ids(pass.stanza, own);
     if !pass.peer().is_none_or(is_own) {
         // What a server wraps for its own user comes from the server, never from a contact
         // (CVE-2017-5589).

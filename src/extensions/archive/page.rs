@@ -12,21 +12,30 @@ use super::query::Wanted;
 use super::search::Page;
 use crate::kept::{Message, MessageId};
 
+/// Makes of a message in the archive what its reader may see of it, written as a stanza; `None`:
+/// all of it.
+pub type Writer<'a> = &'a dyn Fn(&Message) -> Option<String>;
+
 /// Sends the messages, then the result. `count`: of all messages in the archive, if it is known.
-/// Nothing of it is kept for the device: it can ask again.
+/// Nothing of it is kept for the reader: he can ask again.
 pub(super) fn send(
     page: &Page,
     wanted: &Wanted,
     count: Option<u64>,
     request: &Stanza,
+    writer: Writer,
     fx: &mut Effects,
 ) {
-    if let (Origin::Device(device), Some(to), Some(from)) =
-        (fx.origin(), &request.from, &request.to)
-    {
+    if let (Some(to), Some(from)) = (&request.from, &request.to) {
         let frame = Frame::new(to, from, wanted.query_id.as_deref());
         let mut send = |(id, message): &(MessageId, Message)| {
-            fx.deliver_bytes(device, frame.write(*id, message));
+            let shown = writer(message);
+            let text = shown.as_deref().unwrap_or_else(|| message.text());
+            let bytes = frame.write(*id, text);
+            match fx.origin() {
+                Origin::Device(device) => fx.deliver_bytes(device, bytes),
+                Origin::Elsewhere => fx.route_bytes(bytes),
+            }
         };
         // §4.3.4: a flipped page has the same messages, the last one first.
         match wanted.flips {
@@ -65,8 +74,7 @@ impl Frame {
         Frame { head }
     }
 
-    fn write(&self, id: MessageId, message: &Message) -> Vec<u8> {
-        let text = message.text();
+    fn write(&self, id: MessageId, text: &str) -> Vec<u8> {
         // The stanza was written for a place whose namespace is that of clients.
         let rest = text.strip_prefix("<message").unwrap_or(">");
         let mut out = Vec::with_capacity(self.head.len() + text.len() + 256);

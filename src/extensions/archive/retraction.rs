@@ -33,7 +33,7 @@ const STRETCHES: usize = 32;
 const CANDIDATES: usize = 4;
 
 /// A retraction.
-struct Retraction {
+pub struct Retraction {
     /// The bare JID of the contact.
     peer: String,
     outgoing: bool,
@@ -54,33 +54,18 @@ pub(super) struct Retractions {
 }
 
 impl Retractions {
-    /// Notes the message at hand, kept as `id`, if it takes another back. What is said in a room's
-    /// name is left alone: the address of an occupant proves nobody (§5). The index by contact
-    /// names the messages below `split`.
+    /// Notes a retraction. The index by contact names the messages below `split`.
     pub fn note(
         &mut self,
-        pass: &Pass,
-        id: MessageId,
+        retraction: Retraction,
         split: u128,
         account: AccountId,
         fx: &mut Effects,
     ) {
-        let retract = pass.stanza.child(ns::RETRACT, "retract");
-        let target = retract.as_ref().and_then(|retract| retract.attr("id"));
-        let (Some(target), Some(by), Some(peer)) = (target, &pass.stanza.id, pass.peer()) else {
-            return;
-        };
-        if pass.stanza.has(ns::MUC_USER, "x") || self.queue.len() >= WAITING {
+        if self.queue.len() >= WAITING {
             return;
         }
-        self.queue.push_back(Retraction {
-            peer: peer.bare_str().to_owned(),
-            outgoing: pass.direction == Direction::Out,
-            target: target.to_owned(),
-            by: by.to_string(),
-            time: id.time(),
-            before: id.number(),
-        });
+        self.queue.push_back(retraction);
         if self.queue.len() == 1 {
             self.look(split, account, fx);
         }
@@ -154,6 +139,23 @@ impl Retractions {
 }
 
 impl Retraction {
+    /// Of the message at hand, kept as `id`, if it takes another back. What is said in a room's
+    /// name is left alone: the address of an occupant proves nobody (§5).
+    pub fn of(pass: &Pass, id: MessageId) -> Option<Retraction> {
+        let retract = pass.stanza.child(ns::RETRACT, "retract")?;
+        if pass.stanza.has(ns::MUC_USER, "x") {
+            return None;
+        }
+        Some(Retraction {
+            peer: pass.peer()?.bare_str().to_owned(),
+            outgoing: pass.direction == Direction::Out,
+            target: retract.attr("id")?.to_owned(),
+            by: pass.stanza.id.as_ref()?.to_string(),
+            time: id.time(),
+            before: id.number(),
+        })
+    }
+
     /// Puts a tombstone in the place of what is meant among these messages, if it is there.
     fn bury(&self, rows: Vec<Row>, mut buried: impl FnMut(usize, usize), fx: &mut Effects) -> bool {
         let mut is_here = false;

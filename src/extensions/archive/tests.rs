@@ -7,6 +7,7 @@ use rookery_storage::Frame;
 use super::standing::{AHEAD, DAY, SLICE, Standing};
 use super::*;
 use crate::extensions::scene::{NOW, Passage, Scene, jid, stanza};
+use crate::kept::Stamps;
 
 /// Shows the stanza to the archive in its phases, as the engine does.
 fn pass(role: &mut Archive, scene: &Scene, mut passage: Passage) -> Passage {
@@ -300,10 +301,10 @@ fn ids_rise_over_a_restart_with_a_clock_that_fell() {
             Passage::incoming(&scene, &text),
         )));
     }
-    let saved = encode(&role.shelf.standing).unwrap();
+    let saved = encode(&role.vault.shelf.standing).unwrap();
     let mut role = Archive::default();
     role.load(STANDING, &[], &saved);
-    assert_eq!(role.shelf.standing.items, 4);
+    assert_eq!(role.vault.shelf.standing.items, 4);
     for now in [NOW, NOW - 60_000, NOW + 2 * AHEAD] {
         scene.now = now;
         ids.push(id_of(&pass(
@@ -382,7 +383,7 @@ fn once_a_day_what_is_too_old_goes() {
     role.woken(scene.view(), &mut fx);
     assert!(matches!(fx.list(), [Effect::Read(read)] if read.stops));
     let old = scene.now - 40 * DAY;
-    role.shelf.standing.items = 10;
+    role.vault.shelf.standing.items = 10;
     let mut fx = scene.effects();
     let rows = oldest([old - 2, old - 1, old, old + 1], 1);
     role.read_done(0, None, rows.clone(), scene.view(), &mut fx);
@@ -393,11 +394,14 @@ fn once_a_day_what_is_too_old_goes() {
     frame.put(
         Tree::Account,
         keys::row(AccountId(1), STANDING, &[]),
-        encode(&role.shelf.standing).unwrap(),
+        encode(&role.vault.shelf.standing).unwrap(),
     );
     assert!(fx.rows == frame);
     assert_eq!(
-        (role.shelf.standing.items, role.shelf.standing.trimmed),
+        (
+            role.vault.shelf.standing.items,
+            role.vault.shelf.standing.trimmed
+        ),
         (8, scene.now)
     );
 }
@@ -408,8 +412,11 @@ fn what_is_too_much_goes_in_slices() {
     const BYTES: u64 = 200 << 20;
     let scene = small();
     let mut role = Archive::of(&scene.site);
-    role.shelf.is_trimming = true;
-    (role.shelf.standing.items, role.shelf.standing.bytes) = (ITEMS + 1, 1 << 20);
+    role.vault.shelf.is_trimming = true;
+    (
+        role.vault.shelf.standing.items,
+        role.vault.shelf.standing.bytes,
+    ) = (ITEMS + 1, 1 << 20);
     let mut fx = scene.effects();
     role.read_done(
         0,
@@ -421,8 +428,8 @@ fn what_is_too_much_goes_in_slices() {
     assert_eq!(fx.rows.len(), SLICE);
     assert!(matches!(fx.list(), [Effect::Wake(..)]), "more to come");
     let goal = ITEMS - ITEMS / 100;
-    role.shelf.standing.items = goal + 3;
-    role.shelf.standing.bytes = BYTES + 1;
+    role.vault.shelf.standing.items = goal + 3;
+    role.vault.shelf.standing.bytes = BYTES + 1;
     let mut fx = scene.effects();
     role.read_done(
         0,
@@ -433,18 +440,21 @@ fn what_is_too_much_goes_in_slices() {
     );
     let removed = BYTES / 100 / (1 << 20) + 1;
     assert_eq!(fx.rows.len() as u64, removed + 1);
-    assert!(fx.list().is_empty() && !role.shelf.is_trimming);
+    assert!(fx.list().is_empty() && !role.vault.shelf.is_trimming);
 }
 
 #[test]
 fn an_error_of_the_disk_counts_for_nothing() {
     let scene = Scene::of(&[0]);
     let mut role = Archive::default();
-    role.shelf.is_trimming = true;
-    role.shelf.standing.items = 5;
+    role.vault.shelf.is_trimming = true;
+    role.vault.shelf.standing.items = 5;
     role.read_done(0, None, Vec::new(), scene.view(), &mut scene.effects());
     assert_eq!(
-        (role.shelf.standing.items, role.shelf.is_trimming),
+        (
+            role.vault.shelf.standing.items,
+            role.vault.shelf.is_trimming
+        ),
         (5, false)
     );
 }

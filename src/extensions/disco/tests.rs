@@ -155,7 +155,11 @@ fn nobody_sees_a_list_of_users_and_only_administrators_see_commands() {
     for from in ["alice@a.test/r", "root@a.test/r", "eve@evil.test/r"] {
         let items = server(&scene, from, ns::DISCO_ITEMS, "").payload().unwrap();
         let jids: Vec<_> = items.children().filter_map(|it| it.attr("jid")).collect();
-        assert_eq!(jids, ["pubsub.a.test"], "its services and nobody: {from}");
+        assert_eq!(
+            jids,
+            ["rooms.a.test", "pubsub.a.test"],
+            "its services and nobody: {from}"
+        );
     }
     let commands = |from| {
         let items = server(&scene, from, ns::DISCO_ITEMS, ns::ADHOC)

@@ -8,7 +8,7 @@ use rookery_actors::effect::Millis;
 const KNOWN: usize = 1_000;
 
 /// A bucket: full at first, filling by the second.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub struct Pace {
     /// When it would have been empty and begun to fill.
     empty_at: Millis,

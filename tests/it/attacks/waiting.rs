@@ -36,10 +36,15 @@ pub const WAITING: &[(&str, &str)] = &[
         "A12",
         "counters that wrap are tested beside stream management in protocol and actors",
     ),
-    ("A20", "rooms come later"),
+    ("M17", "a measurement: for the bench"),
+    (
+        "M18",
+        "a crash: in the stories of rooms, and beside rooms in src/extensions",
+    ),
+    ("M19", "time is an argument: beside rooms in src/extensions"),
 ];
 
-/// Every row of sections X, T, C, P, R, L, A, U and F.
+/// Every row of sections X, T, C, P, R, L, A, U, M and F.
 pub const TABLE: &[&str] = &[
     "X01", "X02", "X03", "X04", "X05", "X06", "X08", "X10", "X12", "X13", "X15", "X16", "X17",
     "X19", "X20", "X22", "X23", "X24", "X25", "X26", "X27", "X28", "X30", "X33", "X35", "X38",
@@ -54,8 +59,9 @@ pub const TABLE: &[&str] = &[
     "R22", "R24", "L01", "L02", "L04", "L05", "L06", "L07", "A01", "A02", "A03", "A04", "A05",
     "A06", "A07", "A08", "A09", "A11", "A12", "A13", "A14", "A15", "A17", "A19", "A20", "A21",
     "A22", "A23", "A24", "U01", "U02", "U03", "U04", "U07", "U09", "U10", "U11", "U12", "U13",
-    "U14", "U15", "U16", "U17", "U18", "F01", "F02", "F03", "F04", "F05", "F06", "F07", "F08",
-    "F09", "F10", "F11", "F14", "F15", "F16", "F17", "F18", "F20", "F21", "F22", "F23", "F25",
-    "F26", "F29", "F30", "F31", "F32", "F33", "F34", "F38", "F39", "F40", "F41", "F42", "F43",
-    "F44", "F45", "F46",
+    "U14", "U15", "U16", "U17", "U18", "M01", "M02", "M03", "M04", "M05", "M07", "M08", "M10",
+    "M11", "M12", "M13", "M14", "M16", "M17", "M18", "M19", "F01", "F02", "F03", "F04", "F05",
+    "F06", "F07", "F08", "F09", "F10", "F11", "F14", "F15", "F16", "F17", "F18", "F20", "F21",
+    "F22", "F23", "F25", "F26", "F29", "F30", "F31", "F32", "F33", "F34", "F38", "F39", "F40",
+    "F41", "F42", "F43", "F44", "F45", "F46",
 ];

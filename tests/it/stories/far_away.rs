@@ -72,12 +72,14 @@ fn is_told(app: &mut Device, count: u32) -> El {
     asked
 }
 
-/// The same where one of before may have reached it, too: it is asked no more until it answers that.
+/// The same where one of before may have reached it, too: it is asked no more until it answers
+/// that.
 fn is_told_at_last(app: &mut Device, count: u32) -> El {
     loop {
         let asked = app.waits_for(&format!(
             "<iq type='set' id='*' from='alice@a.test' to='{APP}'>\
-             <pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='token'/></pubsub></iq>"
+             <pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='token'/></pubsub>\
+             </iq>"
         ));
         if asked
             .to_string()
