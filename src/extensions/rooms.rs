@@ -119,7 +119,7 @@ impl ServiceRole for Room {
         let to_occupant = request.to.as_ref().is_some_and(|to| !to.is_bare());
         let done = match payload.ns() {
             _ if seat.jid.local().is_none() => lobby::iq(request, payload, seat, fx),
-            _ if to_occupant => self.pass(request, seat, fx),
+            _ if to_occupant => self.pass(request, fx),
             ns::DISCO_INFO | ns::DISCO_ITEMS => self.disco(request, payload, seat, fx),
             ns::MUC_ADMIN => self.administer(request, payload, seat, fx),
             ns::MUC_OWNER => self.own(request, payload, seat, fx),

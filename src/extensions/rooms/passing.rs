@@ -56,12 +56,7 @@ pub struct Questions(VecDeque<Question>);
 
 impl Room {
     /// A get or set to an occupant.
-    pub fn pass(
-        &mut self,
-        request: &Stanza,
-        seat: Seat,
-        fx: &mut Effects,
-    ) -> Result<(), StanzaError> {
+    pub fn pass(&mut self, request: &Stanza, fx: &mut Effects) -> Result<(), StanzaError> {
         self.there()?;
         let (Some(from), Some(to)) = (&request.from, &request.to) else {
             return Ok(());
@@ -102,7 +97,6 @@ impl Room {
         let passed = passed.with_from(asker.jid.clone()).with_to(address);
         self.questions.add(question);
         fx.route(passed);
-        let _ = seat;
         Ok(())
     }
 
