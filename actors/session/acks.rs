@@ -28,6 +28,9 @@ use crate::stream::Stream;
 /// than an answer.
 const OFTEN: usize = 5;
 
+/// After this time one who seemed to leave has stayed.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// What stream management counts.
 pub struct Acks {
     /// Stanzas that were let in before `<enable/>`: they do not count.
@@ -374,7 +377,7 @@ impl Session {
     }
 
     fn ask_later(&mut self, ctx: &mut Context<Session>) {
-        let pause = self.realm.site.settings.acks.pause;
+        let pause = self.realm.site.settings.acks.pause.max(LEAVING);
         ctx.run_later(pause, |session, ctx| {
             let Some(acks) = session.acks.as_mut() else {
                 return;

@@ -18,9 +18,10 @@ section! {
         /// ended.
         pub spill: Size = Size::mib(64),
         /// How long a client may have something without being asked whether it has. It is asked
-        /// at once after such a pause, and for every fifth stanza.
+        /// at once after such a pause, and for every fifth stanza. 0: at once, whenever it has
+        /// answered; who leaves without having been asked is sent the last again.
         #[serde(with = "span")]
-        pub pause: Duration = SECOND,
+        pub pause: Duration = Duration::ZERO,
         /// How long an acknowledgement may take before the connection counts as lost.
         #[serde(with = "span")]
         pub timeout: Duration = 60 * SECOND,
