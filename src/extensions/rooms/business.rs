@@ -104,6 +104,10 @@ impl Room {
                 return Err(StanzaError::new(Condition::Forbidden)
                     .with_text("Whom you invite is banned from this room"));
             }
+            let joins = config.members_only && self.affiliation(&to, seat) == Affiliation::None;
+            if joins && self.people.is_full() {
+                return Err(StanzaError::new(Condition::ResourceConstraint));
+            }
             let reason = invite.child(ns::MUC_USER, "reason").map(Element::text);
             let reason = reason.unwrap_or_default();
             if reason.len() > REASON {
