@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rookery_protocol::dialback::Pair;
-use rookery_protocol::error::{Condition, StanzaError};
+use rookery_protocol::error::{Condition, StanzaError, StreamError};
 use rookery_protocol::negotiation::Refusal;
 use rookery_protocol::stanza::Stanza;
 use rookery_storage::Frame;
@@ -396,12 +396,17 @@ impl Link {
         if !self.outbox.is_empty() || self.used.elapsed() < idle {
             return;
         }
-        match &self.line {
-            // It says when it is closed.
-            Some(line) => line
-                .stream
-                .do_send(ToStream::Leave(self.pair.clone(), None)),
+        match self.line {
+            Some(_) => self.leave(None),
             None => self.retire(ctx),
+        }
+    }
+
+    /// Needs its line no more; `word`: as the server stops. The line says when it is closed.
+    fn leave(&self, word: Option<StreamError>) {
+        if let Some(line) = &self.line {
+            let pair = self.pair.clone();
+            line.stream.do_send(ToStream::Leave(pair, word));
         }
     }
 

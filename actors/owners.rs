@@ -205,6 +205,54 @@ fn farewells_of(owner: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    /// Asking for what is not there leaves nothing behind; what begins to write has its number for
+    /// good, until it ends.
+    #[test]
+    fn a_number_is_lent_until_something_is_written() {
+        let store = Store::temporary();
+        let load = || {
+            let accounts = Accounts::load(&store).expect("accounts");
+            let owners = Owners::load(&store, &accounts).expect("owners");
+            (accounts, owners)
+        };
+        let (accounts, owners) = load();
+        let [heath, moor] = ["heath@rooms.test", "moor@rooms.test"];
+        let [heath, moor] = [heath, moor].map(|it| Jid::parse(it).expect("a JID"));
+        let (first, written) = owners.lend(&heath, &accounts);
+        assert!(!written && !owners.has(&heath) && owners.names().is_empty());
+        owners.give_back(&heath);
+        assert_eq!(owners.lend(&moor, &accounts).0, first, "nobody has it");
+        let mut frame = Frame::new();
+        owners.write_down(&moor, &mut frame);
+        frame.put(
+            Tree::Account,
+            keys::row(first, keys::Kind(0x37), b""),
+            b"row",
+        );
+        store.commit(vec![frame]).expect("it is stored");
+        owners.give_back(&moor);
+        assert_ne!(owners.lend(&heath, &accounts).0, first);
+        let (accounts, owners) = load();
+        assert_eq!(owners.lend(&moor, &accounts), (first, true));
+        assert_ne!(
+            owners.lend(&heath, &accounts).0,
+            first,
+            "after a restart, too"
+        );
+        let mut frame = Frame::new();
+        owners.strike(&moor, &mut frame);
+        store.commit(vec![frame]).expect("it is stored");
+        assert!(!owners.has(&moor));
+        let rows = store.range(
+            Tree::Account,
+            &keys::everything(first),
+            9,
+            Direction::Forward,
+        );
+        assert_eq!(rows.expect("they can be read"), []);
+        assert!(!load().1.has(&moor));
+    }
+
     #[test]
     fn a_farewell_names_who_is_gone() {
         let owners = Owners {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use rookery_protocol::error::Condition;
 use rookery_protocol::jid::Jid;
-use rookery_protocol::stanza::{Kind, Stanza};
+use rookery_protocol::stanza::{IqType, Kind, Stanza};
 use smol_str::SmolStr;
 
 mod marks;
@@ -140,6 +140,16 @@ impl Owner {
         self.paused.store(true, Ordering::SeqCst);
         // What settled between the look and the mark has told nobody: look again.
         self.within(self.bounds) && self.paused.swap(false, Ordering::SeqCst)
+    }
+
+    /// A stanza of so many bytes goes to nobody: it is handled as soon as `reply` answers it.
+    /// Answers as [`Owner::admit`] does.
+    pub fn pass_by(self: &Arc<Owner>, reply: Option<&Stanza>, size: usize) -> bool {
+        let go_on = self.admit(size);
+        // It is settled, so nobody will need its head.
+        let head = Head::of(reply.unwrap_or(&Stanza::iq(IqType::Result, "")));
+        self.receipt(head, size).settle();
+        go_on
     }
 
     /// Makes the receipt of the next stanza, which was [`Owner::admit`]ted with `size`.

@@ -75,9 +75,6 @@ impl Link {
             return;
         }
         self.tidy();
-        if let Some(line) = &self.line {
-            let word = ToStream::Leave(self.pair.clone(), Some(word.0));
-            line.stream.do_send(word);
-        }
+        self.leave(Some(word.0));
     }
 }

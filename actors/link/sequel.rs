@@ -24,8 +24,7 @@ impl Link {
         if resumed && !self.outbox.is_whole(had.unwrap_or_default()) {
             // It has told what it could: the next line has another.
             self.later.append(self.outbox.end());
-            let leave = || ToStream::Leave(self.pair.clone(), None);
-            return self.line.iter().for_each(|it| it.stream.do_send(leave()));
+            return self.leave(None);
         }
         let frame = match (resumed, id) {
             (true, _) => self.outbox.resume(had.unwrap_or_default()),

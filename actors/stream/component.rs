@@ -16,7 +16,7 @@ use rookery_protocol::error::{StanzaError, StreamCondition, StreamError};
 use rookery_protocol::negotiation::component::{Action, Component, Event as Happened, Settings};
 use rookery_protocol::ns;
 use rookery_protocol::reader::{Event, Oversized, RawElement, StreamKind};
-use rookery_protocol::stanza::{IqType, Stanza, Unreadable};
+use rookery_protocol::stanza::{Stanza, Unreadable};
 use rookery_storage::Frame;
 use smol_str::SmolStr;
 use tracing::{debug, info, warn};
@@ -236,10 +236,7 @@ impl Stream {
         let State::Outsider(outsider) = &self.state else {
             return;
         };
-        let go_on = outsider.owner.admit(size);
-        // It is settled, so nobody will need its head.
-        let head = Head::of(reply.as_ref().unwrap_or(&Stanza::iq(IqType::Result, "")));
-        outsider.owner.receipt(head, size).settle();
+        let go_on = outsider.owner.pass_by(reply.as_ref(), size);
         // Only to whom this stream is from.
         if let Some(reply) = reply
             && let Some(to) = &reply.to

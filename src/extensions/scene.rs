@@ -53,6 +53,17 @@ pub fn verdict(answer: &Stanza) -> &'static str {
     }
 }
 
+/// The settings of a server for a.test and b.test with root@a.test as administrator.
+pub fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = Settings {
+        domains: vec!["a.test".into(), "b.test".into()],
+        admins: vec!["root@a.test".into()],
+        ..Settings::default()
+    };
+    change(&mut settings);
+    settings
+}
+
 /// A site for a.test and b.test with root@a.test as administrator, the account alice@a.test with
 /// the contacts bob@b.test (both ways) and ann@a.test (whom she sees), and alice's devices.
 pub struct Scene {
@@ -71,13 +82,7 @@ impl Scene {
 
     /// A scene with other settings.
     pub fn with(change: impl FnOnce(&mut Settings)) -> Scene {
-        let mut settings = Settings {
-            domains: vec!["a.test".into(), "b.test".into()],
-            admins: vec!["root@a.test".into()],
-            ..Settings::default()
-        };
-        change(&mut settings);
-        let site = Site::new(settings, LIST);
+        let site = Site::new(settings(change), LIST);
         Scene {
             site,
             account: account(),

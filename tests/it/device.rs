@@ -1,7 +1,7 @@
 //! A person's device as the stories see it: it says stanzas, it hears stanzas.
 
 use crate::client::{Client, PATIENCE, QUIET, Silence};
-use crate::world::judged_by_prosody;
+use crate::world::{World, judged_by_prosody, password};
 use crate::xml::{CLIENT, El, Heard, STREAM_ERRORS, STREAMS};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -289,6 +289,35 @@ impl Device {
                 self.jid(),
                 self.story()
             ),
+        }
+    }
+
+    /// The device of a user of a.test whose session goes on (XEP-0198 §5): it has so many stanzas.
+    pub fn resumed(world: &World, user: &str, previd: &str, h: u32) -> Device {
+        let mut client = world.tcp();
+        client.open().expect("a stream");
+        client.login(user, &password(user)).expect("a login");
+        client.say(&format!(
+            "<resume xmlns='urn:xmpp:sm:3' previd='{previd}' h='{h}'/>"
+        ));
+        let resumed = client.expect("urn:xmpp:sm:3", "resumed");
+        resumed.expect("the session");
+        Device::new(client)
+    }
+
+    /// Both come to see each other's presence; each is shown it then.
+    pub fn befriends(&mut self, other: &mut Device) {
+        self.fetches_roster();
+        other.fetches_roster();
+        for (asks, agrees) in [(0, 1), (1, 0)] {
+            let both = [&mut *self, &mut *other];
+            let (asker, agreer) = (both[asks].bare(), both[agrees].bare());
+            both[asks].says(&format!("<presence type='subscribe' to='{agreer}'/>"));
+            both[agrees].waits_for(&format!("<presence type='subscribe' from='{asker}'/>"));
+            both[agrees].says(&format!("<presence type='subscribed' to='{asker}'/>"));
+            both[asks].waits_for(&format!("<presence type='subscribed' from='{agreer}'/>"));
+            let shown = both[agrees].jid();
+            both[asks].waits_for(&format!("<presence from='{shown}'/>"));
         }
     }
 

@@ -104,10 +104,7 @@ impl Stream {
         let State::Peer(peer) = &self.state else {
             return;
         };
-        let go_on = peer.owner.admit(size);
-        // It is settled, so nobody will need its head.
-        let head = Head::of(reply.as_ref().unwrap_or(&Stanza::iq(IqType::Result, "")));
-        peer.owner.receipt(head, size).settle();
+        let go_on = peer.owner.pass_by(reply.as_ref(), size);
         // Only to whom this stream is from.
         if let Some(reply) = reply
             && let (Some(from), Some(to)) = (&reply.from, &reply.to)

@@ -17,7 +17,7 @@ use rookery_storage::{Store, Tree};
 
 use super::*;
 use crate::extensions::LIST;
-use crate::extensions::scene::{NOW, jid, stanza, text};
+use crate::extensions::scene::{NOW, jid, settings, stanza, text};
 
 const HEATH: &str = "heath@rooms.a.test";
 const ALICE: &str = "alice@a.test/r";
@@ -42,14 +42,8 @@ impl Stage {
     }
 
     fn with(change: impl FnOnce(&mut Settings)) -> Stage {
-        let mut settings = Settings {
-            domains: vec!["a.test".into(), "b.test".into()],
-            admins: vec!["root@a.test".into()],
-            ..Settings::default()
-        };
-        change(&mut settings);
         Stage {
-            site: Site::new(settings, LIST),
+            site: Site::new(settings(change), LIST),
             store: Store::temporary(),
             rooms: BTreeMap::new(),
             now: NOW,

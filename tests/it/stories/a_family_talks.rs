@@ -4,9 +4,8 @@
 
 use std::net::Shutdown;
 
-use crate::client::Client;
 use crate::device::Device;
-use crate::world::{World, password};
+use crate::world::World;
 
 const ROOM: &str = "kitchen@rooms.a.test";
 const MUC: &str = "http://jabber.org/protocol/muc";
@@ -120,24 +119,10 @@ fn a_crash_puts_nobody_out() {
     world.kill_9();
     drop(alice);
     world.rise();
-    let mut bob = Device::new(resumed(&world, &previd, 5));
+    let mut bob = Device::resumed(&world, "bob", &previd, 5);
     bob.waits_for(&heard("Alice", "m1"));
     bob.says(&says("m2", "still here"));
     bob.waits_for(&heard("Bob", "m2"));
     let rest = bob.drains();
     assert!(rest.iter().all(|it| it.name != "message"), "{rest:?}");
-}
-
-/// Bob's session goes on, of which he has so many stanzas.
-fn resumed(world: &World, previd: &str, h: u32) -> Client {
-    let mut client = world.tcp();
-    client.open().expect("a stream");
-    client.login("bob", &password("bob")).expect("a login");
-    client.say(&format!(
-        "<resume xmlns='urn:xmpp:sm:3' previd='{previd}' h='{h}'/>"
-    ));
-    client
-        .expect("urn:xmpp:sm:3", "resumed")
-        .expect("the session");
-    client
 }

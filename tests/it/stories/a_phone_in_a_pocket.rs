@@ -159,16 +159,7 @@ fn the_line_breaks_while_it_sleeps() {
             shows(&mut bob, "two");
             bob.ping();
         }
-        let mut client = world.tcp();
-        client.open().expect("a stream");
-        client.login("alice", &password("alice")).expect("a login");
-        client.say(&format!(
-            "<resume xmlns='urn:xmpp:sm:3' previd='{previd}' h='{h}'/>"
-        ));
-        client
-            .expect("urn:xmpp:sm:3", "resumed")
-            .expect("the session");
-        phone = Device::new(client);
+        phone = Device::resumed(&world, "alice", &previd, h);
         let told = if crash { "four" } else { "two" };
         phone.waits_for(&status(told));
         phone.ping();
@@ -208,16 +199,7 @@ fn the_server_forgets_it_while_it_sleeps() {
     bob.ping();
     drop(phone.client.socket().shutdown(Shutdown::Both));
     std::thread::sleep(QUIET);
-    let mut client = world.tcp();
-    client.open().expect("a stream");
-    client.login("alice", &password("alice")).expect("a login");
-    client.say(&format!(
-        "<resume xmlns='urn:xmpp:sm:3' previd='{previd}' h='1'/>"
-    ));
-    client
-        .expect("urn:xmpp:sm:3", "resumed")
-        .expect("the session");
-    let mut phone = Device::new(client);
+    let mut phone = Device::resumed(&world, "alice", &previd, 1);
     phone.waits_for(&status("one"));
     shows(&mut bob, "two");
     phone.waits_for(&status("two"));

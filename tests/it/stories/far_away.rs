@@ -153,22 +153,6 @@ fn a_maker_that_does_not_answer() {
     is_told(&mut app, 2);
 }
 
-/// Both see each other's presence.
-fn befriend(one: &mut Device, other: &mut Device) {
-    one.fetches_roster();
-    other.fetches_roster();
-    for (asks, agrees) in [(0, 1), (1, 0)] {
-        let both = [&mut *one, &mut *other];
-        let (asker, agreer) = (both[asks].bare(), both[agrees].bare());
-        both[asks].says(&format!("<presence type='subscribe' to='{agreer}'/>"));
-        both[agrees].waits_for(&format!("<presence type='subscribe' from='{asker}'/>"));
-        both[agrees].says(&format!("<presence type='subscribed' to='{asker}'/>"));
-        both[asks].waits_for(&format!("<presence type='subscribed' from='{agreer}'/>"));
-        let shown = both[agrees].jid();
-        both[asks].waits_for(&format!("<presence from='{shown}'/>"));
-    }
-}
-
 fn asks(new: &mut Device, contact: &str, old: &str) {
     new.says(&format!(
         "<presence type='subscribe' to='{contact}'><moved xmlns='{MOVED}'>\
@@ -188,7 +172,7 @@ fn a_contact_elsewhere_comes_along() {
     let [here, there] = servers("");
     let mut old = here.online("alice@a.test/phone");
     let mut bob = there.online("bob@c.test/desk");
-    befriend(&mut old, &mut bob);
+    old.befriends(&mut bob);
 
     // Her old account says nothing: whoever claims to be her is shown like anybody.
     let mut eve = here.online("eve@b.test/desk");

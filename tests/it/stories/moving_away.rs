@@ -5,18 +5,9 @@ use crate::world::World;
 
 const MOVED: &str = "urn:xmpp:moved:1";
 
-/// Both see each other's presence.
+/// Both see each other's presence, and have heard all of it.
 fn befriend(one: &mut Device, other: &mut Device) {
-    one.fetches_roster();
-    other.fetches_roster();
-    for (asks, agrees) in [(0, 1), (1, 0)] {
-        let both = [&mut *one, &mut *other];
-        let (asker, agreer) = (both[asks].bare(), both[agrees].bare());
-        both[asks].says(&format!("<presence type='subscribe' to='{agreer}'/>"));
-        both[agrees].waits_for(&format!("<presence type='subscribe' from='{asker}'/>"));
-        both[agrees].says(&format!("<presence type='subscribed' to='{asker}'/>"));
-        both[asks].waits_for(&format!("<presence type='subscribed' from='{agreer}'/>"));
-    }
+    one.befriends(other);
     for device in [one, other] {
         device.ping();
         device.drains();

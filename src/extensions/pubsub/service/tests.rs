@@ -16,7 +16,7 @@ use rookery_storage::{Direction, KeyRange, Store, Tree};
 
 use super::*;
 use crate::extensions::LIST;
-use crate::extensions::scene::{NOW, jid, stanza, text};
+use crate::extensions::scene::{NOW, jid, settings, stanza, text};
 
 const SERVICE: &str = "pubsub.a.test";
 const OWNER: AccountId = AccountId(7);
@@ -39,14 +39,8 @@ impl Stage {
     }
 
     fn with(change: impl FnOnce(&mut Settings)) -> Stage {
-        let mut settings = Settings {
-            domains: vec!["a.test".into(), "b.test".into()],
-            admins: vec!["root@a.test".into()],
-            ..Settings::default()
-        };
-        change(&mut settings);
         Stage {
-            site: Site::new(settings, LIST),
+            site: Site::new(settings(change), LIST),
             store: Store::temporary(),
             board: Board::new(Commons::default()),
             now: NOW,
